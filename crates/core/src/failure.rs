@@ -1,0 +1,191 @@
+//! What a use case says when it does not do what it was asked.
+//!
+//! Each use case has an error of its own; all of them become a [`Failure`], whose [`Kind`] each
+//! transport maps to its codes in one table. What the client reads ([`Failure::message`]) and what
+//! the log says ([`Failure::cause`]) are different fields.
+
+use std::{borrow::Cow, error::Error as StdError, time::Duration};
+
+/// The kinds of failure that a transport has a code for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Malformed input.
+    Invalid,
+    /// Wrong or missing credentials.
+    Unauthenticated,
+    /// Known, and not allowed.
+    Forbidden,
+    /// No such thing.
+    NotFound,
+    /// It exists already.
+    Conflict,
+    /// Too many requests of this caller.
+    RateLimited,
+    /// Overloaded, or a dependency is away.
+    Unavailable,
+    /// The deadline passed.
+    DeadlineExceeded,
+    /// A fault of ours.
+    Internal,
+}
+
+/// One bad field of the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// The field's name on the wire.
+    pub field: &'static str,
+    /// `snake_case`, stable.
+    pub code: &'static str,
+    /// A sentence for a person.
+    pub error: Cow<'static, str>,
+}
+
+impl FieldError {
+    /// A bad field.
+    pub fn new(
+        field: &'static str,
+        code: &'static str,
+        error: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            field,
+            code,
+            error: error.into(),
+        }
+    }
+
+    /// A field that is missing, `null` or empty.
+    pub fn required(field: &'static str) -> Self {
+        Self::new(field, "required", format!("{field} is required"))
+    }
+}
+
+/// Every bad field of an input, in the order of the request's fields.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} bad fields", .0.len())]
+pub struct BadFields(pub Vec<FieldError>);
+
+/// Why something was not done.
+#[derive(Debug)]
+pub struct Failure {
+    /// Which row of the transports' tables.
+    pub kind: Kind,
+    /// `snake_case`, stable: what programs switch on.
+    pub code: &'static str,
+    /// A sentence for a person; never a secret, never the cause of a fault of ours.
+    pub message: Cow<'static, str>,
+    /// Every bad field, if the input was bad.
+    pub fields: Vec<FieldError>,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
+    /// For the log.
+    pub cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure with a sentence and nothing else.
+    pub fn new(kind: Kind, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind,
+            code,
+            message: message.into(),
+            fields: Vec::new(),
+            retry_after: None,
+            cause: None,
+        }
+    }
+
+    /// The input was not what the route reads.
+    pub fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Invalid, "invalid_request", message)
+    }
+
+    /// A dependency is away, or we are overloaded; try again after `retry_after`.
+    pub fn unavailable(code: &'static str, message: &'static str, retry_after: Duration) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(Kind::Unavailable, code, message)
+        }
+    }
+
+    /// A fault of ours: the client learns nothing but that.
+    pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..Self::new(Kind::Internal, "internal", "internal error")
+        }
+    }
+
+    /// With a cause for the log.
+    #[must_use]
+    pub fn because(self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..self
+        }
+    }
+}
+
+/// One bad field gives its own code, several give `invalid_request` (`docs/decisions/0004`).
+impl From<BadFields> for Failure {
+    fn from(BadFields(fields): BadFields) -> Self {
+        let first = fields
+            .first()
+            .map_or(Cow::Borrowed("invalid request"), |f| f.error.clone());
+        let code = match fields.as_slice() {
+            [only] => only.code,
+            _ => "invalid_request",
+        };
+        Self {
+            fields,
+            ..Self::new(Kind::Invalid, code, first)
+        }
+    }
+}
+
+/// Collects the fields of an input, so that every bad one is named at once.
+#[derive(Debug, Default)]
+pub struct Fields(Vec<FieldError>);
+
+impl Fields {
+    /// Keeps the value, or remembers what is wrong with it.
+    pub fn take<T>(&mut self, parsed: Result<T, FieldError>) -> Option<T> {
+        parsed.map_err(|bad| self.0.push(bad)).ok()
+    }
+
+    /// Remembers a bad field.
+    pub fn bad(&mut self, error: FieldError) {
+        self.0.push(error);
+    }
+
+    /// A member that must be there and not empty, parsed.
+    pub fn required<'a, T>(
+        &mut self,
+        field: &'static str,
+        text: Option<&'a str>,
+        parse: impl FnOnce(&'a str) -> Result<T, FieldError>,
+    ) -> Option<T> {
+        match text {
+            None | Some("") => self.take(Err(FieldError::required(field))),
+            Some(text) => self.take(parse(text)),
+        }
+    }
+
+    /// A member that may be missing: the empty string is absent.
+    pub fn optional<'a, T>(
+        &mut self,
+        text: Option<&'a str>,
+        parse: impl FnOnce(&'a str) -> Result<T, FieldError>,
+    ) -> Option<T> {
+        text.filter(|text| !text.is_empty())
+            .and_then(|text| self.take(parse(text)))
+    }
+
+    /// The values, if no field was bad.
+    pub fn finish<T>(self, values: Option<T>) -> Result<T, BadFields> {
+        match values {
+            Some(values) if self.0.is_empty() => Ok(values),
+            _ => Err(BadFields(self.0)),
+        }
+    }
+}

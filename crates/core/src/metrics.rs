@@ -1,0 +1,77 @@
+//! The metrics that use cases count, by the contract's names.
+
+use metrics::{Unit, counter, describe_counter};
+
+/// Logins by outcome.
+pub const LOGINS: &str = "sso_logins_total";
+/// Registrations by outcome.
+pub const REGISTRATIONS: &str = "sso_registrations_total";
+/// Refresh tokens that came a second time after the grace.
+pub const REFRESH_REUSE: &str = "sso_refresh_reuse_total";
+
+/// What became of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Success,
+    /// Of a login: wrong e-mail or password. Of a registration: never.
+    InvalidCredentials,
+    /// Of a login.
+    UserDisabled,
+    /// Of a registration.
+    UserExists,
+    /// Of a registration: they are switched off.
+    Forbidden,
+    Overloaded,
+    Error,
+}
+
+impl Outcome {
+    const LOGIN: [Self; 5] = [
+        Self::Success,
+        Self::InvalidCredentials,
+        Self::UserDisabled,
+        Self::Overloaded,
+        Self::Error,
+    ];
+    const REGISTRATION: [Self; 5] = [
+        Self::Success,
+        Self::UserExists,
+        Self::Forbidden,
+        Self::Overloaded,
+        Self::Error,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::UserDisabled => "user_disabled",
+            Self::UserExists => "user_exists",
+            Self::Forbidden => "forbidden",
+            Self::Overloaded => "overloaded",
+            Self::Error => "error",
+        }
+    }
+}
+
+pub(crate) fn count(name: &'static str, outcome: Outcome) {
+    counter!(name, "outcome" => outcome.as_str()).increment(1);
+}
+
+/// Describes these metrics and makes their series exist at 0.
+pub fn register() {
+    describe_counter!(LOGINS, Unit::Count, "Logins by outcome.");
+    describe_counter!(REGISTRATIONS, Unit::Count, "Registrations by outcome.");
+    describe_counter!(
+        REFRESH_REUSE,
+        Unit::Count,
+        "Refresh tokens used again after the grace: the session was ended."
+    );
+    for outcome in Outcome::LOGIN {
+        counter!(LOGINS, "outcome" => outcome.as_str()).absolute(0);
+    }
+    for outcome in Outcome::REGISTRATION {
+        counter!(REGISTRATIONS, "outcome" => outcome.as_str()).absolute(0);
+    }
+    counter!(REFRESH_REUSE).absolute(0);
+}

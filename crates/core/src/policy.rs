@@ -1,0 +1,55 @@
+//! What the operator decides.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::values::PasswordPolicy;
+
+/// Leeway of a verifier for the clocks of others (RFC 8725, 3.10 wants times checked, and clocks
+/// differ).
+pub const CLOCK_LEEWAY: Duration = Duration::from_secs(10);
+
+/// The operator's decisions that use cases obey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Life of an access token.
+    pub access_ttl: Duration,
+    /// Life of a session from its start; absolute.
+    pub refresh_ttl: Duration,
+    /// How long the generation before gets the same refresh token again.
+    pub refresh_grace: Duration,
+    /// Most live sessions of one user: the oldest ends.
+    pub max_sessions: u32,
+    /// Failed logins answer at a multiple of this after their arrival.
+    pub failure_floor: Duration,
+    /// Which new passwords are taken.
+    pub passwords: PasswordPolicy,
+    /// Whether anybody may register.
+    pub registration_enabled: bool,
+}
+
+impl Policy {
+    /// Until when a revocation made now can concern a token that is valid by its `exp`.
+    pub fn revocation_until(&self, now: OffsetDateTime) -> OffsetDateTime {
+        // Twice the leeway: the issuer's clock and the verifier's may differ in both directions.
+        now + self.access_ttl + 2 * CLOCK_LEEWAY
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            access_ttl: Duration::from_mins(15),
+            refresh_ttl: Duration::from_hours(10 * 24),
+            refresh_grace: Duration::from_secs(30),
+            max_sessions: 100,
+            failure_floor: Duration::from_millis(250),
+            passwords: PasswordPolicy {
+                min_length: 8,
+                refuse_common: true,
+            },
+            registration_enabled: true,
+        }
+    }
+}

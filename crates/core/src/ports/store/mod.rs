@@ -1,0 +1,58 @@
+//! The store: reads that say how fresh they must be, and transactions.
+//!
+//! `begin` hands out a [`Tx`]; dropping it rolls back. Not found is `Ok(None)`. One-shot
+//! transitions return what happened, because that is the use case's to judge. Every lifecycle rule
+//! is also a condition in the SQL: a use case that forgets to check cannot break it.
+
+mod error;
+mod keys;
+mod outbox;
+mod revocations;
+mod sessions;
+mod users;
+
+use async_trait::async_trait;
+
+pub use error::{Constraint, StoreError};
+pub use keys::{KeyStore, KeyUse, SealedKey};
+pub use outbox::{
+    Backlog, Delivered, EventStatus, NewEvent, OutboxStore, OutboxWrites, PendingEvent,
+};
+pub use revocations::{
+    NewRevocation, Reach, Revocation, RevocationFeed, RevocationWrites, Revoked,
+};
+pub use sessions::{
+    Ended, NewSession, Rotate, Rotated, Rotation, Session, SessionReads, SessionWrites,
+};
+pub use users::{NewUser, PasswordChange, User, UserPage, UserReads, UserWrites};
+
+/// How fresh a read must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// Whatever is near.
+    Any,
+    /// At least this version of the row.
+    AtLeast(crate::values::Version),
+    /// What the primary says now.
+    Primary,
+}
+
+/// Everything that is stored.
+#[async_trait]
+pub trait Store:
+    UserReads + SessionReads + OutboxStore + KeyStore + RevocationFeed + Send + Sync
+{
+    /// Starts a transaction on the primary.
+    async fn begin(&self) -> Result<Box<dyn Tx>, StoreError>;
+
+    /// Whether the primary answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// A transaction: what it wrote is seen by nobody before [`Tx::commit`], and never if it is
+/// dropped.
+#[async_trait]
+pub trait Tx: UserWrites + SessionWrites + RevocationWrites + OutboxWrites + Send {
+    /// Makes it durable. Fails if any statement of the transaction failed.
+    async fn commit(self: Box<Self>) -> Result<(), StoreError>;
+}

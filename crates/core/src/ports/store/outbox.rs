@@ -1,0 +1,118 @@
+use async_trait::async_trait;
+use time::OffsetDateTime;
+
+use super::StoreError;
+use crate::values::{EventId, UserId};
+
+/// An event to be stored with what it tells of.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// The same through all deliveries.
+    pub id: EventId,
+    /// Key: a user's events are delivered in order.
+    pub user: UserId,
+    /// What happened, e.g. `registration`.
+    pub kind: &'static str,
+    /// The encoded message (protobuf).
+    pub payload: Vec<u8>,
+    /// Microseconds.
+    pub created_at: OffsetDateTime,
+    /// W3C Trace Context of the request that caused it.
+    pub traceparent: Option<String>,
+    /// W3C Trace Context of the request that caused it.
+    pub tracestate: Option<String>,
+}
+
+/// An event that is not known to be delivered.
+#[derive(Debug, Clone)]
+pub struct PendingEvent {
+    /// Rises in the order of commits of one user's events.
+    pub sequence: i64,
+    /// The same through all deliveries.
+    pub id: EventId,
+    /// Key.
+    pub user: UserId,
+    /// What happened.
+    pub kind: String,
+    /// The encoded message (protobuf).
+    pub payload: Vec<u8>,
+    /// How often the message itself was refused.
+    pub attempts: u32,
+    /// Microseconds.
+    pub created_at: OffsetDateTime,
+    /// W3C Trace Context of the request that caused it.
+    pub traceparent: Option<String>,
+    /// W3C Trace Context of the request that caused it.
+    pub tracestate: Option<String>,
+}
+
+/// The status of an event, by the contract's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventStatus {
+    /// `inProgress`
+    InProgress,
+    /// `Success`
+    Success,
+    /// `Failed`: not known to be delivered, not tried again by itself.
+    Failed,
+}
+
+impl EventStatus {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::InProgress, Self::Success, Self::Failed];
+
+    /// The contract's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InProgress => "inProgress",
+            Self::Success => "Success",
+            Self::Failed => "Failed",
+        }
+    }
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivered {
+    /// The sink has it.
+    Success,
+    /// The sink refused the message itself: counts as an attempt, stays `inProgress`.
+    Refused,
+    /// The sink refused the message itself for the last time.
+    Failed,
+}
+
+/// What waits in the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Events `inProgress`.
+    pub in_progress: u64,
+    /// Events `Failed`.
+    pub failed: u64,
+    /// When the oldest event `inProgress` was stored.
+    pub oldest: Option<OffsetDateTime>,
+}
+
+/// The relay's side of the outbox.
+#[async_trait]
+pub trait OutboxStore {
+    /// Events `inProgress`, oldest first, at most `limit`.
+    async fn pending_events(&self, limit: u32) -> Result<Vec<PendingEvent>, StoreError>;
+
+    /// Records what became of deliveries. `Success` wins over everything.
+    async fn settle_events(
+        &self,
+        settled: &[(EventId, Delivered)],
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError>;
+
+    /// What waits.
+    async fn backlog(&self) -> Result<Backlog, StoreError>;
+}
+
+/// The use case's side of the outbox.
+#[async_trait]
+pub trait OutboxWrites {
+    /// Stores an event as `inProgress`.
+    async fn append_event(&mut self, event: &NewEvent) -> Result<(), StoreError>;
+}

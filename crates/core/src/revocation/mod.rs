@@ -1,0 +1,141 @@
+//! Revocation: what is over, and for how long this instance may believe that it knows.
+//!
+//! Validating a token costs no network: each instance holds the revocations that still matter. It
+//! certifies itself by beats: a beat that was answered is a lease from the moment it was *sent*.
+//! Without a lease nothing is validated: no answer is better than a wrong one.
+
+mod set;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+pub use set::RevocationSet;
+
+use crate::{
+    ports::{
+        AccessClaims, Clock, Store, StoreError, TokenRefused,
+        store::{Reach, Revocation},
+    },
+    values::{UserId, Version},
+};
+
+/// How long an answered beat is believed, and how long an acknowledgement is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseTerms {
+    /// `L`: how long after it was sent an answered beat is believed.
+    pub lease: Duration,
+    /// How long a request waits for `everywhere` before it answers `pending`.
+    pub ack_wait: Duration,
+}
+
+impl Default for LeaseTerms {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(10),
+            ack_wait: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What this instance knows of revocations.
+pub struct Revocations {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    terms: LeaseTerms,
+    set: RevocationSet,
+    /// Milliseconds on the monotonic clock until which the set is trusted; 0 is never.
+    trusted_until: AtomicU64,
+}
+
+impl Revocations {
+    /// Knows nothing and trusts nothing before the first [beat](Self::beat).
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, terms: LeaseTerms) -> Self {
+        Self {
+            store,
+            clock,
+            terms,
+            set: RevocationSet::default(),
+            trusted_until: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether a token that is good by itself is still good. Looks the set up first and reads the
+    /// lease last: the other way round a process frozen in between would accept what it had missed.
+    pub fn check(&self, claims: &AccessClaims) -> Result<(), TokenRefused> {
+        let revoked = self.set.hits(claims.session, claims.user, claims.version);
+        if !self.is_trusted() {
+            return Err(TokenRefused::Unknowable);
+        }
+        if revoked {
+            Err(TokenRefused::Revoked)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The lowest version of the user's row that a fresh read may show, if the set holds one.
+    pub fn floor(&self, user: UserId) -> Version {
+        self.set.floor(user)
+    }
+
+    /// Asks for what others committed and extends the lease. Called by one loop, never twice at
+    /// once.
+    pub async fn beat(&self) -> Result<(), StoreError> {
+        let sent = self.clock.monotonic();
+        let news = self.store.beat(self.clock.now()).await?;
+        let any = !news.is_empty();
+        for entry in &news {
+            self.set.apply(entry);
+        }
+        self.set.forget_before(self.clock.now());
+        self.trusted_until
+            .fetch_max(milliseconds(sent + self.terms.lease), Ordering::Release);
+        if any {
+            self.store.confirm().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Obeys what this instance has just committed, then waits for the others.
+    pub async fn announce(&self, entries: &[Revocation]) -> Reach {
+        for entry in entries {
+            self.set.apply(entry);
+        }
+        let Some(last) = entries.iter().map(|entry| entry.id).max() else {
+            return Reach::Everywhere;
+        };
+        match self.store.acknowledged(last, self.terms.ack_wait).await {
+            Ok(reach) => reach,
+            Err(error) => {
+                tracing::warn!(%error, "a committed revocation was not acknowledged");
+                Reach::Pending
+            }
+        }
+    }
+
+    /// Whether the lease runs.
+    pub fn is_trusted(&self) -> bool {
+        self.lease_left() > Duration::ZERO
+    }
+
+    /// How long the set is still believed.
+    pub fn lease_left(&self) -> Duration {
+        Duration::from_millis(self.trusted_until.load(Ordering::Acquire))
+            .saturating_sub(self.clock.monotonic())
+    }
+
+    /// How many revocations still matter.
+    pub fn entries(&self) -> usize {
+        self.set.len()
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

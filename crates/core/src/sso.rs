@@ -1,0 +1,30 @@
+use std::sync::Arc;
+
+use crate::{
+    policy::Policy,
+    ports::{Clock, Hasher, Random, Store, Tasks, Tokens},
+    revocation::Revocations,
+};
+
+/// Everything that the use cases work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Sso {
+    /// Users, sessions, events, keys.
+    pub store: Arc<dyn Store>,
+    /// The hashing pool.
+    pub hasher: Arc<dyn Hasher>,
+    /// Signs and verifies.
+    pub tokens: Arc<dyn Tokens>,
+    /// What is over.
+    pub revocations: Arc<Revocations>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Work after the answer.
+    pub tasks: Arc<dyn Tasks>,
+    /// Called when an event was stored: wakes the relay.
+    pub nudge: Arc<dyn Fn() + Send + Sync>,
+    /// The operator's decisions.
+    pub policy: Arc<Policy>,
+}
