@@ -15,11 +15,12 @@ use std::{
 };
 
 pub use set::RevocationSet;
+use time::OffsetDateTime;
 
 use crate::{
     ports::{
         AccessClaims, Clock, Store, StoreError, TokenRefused,
-        store::{Reach, Revocation},
+        store::{Reach, Revocation, Revoked},
     },
     values::{UserId, Version},
 };
@@ -117,6 +118,15 @@ impl Revocations {
                 Reach::Pending
             }
         }
+    }
+
+    /// Obeys a revocation that is committed and whose entry has not come yet.
+    pub fn obey(&self, revoked: Revoked, until: OffsetDateTime) {
+        self.set.apply(&Revocation {
+            id: 0,
+            revoked,
+            until,
+        });
     }
 
     /// Whether the lease runs.

@@ -1,1 +1,18 @@
-//! Use cases.
+//! One module per use case. Each takes the [`Sso`](crate::Sso), the caller, and a request parsed
+//! into types of the domain; each has an error of its own that becomes a
+//! [`Failure`](crate::Failure).
+
+pub mod administer;
+pub mod change_password;
+pub mod info;
+pub mod is_admin;
+mod issue;
+pub mod login;
+pub mod logout;
+pub mod refresh;
+pub mod register;
+pub mod relay;
+pub mod sessions;
+pub mod validate;
+
+pub use issue::SignedIn;

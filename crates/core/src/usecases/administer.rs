@@ -1,0 +1,171 @@
+//! What administrators do to users: list, show, disable, enable, grant and take the admin role, set
+//! a password, end sessions.
+
+use crate::{
+    caller::{Caller, NotAllowed},
+    failure::{BadFields, Failure, FieldError, Fields, Kind},
+    ports::{
+        HashError, Queue, StoreError, Tx, Work,
+        store::{Freshness, PasswordChange, Reach, Revoked, User, UserPage},
+    },
+    sso::Sso,
+    values::{Email, NewPassword, Password, UserId},
+};
+
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AdministerError {
+    /// Not an administrator.
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
+    /// No such user.
+    #[error("user not found")]
+    NotFound,
+    /// The password, or the way the user is named, is not acceptable.
+    #[error(transparent)]
+    Invalid(#[from] BadFields),
+    /// No hash.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// No row.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<AdministerError> for Failure {
+    fn from(error: AdministerError) -> Self {
+        match error {
+            AdministerError::NotAllowed(error) => error.into(),
+            AdministerError::NotFound => Self::new(Kind::NotFound, "not_found", "user not found"),
+            AdministerError::Invalid(bad) => bad.into(),
+            AdministerError::Hash(error) => error.into(),
+            AdministerError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// What to change of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// May not sign in; every session ends.
+    Disable,
+    /// May sign in again.
+    Enable,
+    /// Grants the admin role.
+    GrantAdmin,
+    /// Takes the admin role.
+    TakeAdmin,
+    /// Ends every session.
+    EndSessions,
+}
+
+/// A user as he is after a change, and who obeys what was revoked.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// The row.
+    pub user: User,
+    /// `Everywhere` also if nothing had to be revoked.
+    pub reach: Reach,
+}
+
+/// A page of users.
+pub async fn list(
+    sso: &Sso,
+    caller: &Caller,
+    page: UserPage,
+) -> Result<Vec<User>, AdministerError> {
+    caller.may_administer_users()?;
+    Ok(sso.store.users(page).await?)
+}
+
+/// The user with this id or this address.
+pub async fn find(sso: &Sso, caller: &Caller, name: &str) -> Result<User, AdministerError> {
+    caller.may_administer_users()?;
+    let user = if let Ok(id) = UserId::parse(name) {
+        sso.store.user(id, Freshness::Primary).await?
+    } else {
+        let email = Email::parse(name).map_err(|_| {
+            let why = "a user is named by his e-mail address or his id, a UUID";
+            BadFields(vec![FieldError::new("user", "invalid_request", why)])
+        })?;
+        sso.store.user_by_email(&email, Freshness::Primary).await?
+    };
+    user.ok_or(AdministerError::NotFound)
+}
+
+/// Changes a user and revokes what he may no longer use.
+pub async fn change(
+    sso: &Sso,
+    caller: &Caller,
+    user: UserId,
+    change: Change,
+) -> Result<Changed, AdministerError> {
+    caller.may_administer_users()?;
+    let mut tx = sso.store.begin().await?;
+    let changed = match change {
+        Change::Disable => tx.set_disabled(user, true).await?,
+        Change::Enable => tx.set_disabled(user, false).await?,
+        Change::GrantAdmin => tx.set_admin(user, true).await?,
+        Change::TakeAdmin => tx.set_admin(user, false).await?,
+        Change::EndSessions => tx.end_user_sessions(user).await?,
+    };
+    finish(sso, tx, changed).await
+}
+
+/// Sets a user's password without knowing the current one; every session ends.
+pub async fn set_password(
+    sso: &Sso,
+    caller: &Caller,
+    user: UserId,
+    password: Option<&str>,
+) -> Result<Changed, AdministerError> {
+    caller.may_administer_users()?;
+    let found = sso
+        .store
+        .user(user, Freshness::Primary)
+        .await?
+        .ok_or(AdministerError::NotFound)?;
+    let mut fields = Fields::default();
+    let password = fields.required("password", password, |text| {
+        Password::parse("password", text)
+    });
+    let password = password.and_then(|password| {
+        let policy = sso.policy.passwords;
+        fields.take(NewPassword::check(
+            "password",
+            password,
+            &found.email,
+            policy,
+        ))
+    });
+    let password = fields.finish(password)?;
+    let work = Work {
+        queue: Queue::Login,
+        network: caller.origin.network(),
+    };
+    let password_hash = sso.hasher.hash(work, password).await?;
+
+    let mut tx = sso.store.begin().await?;
+    let change = PasswordChange {
+        user,
+        seen: None,
+        password_hash,
+    };
+    let changed = tx.set_password(&change).await?;
+    finish(sso, tx, changed).await
+}
+
+/// Revokes all tokens older than the changed row. Also where nothing had to change: who runs a
+/// command again because its answer was lost must get what it promises.
+async fn finish(
+    sso: &Sso,
+    mut tx: Box<dyn Tx>,
+    changed: Option<User>,
+) -> Result<Changed, AdministerError> {
+    let user = changed.ok_or(AdministerError::NotFound)?;
+    let over = Revoked::TokensBelow(user.id, user.version);
+    let entry = sso.revoke(tx.as_mut(), over).await?;
+    tx.commit().await?;
+    let reach = sso.revocations.announce(&[entry]).await;
+    Ok(Changed { user, reach })
+}

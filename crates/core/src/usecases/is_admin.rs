@@ -1,0 +1,54 @@
+//! Is this user an administrator?
+
+use crate::{
+    failure::{BadFields, Failure, FieldError, Fields, Kind},
+    ports::{StoreError, store::Freshness},
+    sso::Sso,
+    values::UserId,
+};
+
+/// Parses the id of the question.
+pub fn parse(user_id: Option<&str>) -> Result<UserId, BadFields> {
+    let mut fields = Fields::default();
+    let id = fields.required("user_id", user_id, |text| {
+        UserId::parse(text)
+            .map_err(|_| FieldError::new("user_id", "invalid_id", "user_id must be a UUID"))
+    });
+    fields.finish(id)
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum IsAdminError {
+    /// No such user.
+    #[error("user not found")]
+    NotFound,
+    /// No row.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<IsAdminError> for Failure {
+    fn from(error: IsAdminError) -> Self {
+        match error {
+            IsAdminError::NotFound => Self::new(Kind::NotFound, "not_found", "user not found"),
+            IsAdminError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Whether the user has the admin role and may use it: a disabled one may not.
+pub async fn is_admin(sso: &Sso, user: UserId) -> Result<bool, IsAdminError> {
+    // The floor is only as good as the set: without a lease the primary decides.
+    let fresh = if sso.revocations.is_trusted() {
+        Freshness::AtLeast(sso.revocations.floor(user))
+    } else {
+        Freshness::Primary
+    };
+    let user = sso
+        .store
+        .user(user, fresh)
+        .await?
+        .ok_or(IsAdminError::NotFound)?;
+    Ok(user.is_admin && !user.disabled)
+}

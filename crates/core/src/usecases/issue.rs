@@ -1,0 +1,113 @@
+use std::fmt;
+
+use time::OffsetDateTime;
+
+use crate::{
+    caller::Origin,
+    ports::{
+        AccessClaims, RandomIds, RefreshClaims, SignError, StoreError, Tx,
+        store::{NewRevocation, NewSession, Revocation, Revoked, Session, User},
+    },
+    sso::Sso,
+    values::{SessionId, UserId},
+};
+
+/// Both tokens of a session.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedIn {
+    /// Whose.
+    pub user: UserId,
+    /// Lives 15 minutes by default.
+    pub access_token: String,
+    /// Gets the next pair, once.
+    pub refresh_token: String,
+}
+
+/// Without the tokens.
+impl fmt::Debug for SignedIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedIn")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sso {
+    /// Signs both tokens from rows that the primary has just returned. Nothing is read.
+    pub(crate) fn issue(&self, user: &User, session: &Session) -> Result<SignedIn, SignError> {
+        let now = whole_seconds(self.clock.now());
+        let access = AccessClaims {
+            user: user.id,
+            session: session.id,
+            version: user.version,
+            email: user.email.as_typed().to_owned(),
+            email_verified: user.email_verified,
+            is_admin: user.is_admin,
+            id: self.random.uuid_v4(),
+            issued_at: now,
+            expires_at: (now + self.policy.access_ttl).min(whole_seconds(session.expires_at)),
+        };
+        let refresh = RefreshClaims {
+            user: user.id,
+            session: session.id,
+            generation: session.generation,
+            issued_at: whole_seconds(session.rotated_at),
+            expires_at: whole_seconds(session.expires_at),
+        };
+        Ok(SignedIn {
+            user: user.id,
+            access_token: self.tokens.sign_access(&access)?,
+            refresh_token: self.tokens.sign_refresh(&refresh)?,
+        })
+    }
+
+    /// A session of `user` that starts now.
+    pub(crate) fn new_session(&self, user: UserId, origin: &Origin) -> NewSession {
+        let now = self.now();
+        NewSession {
+            id: SessionId::from_uuid(self.random.uuid_v7(now)),
+            user,
+            created_at: now,
+            expires_at: now + self.policy.refresh_ttl,
+            address: origin.address,
+            agent: origin.agent.clone(),
+        }
+    }
+
+    /// Stores in `tx` that something is over.
+    pub(crate) async fn revoke(
+        &self,
+        tx: &mut dyn Tx,
+        revoked: Revoked,
+    ) -> Result<Revocation, StoreError> {
+        let until = self.policy.revocation_until(self.clock.now());
+        tx.revoke(&NewRevocation { revoked, until }).await
+    }
+
+    /// Ends in `tx` what a user has beyond the most sessions allowed.
+    pub(crate) async fn end_surplus_sessions(
+        &self,
+        tx: &mut dyn Tx,
+        user: UserId,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        let ended = tx
+            .end_oldest_sessions(user, self.policy.max_sessions, self.now())
+            .await?;
+        let mut entries = Vec::with_capacity(ended.len());
+        for session in ended {
+            entries.push(self.revoke(tx, Revoked::Session(session.id)).await?);
+        }
+        Ok(entries)
+    }
+
+    /// The time, in the microseconds that stores keep: what is written is what is read.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        let now = self.clock.now();
+        now.replace_nanosecond(now.nanosecond() / 1_000 * 1_000)
+            .unwrap_or(now)
+    }
+}
+
+fn whole_seconds(time: OffsetDateTime) -> OffsetDateTime {
+    time.replace_nanosecond(0).unwrap_or(time)
+}

@@ -1,0 +1,243 @@
+//! Login: reads near, decides on the primary.
+
+use std::time::Duration;
+
+use crate::{
+    caller::Caller,
+    failure::{BadFields, Failure, Fields, Kind},
+    metrics::{LOGINS, Outcome, count},
+    ports::{
+        HashError, Match, Queue, SignError, StoreError, Work,
+        store::{Freshness, Session, User},
+    },
+    sso::Sso,
+    usecases::SignedIn,
+    values::{Email, Password},
+};
+
+/// How often a login that meets a changed row reads it again.
+const ATTEMPTS: usize = 3;
+
+/// The request as it came.
+#[derive(Default)]
+pub struct Input<'a> {
+    /// Required.
+    pub email: Option<&'a str>,
+    /// Required.
+    pub password: Option<&'a str>,
+}
+
+/// A login whose fields are good.
+#[derive(Debug, Clone)]
+pub struct Login {
+    email: Email,
+    password: Password,
+}
+
+impl Login {
+    /// Parses every field and names all bad ones. The rules for new passwords do not hold here.
+    pub fn parse(input: &Input<'_>) -> Result<Self, BadFields> {
+        Self::parse_with(input, Fields::default())
+    }
+
+    /// As [`parse`](Self::parse), with what the transport has found wrong already.
+    pub fn parse_with(input: &Input<'_>, mut fields: Fields) -> Result<Self, BadFields> {
+        let email = fields.required("email", input.email, Email::parse);
+        let password = fields.required("password", input.password, |text| {
+            Password::parse("password", text)
+        });
+        let (email, password) = fields.finish(email.zip(password))?;
+        Ok(Self { email, password })
+    }
+}
+
+/// Why nobody was signed in.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// One answer for a wrong e-mail and a wrong password.
+    #[error("invalid e-mail or password")]
+    InvalidCredentials,
+    /// The password was right.
+    #[error("user is disabled")]
+    UserDisabled,
+    /// The user's row changed at each attempt.
+    #[error("the user's row changed {ATTEMPTS} times during the login")]
+    Contended,
+    /// No hash.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// No row.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No token.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
+impl From<LoginError> for Failure {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::InvalidCredentials => Self::new(
+                Kind::Unauthenticated,
+                "invalid_credentials",
+                "invalid e-mail or password",
+            ),
+            LoginError::UserDisabled => {
+                Self::new(Kind::Forbidden, "user_disabled", "user is disabled")
+            }
+            LoginError::Contended => {
+                Self::unavailable("unavailable", "try again", Duration::from_secs(1))
+            }
+            LoginError::Hash(error) => error.into(),
+            LoginError::Store(error) => error.into(),
+            LoginError::Sign(error) => error.into(),
+        }
+    }
+}
+
+/// Signs in by e-mail and password.
+pub async fn login(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
+    let arrival = sso.clock.monotonic();
+    let result = attempt(sso, caller, request).await;
+    if let Err(LoginError::InvalidCredentials | LoginError::UserDisabled) = &result {
+        sso.wait_for_floor(arrival).await;
+    }
+    count(LOGINS, outcome_of(&result));
+    result
+}
+
+impl Sso {
+    /// Waits until the next multiple of the failure floor after `arrival`, so that all ways to
+    /// fail look alike.
+    pub(crate) async fn wait_for_floor(&self, arrival: Duration) {
+        let floor = self.policy.failure_floor;
+        if floor.is_zero() {
+            return;
+        }
+        let spent = self.clock.monotonic().saturating_sub(arrival);
+        let floors = spent.as_nanos() / floor.as_nanos() + 1;
+        let floors = u32::try_from(floors).unwrap_or(u32::MAX);
+        self.clock
+            .sleep_until(arrival + floor.saturating_mul(floors))
+            .await;
+    }
+
+    /// Verifies `password` against `user` (nobody costs as much), and, if it does not match,
+    /// against the primary's row, if that has another hash. Returns the row that it matched.
+    async fn verified(
+        &self,
+        work: Work,
+        password: &Password,
+        user: Option<User>,
+    ) -> Result<Option<(User, Match)>, LoginError> {
+        let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let found = self.hasher.verify(work, password.clone(), hash).await?;
+        let Some(user) = user else { return Ok(None) };
+        if found != Match::No {
+            return Ok(Some((user, found)));
+        }
+        let Some(fresh) = self.store.user(user.id, Freshness::Primary).await? else {
+            return Ok(None);
+        };
+        if fresh.password_hash == user.password_hash {
+            return Ok(None);
+        }
+        let hash = Some(fresh.password_hash.clone());
+        let found = self.hasher.verify(work, password.clone(), hash).await?;
+        Ok((found != Match::No).then_some((fresh, found)))
+    }
+}
+
+async fn attempt(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
+    let work = Work {
+        queue: Queue::Login,
+        network: caller.origin.network(),
+    };
+    // A miss nearby may be a user who registered a moment ago: ask the primary, before any hashing.
+    let user = match sso
+        .store
+        .user_by_email(&request.email, Freshness::Any)
+        .await?
+    {
+        None => {
+            sso.store
+                .user_by_email(&request.email, Freshness::Primary)
+                .await?
+        }
+        found => found,
+    };
+    let matched = sso.verified(work, &request.password, user).await?;
+    let (mut user, mut found) = matched.ok_or(LoginError::InvalidCredentials)?;
+
+    for _ in 0..ATTEMPTS {
+        if let Some((row, session)) = open(sso, caller, &user).await? {
+            if found == Match::YesOutdated {
+                rehash_later(sso, work, &row, request.password);
+            }
+            return Ok(sso.issue(&row, &session)?);
+        }
+        // What was read is stale, or the user is disabled: decide on the primary's row.
+        let fresh = sso.store.user(user.id, Freshness::Primary).await?;
+        let fresh = fresh.ok_or(LoginError::InvalidCredentials)?;
+        if fresh.password_hash != user.password_hash {
+            let hash = Some(fresh.password_hash.clone());
+            found = sso
+                .hasher
+                .verify(work, request.password.clone(), hash)
+                .await?;
+            if found == Match::No {
+                return Err(LoginError::InvalidCredentials);
+            }
+        }
+        if fresh.disabled {
+            return Err(LoginError::UserDisabled);
+        }
+        user = fresh;
+    }
+    Err(LoginError::Contended)
+}
+
+/// Opens a session if `seen` is still what the primary has.
+async fn open(
+    sso: &Sso,
+    caller: &Caller,
+    seen: &User,
+) -> Result<Option<(User, Session)>, StoreError> {
+    let session = sso.new_session(seen.id, &caller.origin);
+    let mut tx = sso.store.begin().await?;
+    let Some(rows) = tx.open_session(&session, seen.version).await? else {
+        return Ok(None);
+    };
+    let surplus = sso.end_surplus_sessions(tx.as_mut(), seen.id).await?;
+    tx.commit().await?;
+    sso.revocations.announce(&surplus).await;
+    Ok(Some(rows))
+}
+
+/// Replaces the outdated hash after the answer; whoever changed the password meanwhile wins.
+fn rehash_later(sso: &Sso, work: Work, user: &User, password: Password) {
+    let (hasher, store) = (sso.hasher.clone(), sso.store.clone());
+    let (id, verified) = (user.id, user.password_hash.clone());
+    sso.tasks.spawn(Box::pin(async move {
+        let replaced = match hasher.rehash(work, password).await {
+            Ok(new) => store
+                .rehash(id, &verified, &new)
+                .await
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = replaced {
+            tracing::warn!(user_id = %id, error, "an outdated password hash was not replaced");
+        }
+    }));
+}
+
+fn outcome_of(result: &Result<SignedIn, LoginError>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Success,
+        Err(LoginError::InvalidCredentials) => Outcome::InvalidCredentials,
+        Err(LoginError::UserDisabled) => Outcome::UserDisabled,
+        Err(LoginError::Hash(HashError::Overloaded { .. })) => Outcome::Overloaded,
+        Err(_) => Outcome::Error,
+    }
+}

@@ -1,0 +1,103 @@
+//! Logout, by either token of a session.
+
+use crate::{
+    failure::{BadFields, Failure, Fields},
+    ports::{
+        StoreError, TokenRefused, TokenSubject,
+        store::{Ended, Reach, Revoked},
+    },
+    sso::Sso,
+};
+
+/// A token whose session is to end, unverified.
+pub struct Logout<'a> {
+    token: &'a str,
+    everywhere: bool,
+}
+
+impl<'a> Logout<'a> {
+    /// `everywhere` ends all sessions of the token's user.
+    pub fn parse(token: Option<&'a str>, everywhere: bool) -> Result<Self, BadFields> {
+        Self::parse_with(token, everywhere, Fields::default())
+    }
+
+    /// As [`parse`](Self::parse), with what the transport has found wrong already.
+    pub fn parse_with(
+        token: Option<&'a str>,
+        everywhere: bool,
+        mut fields: Fields,
+    ) -> Result<Self, BadFields> {
+        let token = fields.required("token", token, Ok);
+        fields.finish(token).map(|token| Self { token, everywhere })
+    }
+}
+
+/// Why nothing was ended.
+#[derive(Debug, thiserror::Error)]
+pub enum LogoutError {
+    /// Not a token of ours.
+    #[error(transparent)]
+    Token(#[from] TokenRefused),
+    /// No row.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<LogoutError> for Failure {
+    fn from(error: LogoutError) -> Self {
+        match error {
+            LogoutError::Token(refused) => refused.into(),
+            LogoutError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Ends the token's session, so that its other token dies too, or all sessions of its user. Any
+/// token of ours will do, of either type and any generation, expired or ended: it is idempotent.
+pub async fn logout(sso: &Sso, request: &Logout<'_>) -> Result<Reach, LogoutError> {
+    let subject = sso.tokens.subject(request.token)?;
+    if request.everywhere {
+        return Ok(end_all(sso, subject).await?);
+    }
+    Ok(end_one(sso, subject).await?.unwrap_or(Reach::Everywhere))
+}
+
+/// Ends one session of a user. `None`: he has no such session that lives.
+pub(crate) async fn end_one(sso: &Sso, subject: TokenSubject) -> Result<Option<Reach>, StoreError> {
+    let mut tx = sso.store.begin().await?;
+    let revoked = Revoked::Session(subject.session);
+    match tx
+        .end_session(subject.session, Some(subject.user), sso.now())
+        .await?
+    {
+        Ended::Now(_) => {
+            let entry = sso.revoke(tx.as_mut(), revoked).await?;
+            tx.commit().await?;
+            Ok(Some(sso.revocations.announce(&[entry]).await))
+        }
+        Ended::Before => {
+            // Perhaps ended by the command line a moment ago: obey before the next beat.
+            sso.revocations
+                .obey(revoked, sso.policy.revocation_until(sso.clock.now()));
+            Ok(None)
+        }
+        Ended::Unknown => Ok(None),
+    }
+}
+
+async fn end_all(sso: &Sso, subject: TokenSubject) -> Result<Reach, StoreError> {
+    // Only while the store knows the session: a token found years later does nothing.
+    let known = sso.store.session(subject.session).await?;
+    if known.is_none_or(|session| session.user != subject.user) {
+        return Ok(Reach::Everywhere);
+    }
+    let mut tx = sso.store.begin().await?;
+    let Some(user) = tx.end_user_sessions(subject.user).await? else {
+        return Ok(Reach::Everywhere);
+    };
+    let entry = sso
+        .revoke(tx.as_mut(), Revoked::TokensBelow(user.id, user.version))
+        .await?;
+    tx.commit().await?;
+    Ok(sso.revocations.announce(&[entry]).await)
+}

@@ -1,0 +1,104 @@
+//! Refresh: one compare-and-swap; a token that comes a second time after the grace ends the
+//! session (RFC 9700, 4.14.2).
+
+use metrics::counter;
+
+use crate::{
+    failure::{BadFields, Failure, Fields},
+    metrics::REFRESH_REUSE,
+    ports::{
+        SignError, StoreError, TokenRefused,
+        store::{Ended, Revoked, Rotate, Rotation, Session},
+    },
+    sso::Sso,
+    usecases::SignedIn,
+};
+
+/// A refresh token, unverified.
+pub struct Refresh<'a>(&'a str);
+
+impl<'a> Refresh<'a> {
+    /// `field` is the token's name on the wire.
+    pub fn parse(field: &'static str, token: Option<&'a str>) -> Result<Self, BadFields> {
+        Self::parse_with(field, token, Fields::default())
+    }
+
+    /// As [`parse`](Self::parse), with what the transport has found wrong already.
+    pub fn parse_with(
+        field: &'static str,
+        token: Option<&'a str>,
+        mut fields: Fields,
+    ) -> Result<Self, BadFields> {
+        let token = fields.required(field, token, Ok);
+        fields.finish(token).map(Self)
+    }
+}
+
+/// Why there are no new tokens.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// The token is bad, or its session over.
+    #[error(transparent)]
+    Token(#[from] TokenRefused),
+    /// No row.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No token.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
+impl From<RefreshError> for Failure {
+    fn from(error: RefreshError) -> Self {
+        match error {
+            RefreshError::Token(refused) => refused.into(),
+            RefreshError::Store(error) => error.into(),
+            RefreshError::Sign(error) => error.into(),
+        }
+    }
+}
+
+/// Rotates the session of a refresh token and signs the next pair.
+pub async fn refresh(sso: &Sso, request: &Refresh<'_>) -> Result<SignedIn, RefreshError> {
+    let claims = sso.tokens.verify_refresh(request.0, sso.clock.now())?;
+    let rotate = Rotate {
+        session: claims.session,
+        generation: claims.generation,
+        now: sso.now(),
+        grace: sso.policy.refresh_grace,
+    };
+    match sso.store.rotate(rotate).await? {
+        Rotation::Rotated(rows) | Rotation::Replayed(rows) => {
+            Ok(sso.issue(&rows.user, &rows.session)?)
+        }
+        Rotation::Reused(session) => {
+            end_stolen(sso, &session, claims.generation).await?;
+            Err(TokenRefused::Revoked.into())
+        }
+        Rotation::Late | Rotation::Over | Rotation::Unknown => Err(TokenRefused::Revoked.into()),
+    }
+}
+
+async fn end_stolen(sso: &Sso, session: &Session, generation: u64) -> Result<(), StoreError> {
+    let mut tx = sso.store.begin().await?;
+    let Ended::Now(_) = tx
+        .end_session(session.id, Some(session.user), sso.now())
+        .await?
+    else {
+        return Ok(());
+    };
+    let entry = sso
+        .revoke(tx.as_mut(), Revoked::Session(session.id))
+        .await?;
+    tx.commit().await?;
+    sso.revocations.announce(&[entry]).await;
+    counter!(REFRESH_REUSE).increment(1);
+    tracing::warn!(
+        user_id = %session.user,
+        session_id = %session.id,
+        generation,
+        current_generation = session.generation,
+        "a refresh token was used again after the grace: the session is ended"
+    );
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! Registration: a user, his first session, and the event that tells of it, in one transaction.
+
+use crate::{
+    caller::{Caller, Origin},
+    failure::{BadFields, Failure, Fields, Kind},
+    metrics::{Outcome, REGISTRATIONS, count},
+    ports::{
+        HashError, Queue, RandomIds, SignError, StoreError, Tx, Work,
+        store::{Constraint, NewEvent, NewUser, Session, User},
+    },
+    sso::Sso,
+    usecases::SignedIn,
+    values::{Birthday, Email, EventId, Name, NewPassword, Password, UserId},
+};
+
+/// The request as it came.
+#[derive(Default)]
+pub struct Input<'a> {
+    /// Required.
+    pub email: Option<&'a str>,
+    /// Required.
+    pub password: Option<&'a str>,
+    /// `""` is absent.
+    pub name: Option<&'a str>,
+    /// `""` is absent.
+    pub birthday: Option<&'a str>,
+}
+
+/// A registration whose fields are good.
+#[derive(Debug, Clone)]
+pub struct Register {
+    email: Email,
+    password: NewPassword,
+    name: Option<Name>,
+    birthday: Option<Birthday>,
+}
+
+impl Register {
+    /// Parses every field and names all bad ones.
+    pub fn parse(sso: &Sso, input: &Input<'_>) -> Result<Self, BadFields> {
+        Self::parse_with(sso, input, Fields::default())
+    }
+
+    /// As [`parse`](Self::parse), with what the transport has found wrong already.
+    pub fn parse_with(sso: &Sso, input: &Input<'_>, mut fields: Fields) -> Result<Self, BadFields> {
+        let email = fields.required("email", input.email, Email::parse);
+        let password = fields.required("password", input.password, |text| {
+            Password::parse("password", text)
+        });
+        let password = password.zip(email.as_ref()).and_then(|(password, email)| {
+            let policy = sso.policy.passwords;
+            fields.take(NewPassword::check("password", password, email, policy))
+        });
+        let name = fields.optional(input.name, Name::parse);
+        let now = sso.clock.now();
+        let birthday = fields.optional(input.birthday, |text| Birthday::parse(text, now));
+        let values = email.zip(password);
+        let (email, password) = fields.finish(values)?;
+        Ok(Self {
+            email,
+            password,
+            name,
+            birthday,
+        })
+    }
+}
+
+/// Why nobody was registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// The address has an account.
+    #[error("user already exists")]
+    UserExists,
+    /// The operator has switched registration off.
+    #[error("registration is disabled")]
+    SwitchedOff,
+    /// The store gave up the row that it had just written.
+    #[error("the new user was not there to open a session for")]
+    Vanished,
+    /// No hash.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// No row.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No token.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
+impl From<RegisterError> for Failure {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::UserExists => {
+                Self::new(Kind::Conflict, "user_exists", "user already exists")
+            }
+            RegisterError::SwitchedOff => {
+                Self::new(Kind::Forbidden, "forbidden", "registration is disabled")
+            }
+            RegisterError::Vanished => Self::internal(error),
+            RegisterError::Hash(error) => error.into(),
+            RegisterError::Store(error) => error.into(),
+            RegisterError::Sign(error) => error.into(),
+        }
+    }
+}
+
+/// Registers and signs in: both tokens come from what was just written.
+pub async fn register(
+    sso: &Sso,
+    caller: &Caller,
+    request: Register,
+) -> Result<SignedIn, RegisterError> {
+    let result = async {
+        let (user, session) = store(
+            sso,
+            caller,
+            request,
+            Options {
+                session: true,
+                admin: false,
+            },
+        )
+        .await?;
+        let session = session.ok_or(RegisterError::Vanished)?;
+        Ok(sso.issue(&user, &session)?)
+    }
+    .await;
+    counted(result)
+}
+
+/// Registers without signing in: for who answers with no tokens.
+pub async fn register_only(
+    sso: &Sso,
+    caller: &Caller,
+    request: Register,
+) -> Result<UserId, RegisterError> {
+    let options = Options {
+        session: false,
+        admin: false,
+    };
+    counted(
+        store(sso, caller, request, options)
+            .await
+            .map(|(user, _)| user.id),
+    )
+}
+
+/// Creates a user on an administrator's behalf, also while registration is switched off.
+pub async fn create(
+    sso: &Sso,
+    caller: &Caller,
+    request: Register,
+    admin: bool,
+) -> Result<User, Failure> {
+    caller.may_administer_users()?;
+    let options = Options {
+        session: false,
+        admin,
+    };
+    Ok(counted(store(sso, caller, request, options).await)?.0)
+}
+
+#[derive(Clone, Copy)]
+struct Options {
+    session: bool,
+    admin: bool,
+}
+
+async fn store(
+    sso: &Sso,
+    caller: &Caller,
+    request: Register,
+    options: Options,
+) -> Result<(User, Option<Session>), RegisterError> {
+    if !sso.policy.registration_enabled && caller.may_administer_users().is_err() {
+        return Err(RegisterError::SwitchedOff);
+    }
+    let work = Work {
+        queue: Queue::Registration,
+        network: caller.origin.network(),
+    };
+    let password_hash = sso.hasher.hash(work, request.password).await?;
+    let now = sso.now();
+    let user = NewUser {
+        id: UserId::from_uuid(sso.random.uuid_v7(now)),
+        email: request.email,
+        password_hash,
+        name: request.name,
+        birthday: request.birthday,
+        is_admin: options.admin,
+        created_at: now,
+    };
+    let event = event_of(sso, &user, &caller.origin);
+
+    let mut tx = sso.store.begin().await?;
+    let rows = write(sso, tx.as_mut(), caller, &user, &event, options.session).await?;
+    tx.commit().await?;
+    (sso.nudge)();
+    Ok(rows)
+}
+
+async fn write(
+    sso: &Sso,
+    tx: &mut dyn Tx,
+    caller: &Caller,
+    user: &NewUser,
+    event: &NewEvent,
+    with_session: bool,
+) -> Result<(User, Option<Session>), RegisterError> {
+    let user = match tx.insert_user(user).await {
+        Err(StoreError::Conflict(Constraint::Email)) => return Err(RegisterError::UserExists),
+        stored => stored?,
+    };
+    tx.append_event(event).await?;
+    if !with_session {
+        return Ok((user, None));
+    }
+    let session = sso.new_session(user.id, &caller.origin);
+    let opened = tx.open_session(&session, user.version).await?;
+    let (user, session) = opened.ok_or(RegisterError::Vanished)?;
+    Ok((user, Some(session)))
+}
+
+fn event_of(sso: &Sso, user: &NewUser, origin: &Origin) -> NewEvent {
+    let id = EventId::from_uuid(sso.random.uuid_v7(user.created_at));
+    let payload = sso_events::encode_registration(&sso_events::Registered {
+        event_id: id.as_uuid(),
+        user_id: user.id.as_uuid(),
+        email: user.email.as_typed(),
+        name: user.name.as_ref().map(Name::as_str),
+        at: user.created_at,
+    });
+    NewEvent {
+        id,
+        user: user.id,
+        kind: sso_events::REGISTRATION,
+        payload,
+        created_at: user.created_at,
+        traceparent: origin.traceparent.clone(),
+        tracestate: origin.tracestate.clone(),
+    }
+}
+
+fn counted<T>(result: Result<T, RegisterError>) -> Result<T, RegisterError> {
+    let outcome = match &result {
+        Ok(_) => Outcome::Success,
+        Err(RegisterError::UserExists) => Outcome::UserExists,
+        Err(RegisterError::SwitchedOff) => Outcome::Forbidden,
+        Err(RegisterError::Hash(HashError::Overloaded { .. })) => Outcome::Overloaded,
+        Err(_) => Outcome::Error,
+    };
+    count(REGISTRATIONS, outcome);
+    result
+}

@@ -1,0 +1,70 @@
+//! A user's own sessions.
+
+use crate::{
+    caller::{Caller, NotAllowed},
+    failure::{Failure, Kind},
+    ports::{
+        StoreError, TokenSubject,
+        store::{Reach, Session},
+    },
+    sso::Sso,
+    usecases::logout,
+    values::SessionId,
+};
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionsError {
+    /// Only users have sessions.
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
+    /// Foreign, unknown, malformed, over: all alike.
+    #[error("no such session")]
+    NotFound,
+    /// No row.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<SessionsError> for Failure {
+    fn from(error: SessionsError) -> Self {
+        match error {
+            SessionsError::NotAllowed(error) => error.into(),
+            SessionsError::NotFound => Self::new(Kind::NotFound, "not_found", "no such session"),
+            SessionsError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// A live session, and whether it is the one that the caller's token belongs to.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The row.
+    pub session: Session,
+    /// The caller's.
+    pub current: bool,
+}
+
+/// The caller's live sessions, newest first.
+pub async fn list(sso: &Sso, caller: &Caller) -> Result<Vec<Listed>, SessionsError> {
+    let claims = caller.user()?;
+    let sessions = sso.store.live_sessions(claims.user, sso.now()).await?;
+    let listed = |session: Session| Listed {
+        current: session.id == claims.session,
+        session,
+    };
+    Ok(sessions.into_iter().map(listed).collect())
+}
+
+/// Ends one of the caller's sessions; the current one is a logout.
+pub async fn end(sso: &Sso, caller: &Caller, id: &str) -> Result<Reach, SessionsError> {
+    let claims = caller.user()?;
+    let session = SessionId::parse(id).map_err(|_| SessionsError::NotFound)?;
+    let subject = TokenSubject {
+        user: claims.user,
+        session,
+    };
+    logout::end_one(sso, subject)
+        .await?
+        .ok_or(SessionsError::NotFound)
+}
