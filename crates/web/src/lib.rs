@@ -1,1 +1,27 @@
-//! stub
+//! The plumbing under every HTTP server of ours: accept loop, request ids, bodies read to a bound,
+//! deadlines, trace context. It knows nothing of what the servers are for; what an error looks like
+//! is theirs to say, by a function that they pass in.
+//!
+//! Layers are functions from a [`Router`](axum::Router) to a `Router`; the last one applied sees
+//! the request first. An order that works, from the inside out: [`panics`], [`deadline`], [`host`],
+//! [`nosniff`], [`request_id`].
+
+pub mod bearer;
+pub mod body;
+pub mod deadline;
+pub mod host;
+pub mod listener;
+pub mod nosniff;
+pub mod panics;
+pub mod request_id;
+pub mod trace_context;
+
+use axum::response::Response;
+
+pub use bearer::bearer;
+pub use listener::ClientAddress;
+pub use request_id::RequestId;
+
+/// Makes the answer of a request that went wrong under the handlers. The id is what the answer's
+/// body shows; the header is set by [`request_id`].
+pub type Answer = fn(&RequestId) -> Response;

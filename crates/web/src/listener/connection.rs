@@ -1,0 +1,169 @@
+//! One connection from its first byte to its last.
+
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, Request, Response, Version, header::CONNECTION},
+};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::{
+    ClientAddress, Limits,
+    io::{Counted, Progress},
+};
+
+/// Length of HTTP/2's preface: a client that has sent less, and is no HTTP/1.1 client that has sent
+/// a whole request, has not said yet which protocol it speaks.
+const PREFACE: u64 = 24;
+
+/// What every connection of a listener shares.
+pub(super) struct Driver {
+    pub(super) builder: Builder<TokioExecutor>,
+    pub(super) app: Router,
+    pub(super) limits: Limits,
+    /// Ends connections after the answers in flight.
+    pub(super) stop: CancellationToken,
+    /// Ends connections.
+    pub(super) cut: CancellationToken,
+}
+
+/// The protocols with their bounds.
+pub(super) fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    let head = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        // The buffer holds the head and the beginning of the body.
+        .max_buf_size(head.saturating_add(16 * 1024).max(64 * 1024))
+        .keep_alive(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(limits.max_header_bytes)
+        .max_concurrent_streams(limits.max_concurrent_streams)
+        .max_pending_accept_reset_streams(limits.max_pending_resets)
+        .max_local_error_reset_streams(limits.max_pending_resets)
+        .keep_alive_interval(limits.keep_alive_interval)
+        .keep_alive_timeout(limits.keep_alive_timeout);
+    builder
+}
+
+/// What a connection has shown of itself.
+#[derive(Default)]
+struct Seen {
+    any_request: AtomicBool,
+    http2: AtomicBool,
+}
+
+impl Seen {
+    fn note(&self, request: &Request<Incoming>) {
+        self.any_request.store(true, Ordering::Relaxed);
+        if request.version() == Version::HTTP_2 {
+            self.http2.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Driver {
+    /// Drives a connection to its end.
+    pub(super) async fn drive<S>(&self, stream: S, address: ClientAddress)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let progress = Arc::new(Progress::default());
+        let seen = Arc::new(Seen::default());
+        let io = TokioIo::new(Counted {
+            stream,
+            progress: Arc::clone(&progress),
+        });
+        let service = hyper::service::service_fn(|request: Request<Incoming>| {
+            seen.note(&request);
+            answer(self.app.clone(), self.stop.clone(), request, address)
+        });
+        let mut connection = pin!(self.builder.serve_connection(io, service));
+        let mut stopping = pin!(self.stopping(&seen));
+        let mut told = false;
+        let mut watch = pin!(self.watch(&seen, &progress));
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended early");
+                    }
+                    return;
+                }
+                () = stopping.as_mut(), if !told => {
+                    told = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                reason = watch.as_mut() => {
+                    tracing::debug!(reason, "a connection was dropped");
+                    return;
+                }
+                () = self.cut.cancelled() => return,
+            }
+        }
+    }
+
+    /// Resolves when the connection is to end by itself. HTTP/2 tells the client which streams it
+    /// will still answer; HTTP/1.1 has only `connection: close` in an answer, so a connection that
+    /// is idle is read a little longer: a request may be under way.
+    async fn stopping(&self, seen: &Seen) {
+        self.stop.cancelled().await;
+        if !seen.http2.load(Ordering::Relaxed) {
+            tokio::time::sleep(self.limits.linger).await;
+        }
+    }
+
+    /// Resolves with a reason when the connection is not worth keeping. HTTP/1.1's own header
+    /// timeout begins only when it is known to be HTTP/1.1, and nothing else limits a client that
+    /// does not read its answer.
+    async fn watch(&self, seen: &Seen, progress: &Progress) -> &'static str {
+        tokio::time::sleep(self.limits.header_timeout).await;
+        if !seen.any_request.load(Ordering::Relaxed) && progress.read() < PREFACE {
+            return "no request";
+        }
+        loop {
+            let before = progress.moved();
+            tokio::time::sleep(self.limits.stall_timeout).await;
+            if progress.moved() == before {
+                return "stalled";
+            }
+        }
+    }
+}
+
+async fn answer(
+    app: Router,
+    stop: CancellationToken,
+    request: Request<Incoming>,
+    address: ClientAddress,
+) -> Result<Response<Body>, Infallible> {
+    let http1 = request.version() < Version::HTTP_2;
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(address);
+    let mut response = app.oneshot(request).await?;
+    if http1 && stop.is_cancelled() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    Ok(response)
+}
