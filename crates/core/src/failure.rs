@@ -143,19 +143,22 @@ impl From<BadFields> for Failure {
     }
 }
 
-/// Collects the fields of an input, so that every bad one is named at once.
+/// Collects the fields of an input, so that every bad one is named at once, and once: what was
+/// found first counts (a transport finds a member of the wrong type, which then looks missing).
 #[derive(Debug, Default)]
 pub struct Fields(Vec<FieldError>);
 
 impl Fields {
     /// Keeps the value, or remembers what is wrong with it.
     pub fn take<T>(&mut self, parsed: Result<T, FieldError>) -> Option<T> {
-        parsed.map_err(|bad| self.0.push(bad)).ok()
+        parsed.map_err(|bad| self.bad(bad)).ok()
     }
 
-    /// Remembers a bad field.
+    /// Remembers a bad field. One that is known already takes its place in the order of parsing.
     pub fn bad(&mut self, error: FieldError) {
-        self.0.push(error);
+        let known = self.0.iter().position(|bad| bad.field == error.field);
+        let first = known.map_or(error, |at| self.0.remove(at));
+        self.0.push(first);
     }
 
     /// A member that must be there and not empty, parsed.
@@ -187,5 +190,21 @@ impl Fields {
             Some(values) if self.0.is_empty() => Ok(values),
             _ => Err(BadFields(self.0)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_field_is_named_once_with_what_was_found_first_in_the_order_of_parsing() {
+        let mut fields = Fields::default();
+        fields.bad(FieldError::new("b", "invalid_type", "b must be a string"));
+        let a = fields.required("a", None, Ok);
+        let b = fields.required("b", None, Ok);
+        let BadFields(bad) = fields.finish(a.zip(b)).unwrap_err();
+        let named: Vec<_> = bad.iter().map(|bad| (bad.field, bad.code)).collect();
+        assert_eq!(named, [("a", "required"), ("b", "invalid_type")]);
     }
 }

@@ -9,7 +9,11 @@ use crate::{
 
 /// Parses the id of the question.
 pub fn parse(user_id: Option<&str>) -> Result<UserId, BadFields> {
-    let mut fields = Fields::default();
+    parse_with(user_id, Fields::default())
+}
+
+/// As [`parse`], with what the transport has found wrong already.
+pub fn parse_with(user_id: Option<&str>, mut fields: Fields) -> Result<UserId, BadFields> {
     let id = fields.required("user_id", user_id, |text| {
         UserId::parse(text)
             .map_err(|_| FieldError::new("user_id", "invalid_id", "user_id must be a UUID"))
