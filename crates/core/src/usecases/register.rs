@@ -47,9 +47,9 @@ impl Register {
         let password = fields.required("password", input.password, |text| {
             Password::parse("password", text)
         });
-        let password = password.zip(email.as_ref()).and_then(|(password, email)| {
+        let password = password.and_then(|password| {
             let policy = sso.policy.passwords;
-            fields.take(NewPassword::check("password", password, email, policy))
+            fields.take(NewPassword::check("password", password, email.as_ref(), policy))
         });
         let name = fields.optional(input.name, Name::parse);
         let now = sso.clock.now();

@@ -70,11 +70,12 @@ pub struct PasswordPolicy {
 pub struct NewPassword(Password);
 
 impl NewPassword {
-    /// Checks `password` for the account of `email`; the reason is in the error.
-    pub fn check(
+    /// Checks `password` for the account of `email`; the reason is in the error. Without an address
+    /// (it is bad itself, and named beside the password) the other rules still hold.
+    pub fn check<'a>(
         field: &'static str,
         password: Password,
-        email: &Email,
+        email: impl Into<Option<&'a Email>>,
         policy: PasswordPolicy,
     ) -> Result<Self, FieldError> {
         let weak = |why: String| Err(FieldError::new(field, "weak_password", why));
@@ -85,7 +86,8 @@ impl NewPassword {
                 policy.min_length
             ));
         }
-        if *lower == *email.canonical() {
+        let email: Option<&Email> = email.into();
+        if email.is_some_and(|email| *lower == *email.canonical()) {
             return weak("password must not be the e-mail address".to_owned());
         }
         if *lower == *PRODUCT {
