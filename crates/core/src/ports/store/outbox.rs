@@ -96,7 +96,8 @@ pub struct Backlog {
 /// The relay's side of the outbox.
 #[async_trait]
 pub trait OutboxStore {
-    /// Events `inProgress`, oldest first, at most `limit`.
+    /// Events `inProgress`, oldest first, at most `limit`. A `Failed` event holds back the later
+    /// ones of its user, so that they stay in order.
     async fn pending_events(&self, limit: u32) -> Result<Vec<PendingEvent>, StoreError>;
 
     /// Records what became of deliveries. `Success` wins over everything.

@@ -60,7 +60,8 @@ pub struct Rotate {
     pub generation: u64,
     /// Becomes `rotated_at`.
     pub now: OffsetDateTime,
-    /// How long after a rotation the generation before it gets the same answer again.
+    /// How long after a rotation the generation before it gets the same answer again; the last
+    /// moment included.
     pub grace: Duration,
 }
 
@@ -98,7 +99,8 @@ pub enum Rotation {
 pub enum Ended {
     /// It ended now: the caller is the one who ended it.
     Now(Box<Session>),
-    /// It was over before.
+    /// It was ended before. Not so if it only expired, or its user's sessions are over: an access
+    /// token may outlive that, so ending it still means something.
     Before,
     /// No such session, or not this user's.
     Unknown,

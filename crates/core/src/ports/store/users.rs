@@ -98,7 +98,8 @@ pub trait UserReads {
 }
 
 /// Changes of users. Each raises the row's version and returns the new row, `None` if there is no
-/// such user (or the guard does not hold).
+/// such user (or the guard does not hold). Setting what is set already changes nothing: the row
+/// comes back as it is.
 #[async_trait]
 pub trait UserWrites {
     /// Stores a user; the unique constraint on the canonical address decides.

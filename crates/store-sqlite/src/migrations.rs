@@ -1,0 +1,233 @@
+//! The schema: whose it is, how old, and how it is brought up to date.
+//!
+//! Migrations are append-only and numbered. The pending ones run as one transaction, so that a
+//! failing or killed migration leaves nothing behind, and under a lock of the folder, because the
+//! runner reads what is applied before it begins.
+
+use std::{fs, path::Path};
+
+use refinery::{Migration, Runner};
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::{
+    OpenError, connection,
+    fault::Fault,
+    folder::Folder,
+    query::{all, first, one, scalar},
+};
+
+/// "sso1" in the header of each database of ours.
+const APPLICATION: i64 = 0x7373_6f31;
+
+/// Every migration, in order. The number before the name is the schema that it makes.
+const MIGRATIONS: &[(u32, &str, &str)] = &[(
+    1,
+    "V1__initial",
+    include_str!("../migrations/V1__initial.sql"),
+)];
+
+const MARK: &str = "PRAGMA application_id = 0x73736f31";
+const MARKED: &str = "PRAGMA application_id";
+const OBJECTS: &str = "SELECT count(*) FROM sqlite_schema";
+const HAS_HISTORY: &str = "
+    SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'refinery_schema_history'";
+const HISTORY: &str = "SELECT version, checksum FROM refinery_schema_history ORDER BY version";
+const MIN_VERSION: &str = "SELECT min_version FROM compatibility";
+const WRITE_AHEAD: &str = "PRAGMA journal_mode = WAL";
+
+/// How a database's schema compares with this program's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationStatus {
+    /// The database's schema; 0 where there is none yet.
+    pub current: u32,
+    /// The latest schema that this program knows.
+    pub latest: u32,
+    /// Names of the migrations that are not applied, in order.
+    pub pending: Vec<String>,
+}
+
+impl MigrationStatus {
+    /// Looks at the database in `folder` and changes nothing. A database that is not there is one
+    /// without a schema.
+    pub fn of(folder: &Path) -> Result<Self, OpenError> {
+        let file = Folder::at(folder).database();
+        let empty = fs::metadata(&file).is_ok_and(|metadata| metadata.len() == 0);
+        if empty || !fs::exists(&file).unwrap_or(true) {
+            return Ok(Self::at(0));
+        }
+        let connection =
+            connection::reader(&file).map_err(|fault| OpenError::of(file.clone(), fault))?;
+        current(&connection, &file).map(Self::at)
+    }
+
+    fn at(current: u32) -> Self {
+        Self {
+            current,
+            latest: latest(),
+            pending: MIGRATIONS
+                .iter()
+                .filter(|(version, ..)| *version > current)
+                .map(|(_, name, _)| (*name).to_owned())
+                .collect(),
+        }
+    }
+}
+
+/// Makes the database one that this program can serve, or says why it cannot be. A database of
+/// another program is not touched.
+pub(crate) fn prepare(
+    connection: &mut Connection,
+    file: &Path,
+    migrate: bool,
+) -> Result<(), OpenError> {
+    let of = |fault| OpenError::of(file.to_owned(), fault);
+    let found = current(connection, file)?;
+    if found > latest() {
+        return admit_newer(connection, file, found);
+    }
+    if found < latest() {
+        if !migrate {
+            return Err(OpenError::Behind {
+                file: file.to_owned(),
+                found,
+                needed: latest(),
+            });
+        }
+        if found == 0 {
+            connection
+                .execute_batch(MARK)
+                .map_err(|error| of(error.into()))?;
+        }
+    }
+    write_ahead(connection).map_err(of)?;
+    if found < latest() {
+        run(connection, file)?;
+    }
+    Ok(())
+}
+
+/// The schema's number: 0 for an empty database, an error for another program's.
+fn current(connection: &Connection, file: &Path) -> Result<u32, OpenError> {
+    let of = |fault| OpenError::of(file.to_owned(), fault);
+    let objects: i64 = one(connection, OBJECTS, [], scalar).map_err(of)?;
+    let mark: i64 = one(connection, MARKED, [], scalar).map_err(of)?;
+    match (mark, objects) {
+        (APPLICATION, _) => history(connection).map_err(of),
+        (0, 0) => Ok(0),
+        _ => Err(OpenError::Foreign {
+            file: file.to_owned(),
+        }),
+    }
+}
+
+/// Reads the checksums too: the runner takes for granted that they are numbers.
+fn history(connection: &Connection) -> Result<u32, Fault> {
+    if one::<i64>(connection, HAS_HISTORY, [], scalar)? == 0 {
+        return Ok(0);
+    }
+    let applied = all(connection, HISTORY, [], |row| {
+        let checksum: String = row.get(1)?;
+        let version: i64 = row.get(0)?;
+        checksum
+            .parse::<u64>()
+            .ok()
+            .and_then(|_| u32::try_from(version).ok())
+            .ok_or(Fault::Undecodable("refinery_schema_history"))
+    })?;
+    Ok(applied.last().copied().unwrap_or(0))
+}
+
+/// A newer program has migrated it: fine, as long as that took nothing away that this one uses.
+fn admit_newer(connection: &Connection, file: &Path, found: u32) -> Result<(), OpenError> {
+    let needed = first(connection, MIN_VERSION, [], scalar::<i64>)
+        .map_err(|fault| OpenError::of(file.to_owned(), fault))?
+        .and_then(|version| u32::try_from(version).ok())
+        .unwrap_or(u32::MAX);
+    if needed <= latest() {
+        return Ok(());
+    }
+    Err(OpenError::Newer {
+        file: file.to_owned(),
+        found,
+        needed,
+        known: latest(),
+    })
+}
+
+/// The mode stays with the file. A file system without shared memory cannot have it.
+fn write_ahead(connection: &Connection) -> Result<(), Fault> {
+    let mode: String = one(connection, WRITE_AHEAD, [], scalar)?;
+    if mode == "wal" {
+        Ok(())
+    } else {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_SHMOPEN);
+        Err(rusqlite::Error::SqliteFailure(
+            code,
+            Some("this file system cannot hold a write-ahead log".to_owned()),
+        )
+        .into())
+    }
+}
+
+fn run(connection: &mut Connection, file: &Path) -> Result<(), OpenError> {
+    let failed = |error: refinery::Error| OpenError::Migration {
+        file: file.to_owned(),
+        source: error.into(),
+    };
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(_, name, sql)| Migration::unapplied(name, sql))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    connection.set_transaction_behavior(TransactionBehavior::Immediate);
+    Runner::new(&migrations)
+        .set_grouped(true)
+        .set_abort_missing(false)
+        .run(connection)
+        .map_err(failed)?;
+    connection.set_transaction_behavior(TransactionBehavior::Deferred);
+    Ok(())
+}
+
+fn latest() -> u32 {
+    MIGRATIONS.last().map_or(0, |(version, ..)| *version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_numbered_without_a_gap_and_named_by_their_number() {
+        for (at, (version, name, sql)) in (1..).zip(MIGRATIONS) {
+            assert_eq!(*version, at);
+            let migration = Migration::unapplied(name, sql).unwrap();
+            assert_eq!(u32::try_from(migration.version()).unwrap(), at);
+        }
+    }
+
+    #[test]
+    fn the_mark_is_the_one_that_is_looked_for() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(MARK).unwrap();
+        let mark: i64 = one(&connection, MARKED, [], scalar).unwrap();
+        assert_eq!(mark, APPLICATION);
+    }
+
+    #[test]
+    fn every_statement_can_be_prepared() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        run(&mut connection, Path::new("memory")).unwrap();
+        let modules = [
+            crate::users::STATEMENTS,
+            crate::sessions::STATEMENTS,
+            crate::outbox::STATEMENTS,
+            crate::keys::STATEMENTS,
+            crate::revocations::STATEMENTS,
+            &[OBJECTS, HAS_HISTORY, HISTORY, MIN_VERSION],
+        ];
+        for sql in modules.concat() {
+            connection.prepare(sql).unwrap();
+        }
+    }
+}

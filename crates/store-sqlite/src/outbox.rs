@@ -1,0 +1,159 @@
+//! The outbox.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, named_params};
+use sso_core::{
+    ports::{
+        StoreError,
+        store::{
+            Backlog, Delivered, EventStatus, NewEvent, OutboxStore, OutboxWrites, PendingEvent,
+        },
+    },
+    values::{EventId, UserId},
+};
+use time::OffsetDateTime;
+
+use crate::{
+    codec::{self, micros},
+    fault::Fault,
+    query::{all, execute, first, one, scalar},
+    store::SqliteStore,
+    tx::SqliteTx,
+};
+
+/// As many relays can share the work.
+const SHARDS: u128 = 8;
+
+const APPEND: &str = "
+    INSERT INTO outbox (id, user_id, shard, kind, payload, status, attempts, traceparent,
+                        tracestate, created_at)
+    VALUES (:id, :user, :shard, :kind, :payload, 'inProgress', 0, :traceparent,
+            :tracestate, :created_at)";
+
+const PENDING: &str = "
+    SELECT * FROM outbox AS o
+    WHERE status = 'inProgress'
+      AND NOT EXISTS (SELECT 1 FROM outbox AS f WHERE f.status = 'Failed'
+                      AND f.user_id = o.user_id AND f.sequence < o.sequence)
+    ORDER BY sequence LIMIT :limit";
+
+const SUCCEED: &str = "
+    UPDATE outbox SET status = 'Success', delivered_at = :now
+    WHERE id = :id AND status <> 'Success'";
+
+const REFUSE: &str = "
+    UPDATE outbox SET attempts = attempts + 1, status = :status
+    WHERE id = :id AND status = 'inProgress'";
+
+const COUNT_IN_PROGRESS: &str = "SELECT count(*) FROM outbox WHERE status = 'inProgress'";
+
+const COUNT_FAILED: &str = "SELECT count(*) FROM outbox WHERE status = 'Failed'";
+
+const OLDEST: &str = "
+    SELECT * FROM outbox WHERE status = 'inProgress' ORDER BY sequence LIMIT 1";
+
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[
+    APPEND,
+    PENDING,
+    SUCCEED,
+    REFUSE,
+    COUNT_IN_PROGRESS,
+    COUNT_FAILED,
+    OLDEST,
+];
+
+/// By the random end of the id: its start is a time.
+fn shard(user: UserId) -> i64 {
+    i64::try_from(user.as_uuid().as_u128() % SHARDS).unwrap_or(0)
+}
+
+fn append(connection: &Connection, event: &NewEvent) -> Result<(), Fault> {
+    let params = named_params! {
+        ":id": event.id.as_uuid().into_bytes(),
+        ":user": event.user.as_uuid().into_bytes(),
+        ":shard": shard(event.user),
+        ":kind": event.kind,
+        ":payload": event.payload,
+        ":traceparent": event.traceparent,
+        ":tracestate": event.tracestate,
+        ":created_at": micros(event.created_at),
+    };
+    execute(connection, APPEND, params).map(|_| ())
+}
+
+fn settle(
+    connection: &Connection,
+    id: EventId,
+    delivered: Delivered,
+    now: OffsetDateTime,
+) -> Result<(), Fault> {
+    let id = id.as_uuid().into_bytes();
+    let status = match delivered {
+        Delivered::Success => {
+            let params = named_params! {":id": id, ":now": micros(now)};
+            return execute(connection, SUCCEED, params).map(|_| ());
+        }
+        Delivered::Refused => EventStatus::InProgress,
+        Delivered::Failed => EventStatus::Failed,
+    };
+    let params = named_params! {":id": id, ":status": status.as_str()};
+    execute(connection, REFUSE, params).map(|_| ())
+}
+
+fn backlog(connection: &Connection) -> Result<Backlog, Fault> {
+    let count = |sql| {
+        let rows: i64 = one(connection, sql, [], scalar)?;
+        u64::try_from(rows).map_err(|_| Fault::Undecodable("count"))
+    };
+    Ok(Backlog {
+        in_progress: count(COUNT_IN_PROGRESS)?,
+        failed: count(COUNT_FAILED)?,
+        oldest: first(connection, OLDEST, [], codec::event)?.map(|event| event.created_at),
+    })
+}
+
+#[async_trait]
+impl OutboxStore for SqliteStore {
+    async fn pending_events(&self, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
+        self.read(move |connection| {
+            all(
+                connection,
+                PENDING,
+                named_params! {":limit": limit},
+                codec::event,
+            )
+        })
+        .await
+    }
+
+    async fn settle_events(
+        &self,
+        settled: &[(EventId, Delivered)],
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        if settled.is_empty() {
+            return Ok(());
+        }
+        let settled = settled.to_vec();
+        self.write(move |connection| {
+            settled
+                .iter()
+                .try_for_each(|(id, delivered)| settle(connection, *id, *delivered, now))
+        })
+        .await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.read(backlog).await
+    }
+}
+
+#[async_trait]
+impl OutboxWrites for SqliteTx {
+    async fn append_event(&mut self, event: &NewEvent) -> Result<(), StoreError> {
+        let event = event.clone();
+        self.step(move |connection| append(connection, &event))
+            .await
+    }
+}

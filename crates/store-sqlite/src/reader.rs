@@ -1,0 +1,71 @@
+//! Threads that read, each over a read-only connection of its own.
+
+use crossbeam_channel::Receiver;
+use rusqlite::Connection;
+use sso_core::ports::StoreError;
+use tokio::sync::oneshot;
+
+use crate::{
+    Limits,
+    fault::{Fault, Stopped},
+    queue::{Queue, Queued, Thread},
+};
+
+type Read = Box<dyn FnOnce(&Connection) + Send>;
+
+/// A few reading threads behind one queue.
+pub(crate) struct Readers {
+    // Before the threads: they end when it is dropped.
+    queue: Queue<Read>,
+    threads: Vec<Thread>,
+}
+
+impl Readers {
+    /// Starts a thread for each connection.
+    pub(crate) fn start(
+        name: &str,
+        connections: Vec<Connection>,
+        limits: &Limits,
+    ) -> Result<Self, std::io::Error> {
+        let (queue, receiver) = Queue::new(limits.queue, limits.patience);
+        let threads = connections
+            .into_iter()
+            .map(|connection| {
+                let receiver = receiver.clone();
+                Thread::spawn(name, move || serve(&connection, &receiver))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { queue, threads })
+    }
+
+    /// Reads what is committed now.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue
+            .push(Box::new(move |connection| {
+                // Nobody reads for a caller who has gone.
+                if !answer.is_closed() {
+                    let _ = answer.send(read(connection));
+                }
+            }))
+            .await?;
+        let result = answered
+            .await
+            .map_err(|_| StoreError::unavailable(Stopped))?;
+        Ok(result?)
+    }
+
+    pub(crate) fn are_running(&self) -> bool {
+        self.threads.iter().all(Thread::is_running)
+    }
+}
+
+fn serve(connection: &Connection, queue: &Receiver<Queued<Read>>) {
+    while let Ok(Queued { request, place }) = queue.recv() {
+        request(connection);
+        drop(place);
+    }
+}

@@ -1,0 +1,73 @@
+//! Transactions of several steps.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use crossbeam_channel::Sender;
+use rusqlite::Connection;
+use sso_core::ports::{StoreError, Tx};
+use tokio::sync::oneshot;
+
+use crate::{
+    fault::Fault,
+    store::Shared,
+    writer::{Message, rolled_back},
+};
+
+/// Longest line of messages of one transaction: its steps come one after the other, so more than
+/// two means that their callers were dropped.
+const LINE: usize = 16;
+
+/// A transaction. It takes the writing thread with its first step, not before.
+pub(crate) struct SqliteTx {
+    shared: Arc<Shared>,
+    steps: Option<Sender<Message>>,
+}
+
+impl SqliteTx {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            steps: None,
+        }
+    }
+
+    /// Runs a statement inside the transaction. If it fails the transaction is over.
+    pub(crate) async fn step<T: Send + 'static>(
+        &mut self,
+        step: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (send, answered) = oneshot::channel();
+        let message = Message::Step(Box::new(move |connection| {
+            let result = connection
+                .map_err(StoreError::from)
+                .and_then(|connection| Ok(step(connection)?));
+            let succeeded = result.is_ok();
+            // A caller who has gone has dropped the transaction, or will commit what it asked for.
+            let _ = send.send(result);
+            succeeded
+        }));
+        if let Some(steps) = &self.steps {
+            steps.try_send(message).map_err(|_| rolled_back())?;
+        } else {
+            let (steps, rest) = crossbeam_channel::bounded(LINE);
+            self.steps = Some(steps);
+            self.shared.writer.transaction(message, rest).await?;
+        }
+        answered.await.map_err(|_| rolled_back())?
+    }
+}
+
+#[async_trait]
+impl Tx for SqliteTx {
+    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        let Some(steps) = &self.steps else {
+            return Ok(());
+        };
+        let (reply, answered) = oneshot::channel();
+        steps
+            .try_send(Message::Commit(reply))
+            .map_err(|_| rolled_back())?;
+        answered.await.map_err(|_| rolled_back())?
+    }
+}
