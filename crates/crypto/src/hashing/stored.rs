@@ -1,0 +1,133 @@
+//! Hashes as they are stored, read and bounded before any work is done on them.
+
+use argon2::{Algorithm, Argon2, Params, Version, password_hash::phc};
+use bcrypt::HashParts;
+use sso_core::{
+    ports::{HashError, Match},
+    values::{Password, PasswordHash},
+};
+
+use super::{
+    argon::{self, Memory, OUTPUT_BYTES, SALT_BYTES},
+    schedule::Weight,
+};
+
+/// Longer than any hash that we read.
+const MAX_ENCODED: usize = 512;
+const BCRYPT_COSTS: std::ops::RangeInclusive<u32> = 4..=14;
+
+/// A stored hash that was read.
+pub(super) enum StoredHash {
+    Argon2 {
+        argon2: Argon2<'static>,
+        salt: phc::Salt,
+        output: phc::Output,
+        /// Whether a new hash would be made in the same way.
+        is_current: bool,
+    },
+    Bcrypt {
+        encoded: String,
+        cost: u32,
+    },
+}
+
+impl StoredHash {
+    /// Reads a hash; `current` is how new ones are made.
+    pub(super) fn read(hash: &PasswordHash, current: &Argon2<'_>) -> Result<Self, HashError> {
+        let encoded = hash.as_str();
+        if encoded.len() > MAX_ENCODED {
+            return Err(HashError::Unreadable("longer than any hash"));
+        }
+        match encoded.get(..4) {
+            Some("$2a$" | "$2b$" | "$2y$") => read_bcrypt(encoded),
+            _ if encoded.starts_with("$argon2") => read_argon2(encoded, current),
+            _ => Err(HashError::Unreadable("neither argon2 nor bcrypt")),
+        }
+    }
+
+    /// Whether it needs more memory than new hashes do.
+    pub(super) fn weight(&self, current: &Argon2<'_>) -> Weight {
+        match self {
+            Self::Argon2 { argon2, .. } if argon2.params().m_cost() > current.params().m_cost() => {
+                Weight::Heavy
+            }
+            Self::Argon2 { .. } | Self::Bcrypt { .. } => Weight::Normal,
+        }
+    }
+
+    /// `argon2id` or `bcrypt`, for the metrics; the rare argon2i and argon2d count as `argon2id`.
+    pub(super) const fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Argon2 { .. } => "argon2id",
+            Self::Bcrypt { .. } => "bcrypt",
+        }
+    }
+
+    /// Whether `password` has this hash. Blocks for as long as a hash takes.
+    pub(super) fn verify(
+        &self,
+        memory: &mut Memory,
+        password: &Password,
+    ) -> Result<Match, HashError> {
+        let (matches, is_current) = match self {
+            Self::Argon2 {
+                argon2,
+                salt,
+                output,
+                is_current,
+            } => {
+                let bytes = password.normalised().as_bytes();
+                let matches = argon::verify(argon2, memory, bytes, salt, output.as_bytes())?;
+                (matches, *is_current)
+            }
+            Self::Bcrypt { encoded, cost } => {
+                (super::bcrypt::verify(encoded, *cost, password)?, false)
+            }
+        };
+        Ok(match (matches, is_current) {
+            (false, _) => Match::No,
+            (true, true) => Match::Yes,
+            (true, false) => Match::YesOutdated,
+        })
+    }
+}
+
+fn read_bcrypt(encoded: &str) -> Result<StoredHash, HashError> {
+    let parts: HashParts = encoded
+        .parse()
+        .map_err(|_| HashError::Unreadable("malformed bcrypt hash"))?;
+    let cost = parts.get_cost();
+    if !BCRYPT_COSTS.contains(&cost) {
+        return Err(HashError::Unreadable("bcrypt cost outside of 4 to 14"));
+    }
+    Ok(StoredHash::Bcrypt {
+        encoded: encoded.to_owned(),
+        cost,
+    })
+}
+
+fn read_argon2(encoded: &str, current: &Argon2<'_>) -> Result<StoredHash, HashError> {
+    const MALFORMED: HashError = HashError::Unreadable("malformed argon2 hash");
+    let phc = phc::PasswordHash::new(encoded).map_err(|_| MALFORMED)?;
+    let (Some(salt), Some(output)) = (phc.salt, phc.hash) else {
+        return Err(MALFORMED);
+    };
+    let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(|_| MALFORMED)?;
+    // Without a version it is of the time before there was one (the reference implementation's
+    // decode_string).
+    let version = phc.version.unwrap_or(Version::V0x10.into());
+    let version = Version::try_from(version).map_err(|_| MALFORMED)?;
+    let params = Params::try_from(&phc).map_err(|_| MALFORMED)?;
+    argon::within_bounds(&params).map_err(HashError::Unreadable)?;
+    let is_current = algorithm == Algorithm::Argon2id
+        && version == Version::V0x13
+        && params == *current.params()
+        && output.len() == OUTPUT_BYTES
+        && salt.len() >= SALT_BYTES;
+    Ok(StoredHash::Argon2 {
+        argon2: Argon2::new(algorithm, version, params),
+        salt,
+        output,
+        is_current,
+    })
+}

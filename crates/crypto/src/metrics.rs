@@ -1,0 +1,54 @@
+//! The metrics of the hashing pool, by the contract's names.
+
+use std::time::Duration;
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use sso_core::ports::Queue;
+
+const DEPTH: &str = "sso_hash_queue_depth";
+const REFUSED: &str = "sso_hash_refused_total";
+const DURATION: &str = "sso_hash_duration_seconds";
+
+/// Describes these metrics and makes their series exist.
+pub fn register_metrics() {
+    describe_gauge!(DEPTH, Unit::Count, "Jobs that wait for the hashing pool.");
+    describe_counter!(
+        REFUSED,
+        Unit::Count,
+        "Jobs that the hashing pool refused: full, displaced or too late."
+    );
+    describe_histogram!(
+        DURATION,
+        Unit::Seconds,
+        "Time that one hash took, without the wait in the queue."
+    );
+    for queue in [Queue::Login, Queue::Registration] {
+        depth(queue, 0);
+        counter!(REFUSED, "queue" => name(queue)).absolute(0);
+    }
+    for algorithm in ["argon2id", "bcrypt"] {
+        let _ = histogram!(DURATION, "algorithm" => algorithm);
+    }
+}
+
+pub(crate) fn depth(queue: Queue, jobs: usize) {
+    let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
+    gauge!(DEPTH, "queue" => name(queue)).set(f64::from(jobs));
+}
+
+pub(crate) fn refused(queue: Queue) {
+    counter!(REFUSED, "queue" => name(queue)).increment(1);
+}
+
+pub(crate) fn duration(algorithm: &'static str, taken: Duration) {
+    histogram!(DURATION, "algorithm" => algorithm).record(taken.as_secs_f64());
+}
+
+const fn name(queue: Queue) -> &'static str {
+    match queue {
+        Queue::Login => "login",
+        Queue::Registration => "registration",
+    }
+}

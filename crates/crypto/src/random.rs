@@ -1,0 +1,46 @@
+//! The source of random bytes of the operating system, and digests.
+
+use aws_lc_rs::{digest, rand};
+use sso_core::ports::Random;
+
+/// Random bytes from the generator of aws-lc, which the operating system seeds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        if rand::fill(bytes).is_err() {
+            // Keys, salts and ids that somebody can guess are worse than no service.
+            tracing::error!("the operating system gives no random bytes");
+            std::process::abort();
+        }
+    }
+}
+
+/// SHA-256 (FIPS 180-4).
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut output = [0; 32];
+    output.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_bytes_are_written_and_differ() {
+        let (mut a, mut b) = ([0; 32], [0; 32]);
+        SystemRandom.fill(&mut a);
+        SystemRandom.fill(&mut b);
+        assert_ne!(a, [0; 32]);
+        assert_ne!(a, b);
+    }
+
+    #[test]
+    fn sha256_gives_the_known_answer() {
+        let answer = sha256(b"abc");
+        assert_eq!(answer[..4], [0xba, 0x78, 0x16, 0xbf]);
+        assert_eq!(answer[28..], [0xf2, 0x00, 0x15, 0xad]);
+    }
+}
