@@ -49,7 +49,12 @@ impl Register {
         });
         let password = password.and_then(|password| {
             let policy = sso.policy.passwords;
-            fields.take(NewPassword::check("password", password, email.as_ref(), policy))
+            fields.take(NewPassword::check(
+                "password",
+                password,
+                email.as_ref(),
+                policy,
+            ))
         });
         let name = fields.optional(input.name, Name::parse);
         let now = sso.clock.now();
