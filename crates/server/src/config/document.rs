@@ -1,0 +1,172 @@
+//! What is generated from the sections: example, schema, manual, and the values in force.
+
+use std::fmt::{self, Write};
+
+use serde_json::Value as Json;
+use toml::{Table, Value};
+
+use super::{
+    catalogue::{self, Catalogue, Key, Section},
+    kind::Kind,
+    load::Loaded,
+};
+
+const EXAMPLE: &str = "\
+# Configuration of `sso`: every key at its default. Remove the `#` before a key to change it.
+#
+# A variable SSO__SECTION__KEY goes before this file, a flag before both. `sso config check` says
+# whether all is well; `sso config show` prints the values in force and where they come from.
+";
+
+const MANUAL: &str = "\
+# Configuration
+
+Generated from the source by `cargo xtask gen`; do not edit.
+
+Values come from, each before the one above it:
+
+1. the built-in defaults;
+2. a TOML file, named by `--config` or by the variable `SSO_CONFIG`;
+3. variables `SSO__SECTION__KEY`, such as `SSO__HTTP__LISTEN`;
+4. flags: `--set http.listen=127.0.0.1:8080`.
+
+Lists in variables and flags are separated by commas; durations are written `15m`, `10s`, `500ms`.
+A secret can be kept in a file: its twin with `_file` at the end names the file, whose last line
+break does not count. Setting both is a problem.
+
+A key or a variable `SSO__..` that does not exist is a problem, as is a value out of its bounds.
+All problems are reported at once, and `sso` ends with code 78 before it opens anything. `sso
+config check` does only that; `sso config show` prints the values in force and where each comes
+from.
+
+**Development mode** is on without any setting (no file, no variable `SSO_..`, no flag), or with
+`--dev`. Then `http.expose_metrics` is `true`, `admin.listen` is `off`, `passwords.min_length` is 4
+and `passwords.refuse_common` is `false`, unless set otherwise, and all listeners must be on
+loopback addresses.
+";
+
+/// The JSON schema of the configuration file (draft 2020-12). Editors complete and check by it.
+pub(crate) fn schema() -> Json {
+    catalogue::schema()
+}
+
+/// A configuration file with every key and its manual, commented out at its default.
+pub(crate) fn example_toml() -> String {
+    let mut out = EXAMPLE.to_owned();
+    for section in &Catalogue::new().sections {
+        ignore(write_example(&mut out, section));
+    }
+    out
+}
+
+/// The manual in Markdown: `docs/config.md`.
+pub(crate) fn manual_md() -> String {
+    let mut out = MANUAL.to_owned();
+    for section in &Catalogue::new().sections {
+        ignore(write_manual(&mut out, section));
+    }
+    out
+}
+
+/// The values in force as TOML, each with where it comes from. Secrets are shown as `<set>`.
+pub(crate) fn show(loaded: &Loaded) -> String {
+    let values = Table::try_from(&loaded.config).unwrap_or_default();
+    let mut out = String::new();
+    if loaded.development {
+        out.push_str("# Development mode.\n");
+    }
+    for section in &Catalogue::new().sections {
+        ignore(write_shown(&mut out, section, &values, loaded));
+    }
+    out
+}
+
+fn write_example(out: &mut String, section: &Section) -> fmt::Result {
+    if !section.name.is_empty() {
+        writeln!(out)?;
+        comment(out, &section.text)?;
+        writeln!(out, "[{}]", section.name)?;
+    }
+    for key in &section.keys {
+        writeln!(out)?;
+        comment(out, &key.text)?;
+        comment(out, &about(key, false))?;
+        match &key.default {
+            Some(default) => writeln!(out, "#{} = {default}", key.name)?,
+            None => writeln!(out, "# {} = ...", key.name)?,
+        }
+    }
+    Ok(())
+}
+
+fn write_manual(out: &mut String, section: &Section) -> fmt::Result {
+    let title = if section.name.is_empty() {
+        "Without a section"
+    } else {
+        &section.name
+    };
+    writeln!(out, "\n## {title}")?;
+    if !section.text.is_empty() {
+        writeln!(out, "\n{}", section.text)?;
+    }
+    for key in &section.keys {
+        writeln!(out, "\n### `{}`\n\n{}\n", key.path, key.text)?;
+        writeln!(out, "- Value: {}", about(key, true))?;
+        match &key.default {
+            Some(default) => writeln!(out, "- Default: `{default}`")?,
+            None => writeln!(out, "- Default: none")?,
+        }
+        writeln!(out, "- Variable: `{}`", key.variable())?;
+    }
+    Ok(())
+}
+
+fn write_shown(
+    out: &mut String,
+    section: &Section,
+    values: &Table,
+    loaded: &Loaded,
+) -> fmt::Result {
+    let values = if section.name.is_empty() {
+        values
+    } else {
+        writeln!(out, "\n[{}]", section.name)?;
+        match values.get(&section.name) {
+            Some(Value::Table(values)) => values,
+            _ => return Ok(()),
+        }
+    };
+    for key in &section.keys {
+        let origin = loaded.origins.of(&key.path);
+        match values.get(&key.name) {
+            Some(value) => writeln!(out, "{} = {value} # {origin}", key.name)?,
+            None => writeln!(out, "# {} is not set", key.name)?,
+        }
+    }
+    Ok(())
+}
+
+/// What a value may be; each choice with its meaning.
+fn about(key: &Key, markdown: bool) -> String {
+    let tick = if markdown { "`" } else { "" };
+    match &key.kind {
+        Kind::Choice(choices) => choices
+            .iter()
+            .map(|choice| format!("{tick}{}{tick}: {}", choice.name, choice.text))
+            .collect::<Vec<_>>()
+            .join(" "),
+        kind => {
+            let mut text = kind.to_string();
+            text.push('.');
+            text[..1].make_ascii_uppercase();
+            text
+        }
+    }
+}
+
+fn comment(out: &mut String, text: &str) -> fmt::Result {
+    text.lines().try_for_each(|line| writeln!(out, "# {line}"))
+}
+
+/// Writing to a string does not fail.
+fn ignore(_: fmt::Result) {}

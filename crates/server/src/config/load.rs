@@ -1,0 +1,172 @@
+//! From sources to a configuration, or to all of their problems.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use toml::{Table, Value};
+
+use super::{
+    catalogue::{Catalogue, Key},
+    kind::Raw,
+    problems::Problems,
+    sections::Config,
+    sources::{Origin, Origins, Settings, Sources, read_text},
+    validate::{is_loopback, validate},
+    values::{PublicUrl, TokenName},
+};
+
+/// Longest file with a secret in bytes.
+const MAX_SECRET: u64 = 64 * 1024;
+
+/// A configuration that holds together.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    /// The values in force.
+    pub(crate) config: Config,
+    /// Whether this is development mode.
+    pub(crate) development: bool,
+    /// Where each value comes from.
+    pub(crate) origins: Origins,
+}
+
+/// Values of their types, each where it came from.
+type Values = BTreeMap<String, (Value, Origin)>;
+
+/// Loads the configuration. Opens the configuration file and those with secrets, and touches
+/// nothing else.
+pub(crate) fn load(sources: Sources) -> Result<Loaded, Problems> {
+    let catalogue = Catalogue::new();
+    let development = sources.is_development();
+    let mut problems = Problems::default();
+    let settings = sources.read(&catalogue, &mut problems);
+    let mut values = type_check(&catalogue, settings, &mut problems);
+    for key in catalogue.keys() {
+        resolve_secret(key, &mut values, &mut problems);
+    }
+    let mut origins = Origins::default();
+    for (path, (_, origin)) in &values {
+        origins.set(path, origin.clone());
+    }
+    let mut config = parse(values, &mut problems);
+    derive(&mut config, &mut origins, &problems);
+    validate(&config, development, &origins, &mut problems);
+    problems.unless_any(Loaded {
+        config,
+        development,
+        origins,
+    })
+}
+
+/// Reads each value as its kind; those that are of another one are a problem and left out.
+fn type_check(catalogue: &Catalogue, mut settings: Settings, problems: &mut Problems) -> Values {
+    let mut values = Values::new();
+    for key in catalogue.keys() {
+        let Some((raw, origin)) = settings.remove(&key.path) else {
+            continue;
+        };
+        match key.kind.read(raw) {
+            Some(value) => {
+                values.insert(key.path.clone(), (value, origin));
+            }
+            None => problems.of_key(&key.path, origin, format!("must be {}", key.kind)),
+        }
+    }
+    values
+}
+
+/// Takes a secret from the file that its twin names.
+fn resolve_secret(key: &Key, values: &mut Values, problems: &mut Problems) {
+    let Some(twin) = key.file_twin() else {
+        return;
+    };
+    let Some((Value::String(file), named_by)) = values.get(&twin).cloned() else {
+        return;
+    };
+    if let Some((_, origin)) = values.get(&key.path) {
+        let text = format!("is set beside {twin} ({named_by}): one of them must go");
+        return problems.of_key(&key.path, origin.clone(), text);
+    }
+    let file = PathBuf::from(file);
+    let text = match read_text(&file, MAX_SECRET) {
+        Ok(text) => text
+            .strip_suffix('\n')
+            .map_or(&*text, trim_return)
+            .to_owned(),
+        Err(error) => {
+            return problems.of_key(&twin, named_by, format!("cannot be read: {error}"));
+        }
+    };
+    let origin = Origin::SecretFile(file, Box::new(named_by));
+    match key.kind.read(Raw::Text(text)) {
+        Some(value) => {
+            values.insert(key.path.clone(), (value, origin));
+        }
+        None => problems.of_key(&key.path, origin, format!("must be {}", key.kind)),
+    }
+}
+
+fn trim_return(line: &str) -> &str {
+    line.strip_suffix('\r').unwrap_or(line)
+}
+
+/// Parses into the sections' types. A value that its type refuses is a problem, and the rest is
+/// parsed without it, so that the next one is found too.
+fn parse(mut values: Values, problems: &mut Problems) -> Config {
+    loop {
+        let table = to_table(&values);
+        let error = match serde_path_to_error::deserialize(Value::Table(table)) {
+            Ok(config) => return config,
+            Err(error) => error,
+        };
+        let path = error.path().to_string();
+        let path = path.split('[').next().unwrap_or_default();
+        let Some((_, origin)) = values.remove(path) else {
+            // Cannot be: every other reason was found before.
+            problems.of_other(path, None, "cannot be understood");
+            return Config::default();
+        };
+        problems.of_key(path, origin, error.inner().message());
+    }
+}
+
+fn to_table(values: &Values) -> Table {
+    let mut root = Table::new();
+    for (path, (value, _)) in values {
+        match path.split_once('.') {
+            None => {
+                root.insert(path.clone(), value.clone());
+            }
+            Some((section, name)) => {
+                let section = root
+                    .entry(section)
+                    .or_insert_with(|| Value::Table(Table::new()));
+                if let Value::Table(section) = section {
+                    section.insert(name.to_owned(), value.clone());
+                }
+            }
+        }
+    }
+    root
+}
+
+/// Fills in what is not set from what it depends on.
+fn derive(config: &mut Config, origins: &mut Origins, problems: &Problems) {
+    let mut from = |key: &str, source: &'static str| {
+        let missing = !origins.has(key) && !problems.concern(key);
+        if missing {
+            origins.set(key, Origin::Derived(source));
+        }
+        missing
+    };
+    if from("http.public_url", "http.listen") {
+        config.http.public_url = PublicUrl::of_listener(config.http.listen);
+    }
+    if from("tokens.issuer", "http.public_url") {
+        config.tokens.issuer = TokenName::from(&config.http.public_url);
+    }
+    if from("tokens.audience", "tokens.issuer") {
+        config.tokens.audience = vec![config.tokens.issuer.clone()];
+    }
+    if from("grpc.require_caller", "grpc.listen") {
+        config.grpc.require_caller = !is_loopback(config.grpc.listen.ip());
+    }
+}

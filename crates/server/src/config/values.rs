@@ -1,0 +1,356 @@
+//! Values that are more than numbers and text.
+//!
+//! Each says in [`Shape`] what is right: the same words stand in the manual and in problems.
+
+use std::{fmt, net::SocketAddr, str::FromStr};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use url::Url;
+use zeroize::Zeroizing;
+
+/// Longest URL or name in bytes.
+const MAX_BYTES: usize = 255;
+
+/// The words for a type of text, after "must be".
+pub(super) trait Shape {
+    /// For example "an IP address and a port, such as 127.0.0.1:8000".
+    const SHAPE: &str;
+}
+
+/// Describes a text in the JSON schema by its [`Shape`].
+pub(super) struct Text<T>(std::marker::PhantomData<T>);
+
+impl<T: Shape> JsonSchema for Text<T> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::SHAPE.into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "x-shape": T::SHAPE})
+    }
+}
+
+/// Serde by `FromStr` and `Display`.
+pub(super) mod text {
+    use super::{Deserialize, Deserializer, FromStr, Serializer, Shape, de, fmt};
+
+    pub(crate) fn serialize<T: fmt::Display, S: Serializer>(
+        value: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr + Shape,
+        D: Deserializer<'de>,
+    {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .map_err(|_| de::Error::custom(format!("must be {}", T::SHAPE)))
+    }
+}
+
+impl Shape for SocketAddr {
+    const SHAPE: &str = "an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000";
+}
+
+impl Shape for sso_telemetry::Filter {
+    const SHAPE: &str = "off, error, warn, info, debug or trace, with other levels for single \
+                         modules as in info,sso_http=debug";
+}
+
+/// An address to listen on, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AddressOrOff(pub(super) Option<SocketAddr>);
+
+impl AddressOrOff {
+    /// The address, unless it is off.
+    pub(crate) fn address(self) -> Option<SocketAddr> {
+        self.0
+    }
+}
+
+impl Shape for AddressOrOff {
+    const SHAPE: &str = "an IP address and a port, such as 127.0.0.1:9464, or off";
+}
+
+impl FromStr for AddressOrOff {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self(None)),
+            address => address.parse().map(|address| Self(Some(address))),
+        }
+    }
+}
+
+impl fmt::Display for AddressOrOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+/// The value is not of its shape.
+#[derive(Debug)]
+pub(crate) struct Misshapen;
+
+/// An origin with an optional path, kept as written: it is compared byte by byte in tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PublicUrl(String);
+
+impl PublicUrl {
+    /// The URL of a plain HTTP listener.
+    pub(super) fn of_listener(address: SocketAddr) -> Self {
+        Self(format!("http://{address}"))
+    }
+
+    /// As it was written.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Shape for PublicUrl {
+    const SHAPE: &str = "an http or https URL, such as https://sso.example.com, without a slash \
+                         at its end, query, fragment or password";
+}
+
+impl FromStr for PublicUrl {
+    type Err = Misshapen;
+
+    fn from_str(text: &str) -> Result<Self, Misshapen> {
+        let url = Url::parse(text).map_err(|_| Misshapen)?;
+        let good = text.len() <= MAX_BYTES
+            && matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && !text.contains(['@', '?', '#', '\\'])
+            && !text.ends_with('/')
+            // What the parser would write otherwise (upper case, dots, a default port) would not
+            // be found again by a comparison.
+            && url.as_str().trim_end_matches('/') == text;
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Misshapen)
+        }
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of an issuer or of an audience: StringOrURI of RFC 7519, section 2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TokenName(String);
+
+impl TokenName {
+    /// The name.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&PublicUrl> for TokenName {
+    fn from(url: &PublicUrl) -> Self {
+        Self(url.0.clone())
+    }
+}
+
+impl Shape for TokenName {
+    const SHAPE: &str =
+        "a name of 1 to 255 visible ASCII characters; one with a colon must be a URI";
+}
+
+impl FromStr for TokenName {
+    type Err = Misshapen;
+
+    fn from_str(text: &str) -> Result<Self, Misshapen> {
+        let good = (1..=MAX_BYTES).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_graphic())
+            && (!text.contains(':') || Url::parse(text).is_ok());
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Misshapen)
+        }
+    }
+}
+
+impl fmt::Display for TokenName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// In a list, where no `with` reaches.
+impl Serialize for TokenName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        text::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer)
+    }
+}
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DatabaseUrl {
+    /// The embedded one, in `data_dir`.
+    Sqlite,
+}
+
+impl Shape for DatabaseUrl {
+    const SHAPE: &str = "sqlite: (the embedded database in data_dir); PostgreSQL is not in this \
+                         version yet";
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = Misshapen;
+
+    fn from_str(text: &str) -> Result<Self, Misshapen> {
+        if text == "sqlite:" {
+            Ok(Self::Sqlite)
+        } else {
+            Err(Misshapen)
+        }
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite => f.write_str("sqlite:"),
+        }
+    }
+}
+
+/// The key that seals the private keys in the store. Neither printed nor serialised.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct MasterKey(Zeroizing<[u8; 32]>);
+
+impl MasterKey {
+    /// What stands for a secret that is set.
+    pub(super) const HIDDEN: &str = "<set>";
+
+    /// The 32 bytes.
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl Shape for MasterKey {
+    const SHAPE: &str =
+        "the base64 of exactly 32 random bytes, as `openssl rand -base64 32` prints";
+}
+
+impl<'de> Deserialize<'de> for MasterKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Zeroizing::new(String::deserialize(deserializer)?);
+        let wrong = || de::Error::custom(format!("must be {}", Self::SHAPE));
+        let bytes = Zeroizing::new(STANDARD.decode(text.as_bytes()).map_err(|_| wrong())?);
+        let key = bytes.as_slice().try_into().map_err(|_| wrong())?;
+        Ok(Self(Zeroizing::new(key)))
+    }
+}
+
+impl Serialize for MasterKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(Self::HIDDEN)
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(..)")
+    }
+}
+
+/// Durations as `15m`, `10s`, `500ms`.
+pub(super) mod duration {
+    use std::time::Duration;
+
+    use super::{Deserialize, Deserializer, Schema, SchemaGenerator, Serializer, de, json_schema};
+
+    /// Marks a duration in the JSON schema.
+    pub(crate) const FORMAT: &str = "time-span";
+
+    /// Describes a duration in the JSON schema.
+    pub(crate) struct Text;
+
+    impl schemars::JsonSchema for Text {
+        fn schema_name() -> std::borrow::Cow<'static, str> {
+            "TimeSpan".into()
+        }
+
+        fn inline_schema() -> bool {
+            true
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({"type": "string", "format": FORMAT})
+        }
+    }
+
+    /// Reads a duration; a unit is needed.
+    pub(crate) fn parse(text: &str) -> Option<Duration> {
+        humantime::parse_duration(text).ok()
+    }
+
+    /// In the largest unit that leaves no rest.
+    pub(crate) fn show(duration: Duration) -> String {
+        const UNITS: [(u128, &str); 5] = [
+            (86_400_000, "d"),
+            (3_600_000, "h"),
+            (60_000, "m"),
+            (1_000, "s"),
+            (1, "ms"),
+        ];
+        if duration.is_zero() {
+            return "0s".to_owned();
+        }
+        let exact = duration.subsec_nanos().is_multiple_of(1_000_000);
+        UNITS
+            .iter()
+            .filter(|_| exact)
+            .find(|(unit, _)| duration.as_millis().is_multiple_of(*unit))
+            .map_or_else(
+                || humantime::format_duration(duration).to_string(),
+                |(unit, name)| format!("{}{name}", duration.as_millis() / unit),
+            )
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&show(*value))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse(&text)
+            .ok_or_else(|| de::Error::custom("must be a duration such as 15m, 10s or 500ms"))
+    }
+}
