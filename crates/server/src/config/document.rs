@@ -9,7 +9,11 @@ use super::{
     catalogue::{self, Catalogue, Key, Section},
     kind::Kind,
     load::Loaded,
+    sources::DEVELOPMENT,
 };
+
+/// Columns of the example.
+const WIDTH: usize = 100;
 
 const EXAMPLE: &str = "\
 # Configuration of `sso`: every key at its default. Remove the `#` before a key to change it.
@@ -40,9 +44,8 @@ config check` does only that; `sso config show` prints the values in force and w
 from.
 
 **Development mode** is on without any setting (no file, no variable `SSO_..`, no flag), or with
-`--dev`. Then `http.expose_metrics` is `true`, `admin.listen` is `off`, `passwords.min_length` is 4
-and `passwords.refuse_common` is `false`, unless set otherwise, and all listeners must be on
-loopback addresses.
+`--dev`. All listeners must be on loopback addresses then, and these defaults change:
+
 ";
 
 /// The JSON schema of the configuration file (draft 2020-12). Editors complete and check by it.
@@ -62,6 +65,9 @@ pub(crate) fn example_toml() -> String {
 /// The manual in Markdown: `docs/config.md`.
 pub(crate) fn manual_md() -> String {
     let mut out = MANUAL.to_owned();
+    for (key, value) in DEVELOPMENT {
+        ignore(writeln!(out, "- `{key}` is `{value}`"));
+    }
     for section in &Catalogue::new().sections {
         ignore(write_manual(&mut out, section));
     }
@@ -90,7 +96,7 @@ fn write_example(out: &mut String, section: &Section) -> fmt::Result {
     for key in &section.keys {
         writeln!(out)?;
         comment(out, &key.text)?;
-        comment(out, &about(key, false))?;
+        comment(out, &format!("Value: {}", about(key, "")))?;
         match &key.default {
             Some(default) => writeln!(out, "#{} = {default}", key.name)?,
             None => writeln!(out, "# {} = ...", key.name)?,
@@ -111,7 +117,7 @@ fn write_manual(out: &mut String, section: &Section) -> fmt::Result {
     }
     for key in &section.keys {
         writeln!(out, "\n### `{}`\n\n{}\n", key.path, key.text)?;
-        writeln!(out, "- Value: {}", about(key, true))?;
+        writeln!(out, "- Value: {}", about(key, "`"))?;
         match &key.default {
             Some(default) => writeln!(out, "- Default: `{default}`")?,
             None => writeln!(out, "- Default: none")?,
@@ -147,25 +153,31 @@ fn write_shown(
 }
 
 /// What a value may be; each choice with its meaning.
-fn about(key: &Key, markdown: bool) -> String {
-    let tick = if markdown { "`" } else { "" };
+fn about(key: &Key, tick: &str) -> String {
     match &key.kind {
         Kind::Choice(choices) => choices
             .iter()
             .map(|choice| format!("{tick}{}{tick}: {}", choice.name, choice.text))
             .collect::<Vec<_>>()
             .join(" "),
-        kind => {
-            let mut text = kind.to_string();
-            text.push('.');
-            text[..1].make_ascii_uppercase();
-            text
-        }
+        kind => format!("{kind}."),
     }
 }
 
+/// Comment lines of at most [`WIDTH`] columns, words permitting.
 fn comment(out: &mut String, text: &str) -> fmt::Result {
-    text.lines().try_for_each(|line| writeln!(out, "# {line}"))
+    let mut column = WIDTH;
+    for word in text.split_whitespace() {
+        let length = word.chars().count() + 1;
+        if column + length > WIDTH {
+            let end = if column == WIDTH { "" } else { "\n" };
+            write!(out, "{end}#")?;
+            column = 1;
+        }
+        write!(out, " {word}")?;
+        column += length;
+    }
+    writeln!(out)
 }
 
 /// Writing to a string does not fail.

@@ -138,16 +138,13 @@ impl fmt::Display for Kind {
                 max,
                 whole_seconds,
             } => {
-                let whole = if *whole_seconds {
-                    " in whole seconds"
+                let such = if *whole_seconds {
+                    "in whole seconds, such as 15m or 10d"
                 } else {
-                    ""
+                    "such as 15m, 10s or 500ms"
                 };
                 let (min, max) = (duration::show(*min), duration::show(*max));
-                write!(
-                    f,
-                    "a duration{whole} such as 15m, 10s or 500ms, from {min} to {max}"
-                )
+                write!(f, "a duration {such}, from {min} to {max}")
             }
             Self::Choice(choices) => {
                 let names: Vec<&str> = choices.iter().map(|choice| &*choice.name).collect();

@@ -26,7 +26,7 @@ const MAX_FILE: u64 = 1024 * 1024;
 /// Names the configuration file.
 const FILE_VARIABLE: &str = "SSO_CONFIG";
 /// What development mode sets, unless told otherwise.
-const DEVELOPMENT: [(&str, &str); 4] = [
+pub(super) const DEVELOPMENT: [(&str, &str); 4] = [
     ("http.expose_metrics", "true"),
     ("admin.listen", "off"),
     ("passwords.min_length", "4"),
