@@ -2,9 +2,13 @@
 //! passwords, the ring of signing keys, the tokens, and randomness.
 
 mod hashing;
+mod keyring;
 mod metrics;
 mod random;
+mod tokens;
 
 pub use hashing::{Argon2Params, HashPool, HashPoolError, HashPoolSettings};
+pub use keyring::{KeyRing, KeyRingError, MalformedMasterKey, MasterKey};
 pub use metrics::register_metrics;
 pub use random::{SystemRandom, sha256};
+pub use tokens::{JwsSettings, JwsTokens, VERIFIED_TOKENS};
