@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde_json::Value as Json;
 use toml::Value;
 
-use super::values::duration;
+use super::duration;
 
 /// Longest text of one value in bytes.
 const MAX_TEXT: usize = 4096;

@@ -9,6 +9,7 @@
 
 mod catalogue;
 mod document;
+mod duration;
 mod kind;
 mod load;
 mod problems;

@@ -1,0 +1,65 @@
+//! The sections of the configuration. Their doc comments are the manual, their `Default`s the
+//! built-in defaults, their attributes the bounds.
+
+mod access;
+mod log;
+mod state;
+mod transport;
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use access::{Hashing, Login, Passwords, Registration, Sessions, Tokens};
+pub(crate) use log::{Log, LogFormat};
+pub(crate) use state::{Database, Events, Keys, Revocation, Sink};
+pub(crate) use transport::{Admin, Grpc, Http, Shutdown};
+
+/// All that can be configured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The folder of the embedded database, its keys and its master key. It is created with mode
+    /// 0700 if it is missing.
+    #[schemars(extend("x-shape" = "a path"))]
+    pub(crate) data_dir: PathBuf,
+    pub(crate) http: Http,
+    pub(crate) grpc: Grpc,
+    pub(crate) admin: Admin,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) database: Database,
+    pub(crate) revocation: Revocation,
+    pub(crate) events: Events,
+    pub(crate) keys: Keys,
+    pub(crate) tokens: Tokens,
+    pub(crate) sessions: Sessions,
+    pub(crate) passwords: Passwords,
+    pub(crate) login: Login,
+    pub(crate) registration: Registration,
+    pub(crate) hashing: Hashing,
+    pub(crate) log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: "./data".into(),
+            http: Http::default(),
+            grpc: Grpc::default(),
+            admin: Admin::default(),
+            shutdown: Shutdown::default(),
+            database: Database::default(),
+            revocation: Revocation::default(),
+            events: Events::default(),
+            keys: Keys::default(),
+            tokens: Tokens::default(),
+            sessions: Sessions::default(),
+            passwords: Passwords::default(),
+            login: Login::default(),
+            registration: Registration::default(),
+            hashing: Hashing::default(),
+            log: Log::default(),
+        }
+    }
+}
