@@ -1,0 +1,46 @@
+use std::sync::Arc;
+
+use axum::{Router, response::IntoResponse, routing::get};
+use sso_web::{deadline, host, nosniff, panics, request_id};
+use tower_http::compression::{
+    CompressionLayer, Predicate,
+    predicate::{NotForContentType, SizeAbove},
+};
+
+use crate::{error::HttpError, observe, openapi, routes, state::HttpState};
+
+/// Below this gzip makes an answer longer, or no shorter worth its time.
+const MIN_COMPRESSED: u64 = 1024;
+
+/// Every route of the API, and what is around them.
+pub fn router(state: HttpState) -> Router {
+    let state = Arc::new(state);
+    let (api, document) = openapi::api().split_for_parts();
+    let mut router = api
+        .with_state(Arc::clone(&state))
+        .merge(routes::swagger::router(&document));
+    if let Some(render) = &state.metrics {
+        let render = Arc::clone(render);
+        router = router.route(
+            "/metrics",
+            get(async move || routes::metrics::text(&render)),
+        );
+    }
+    let router = router.fallback(async || HttpError::of_status(axum::http::StatusCode::NOT_FOUND));
+
+    // From the inside out.
+    let router = panics::layer(router, |_| HttpError::broken().into_response());
+    let router = deadline::layer(router, state.request_timeout, |_| {
+        HttpError::late().into_response()
+    });
+    let router = if state.loopback_only {
+        host::require_loopback(router, |_| HttpError::misdirected().into_response())
+    } else {
+        router
+    };
+    let router = observe::layer(router, Arc::clone(&state.sso.clock));
+    let compress = SizeAbove::new(MIN_COMPRESSED).and(NotForContentType::IMAGES);
+    let router = router.layer(CompressionLayer::new().gzip(true).compress_when(compress));
+    let router = nosniff::layer(router);
+    request_id::layer(router, Arc::clone(&state.new_request_id))
+}

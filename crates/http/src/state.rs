@@ -1,0 +1,37 @@
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use sso_core::Sso;
+use sso_web::request_id::Generator;
+
+use crate::health::Health;
+
+/// Renders the metrics as the text that Prometheus scrapes.
+pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Makes the JSON Web Key Set of the public keys, from memory.
+pub type Jwks = Arc<dyn Fn() -> Value + Send + Sync>;
+
+/// What the routes work with.
+#[derive(Clone)]
+pub struct HttpState {
+    /// The use cases' world.
+    pub sso: Sso,
+    /// How the service is; kept up to date by the server.
+    pub health: Arc<dyn Health>,
+    /// The public keys.
+    pub jwks: Jwks,
+    /// How long others may keep them: what rotation waits for.
+    pub jwks_max_age: Duration,
+    /// `GET /metrics`, where this listener has it.
+    pub metrics: Option<Metrics>,
+    /// Makes request ids.
+    pub new_request_id: Generator,
+    /// From a request's head to its answer's; 10 s by contract.
+    pub request_timeout: Duration,
+    /// Development mode: other hosts than this machine's are answered with 421.
+    pub loopback_only: bool,
+}
+
+/// The state as handlers take it.
+pub(crate) type Shared = Arc<HttpState>;
