@@ -4,7 +4,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
-use super::{kind::Kind, sections::Config};
+use super::{kind::Kind, section::Config};
 
 /// What the names of our variables start with.
 pub(super) const PREFIX: &str = "SSO__";

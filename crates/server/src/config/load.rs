@@ -8,7 +8,7 @@ use super::{
     catalogue::{Catalogue, Key},
     kind::Raw,
     problems::Problems,
-    sections::Config,
+    section::Config,
     sources::{Origin, Origins, Settings, Sources, read_text},
     validate::{is_loopback, validate},
     values::{PublicUrl, TokenName},

@@ -84,11 +84,6 @@ impl Problems {
             Err(self)
         }
     }
-
-    /// The problems; at most 100.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Problem> {
-        self.listed.iter()
-    }
 }
 
 impl fmt::Display for Problems {

@@ -7,7 +7,7 @@ use std::{
 use insta::assert_snapshot;
 use tempfile::TempDir;
 
-use super::{catalogue::Catalogue, *};
+use super::{catalogue::Catalogue, sources::Origin, *};
 
 /// 32 bytes in base64; recognisable where it must not appear.
 const KEY: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=";
@@ -186,7 +186,7 @@ fn variables_are_read_by_the_type_of_their_key() {
         .collect();
     assert_eq!(audience, ["shop", "https://api.example.com"]);
     assert_eq!(config.tokens.refresh_ttl, Duration::from_mins(90));
-    assert_eq!(config.log.format, section::LogFormat::Json);
+    assert_eq!(config.log.format, section::log::LogFormat::Json);
     assert_eq!(config.hashing.threads, 3);
 }
 

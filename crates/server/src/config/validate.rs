@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{problems::Problems, sections::Config, sources::Origins};
+use super::{problems::Problems, section::Config, sources::Origins};
 
 /// Whether only this machine can reach `address`, IPv4 in IPv6 included.
 pub(super) fn is_loopback(address: IpAddr) -> bool {

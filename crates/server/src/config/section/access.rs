@@ -6,7 +6,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Http;
-
 use crate::config::{
     duration,
     values::{Text, TokenName, text},

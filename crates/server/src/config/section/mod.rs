@@ -2,7 +2,7 @@
 //! built-in defaults, their attributes the bounds.
 
 mod access;
-mod log;
+pub(super) mod log;
 mod state;
 mod transport;
 
@@ -12,8 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use access::{Hashing, Login, Passwords, Registration, Sessions, Tokens};
-pub(crate) use log::{Log, LogFormat};
-pub(crate) use state::{Database, Events, Keys, Revocation, Sink};
+pub(crate) use log::Log;
+pub(crate) use state::{Database, Events, Keys, Revocation};
 pub(crate) use transport::{Admin, Grpc, Http, Shutdown};
 
 /// All that can be configured.
