@@ -1,0 +1,6 @@
+//! The accept loop over real sockets, and the layers around a router.
+
+#[cfg(test)]
+mod layers;
+#[cfg(test)]
+mod listener;
