@@ -1,1 +1,12 @@
-//! stub
+//! What tests are made of: a store in memory, a clock moved by hand, randomness from a seed, and the
+//! contract that every store is held to. A dev-dependency only.
+
+pub mod app;
+pub mod clock;
+pub mod contract;
+pub mod http;
+pub mod memory;
+pub mod persona;
+pub mod process;
+pub mod random;
+pub mod tasks;

@@ -1,0 +1,148 @@
+//! What every store must do: each rule of the ports' documentation, as a test that any store can
+//! run. See [`store_contract!`](crate::store_contract).
+//!
+//! A rule takes an empty store and panics where it is broken.
+
+// Rules are tests that live in a library, so that several crates can run them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a broken rule panics, as in a test"
+)]
+
+/// Runs one statement as a transaction and commits it.
+macro_rules! commit {
+    ($store:expr, $tx:ident => $step:expr) => {{
+        let mut $tx = $store.begin().await.unwrap();
+        let result = $step.await.unwrap();
+        $tx.commit().await.unwrap();
+        result
+    }};
+}
+
+mod given;
+pub mod keys;
+pub mod outbox;
+pub mod races;
+pub mod revocations;
+pub mod rotation;
+pub mod sessions;
+pub mod transactions;
+pub mod users;
+
+pub use given::Given;
+
+/// Makes a test of each rule. `$make` is the path of a function that returns an empty store as
+/// `Arc<dyn Store>`, and whatever must live as long as it. The calling crate needs tokio's `macros`
+/// and `rt-multi-thread`.
+#[macro_export]
+macro_rules! store_contract {
+    ($make:path) => {
+        $crate::store_contract! { @rules $make;
+            transactions {
+                a_dropped_transaction_leaves_nothing
+                a_committed_transaction_is_visible_to_every_read
+                what_is_not_committed_is_seen_by_nobody
+                a_transaction_is_over_with_its_first_failed_statement
+                an_empty_transaction_commits
+                the_store_answers
+            }
+            users {
+                a_user_comes_back_as_he_was_stored
+                an_unknown_user_is_none
+                an_address_is_taken_in_every_spelling_of_its_case
+                an_id_is_used_once
+                a_change_raises_the_version_and_some_end_the_sessions
+                setting_what_is_set_changes_nothing
+                a_password_is_set_only_at_the_version_that_was_seen
+                changes_of_an_unknown_user_are_none
+                users_are_listed_by_id_in_pages
+                a_rehash_replaces_only_the_hash_that_was_verified
+            }
+            sessions {
+                a_session_opens_with_the_rows_that_tokens_are_made_from
+                a_session_opens_only_at_the_version_that_was_seen
+                no_session_opens_for_a_disabled_or_unknown_user
+                a_session_ends_once_and_only_for_its_user
+                an_expired_session_can_still_be_ended
+                live_sessions_are_newest_first_without_what_is_over
+                the_oldest_live_sessions_end_but_those_kept
+            }
+            rotation {
+                the_current_generation_moves_on_and_the_end_stays
+                the_generation_before_is_replayed_to_the_last_moment_of_the_grace
+                the_generation_before_is_reused_after_the_grace
+                an_older_generation_is_late_within_the_grace_and_reused_after_it
+                a_generation_ahead_moves_the_row_up_to_it
+                an_ended_or_expired_session_is_over
+                what_ends_a_users_sessions_makes_them_over_for_good
+                a_role_leaves_sessions_alive_and_comes_back_with_the_rotation
+                a_session_that_never_was_is_unknown
+            }
+            outbox {
+                events_are_pending_in_the_order_they_were_stored
+                a_delivered_event_is_pending_no_more
+                a_refused_event_stays_and_counts_its_attempts
+                a_failed_event_holds_back_its_users_later_ones_and_nobody_elses
+                success_wins_over_everything
+                the_backlog_counts_what_waits_and_tells_the_oldest
+            }
+            keys {
+                the_first_keys_are_stored_once
+            }
+            revocations {
+                each_entry_is_told_once_with_a_rising_id
+                what_does_not_matter_any_more_is_not_told
+                a_dropped_revocation_is_never_told
+                none_is_skipped_however_commits_interleave
+                what_this_instance_committed_and_confirmed_is_obeyed_everywhere
+            }
+            races {
+                of_fifty_uses_of_one_token_one_rotates_and_the_others_get_the_same
+                of_fifty_ends_of_one_session_one_ends_it
+                of_fifty_registrations_of_one_address_one_is_stored
+                of_fifty_password_changes_at_one_version_one_is_made
+                of_fifty_first_key_rings_one_is_stored
+                no_refresh_survives_a_logout
+                no_session_of_a_login_survives_a_password_change
+                no_session_of_a_login_survives_a_disabling
+                no_login_returns_a_right_that_was_taken
+                no_rehash_undoes_a_password_change
+            }
+        }
+    };
+    (@rules $make:path; $($module:ident { $($rule:ident)* })*) => {
+        $(mod $module {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $rule() {
+                let (store, _kept) = $make();
+                $crate::contract::$module::$rule(store).await;
+            })*
+        })*
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_rule_is_in_the_list() {
+        let list = include_str!("mod.rs");
+        let modules = [
+            include_str!("keys.rs"),
+            include_str!("outbox.rs"),
+            include_str!("races.rs"),
+            include_str!("revocations.rs"),
+            include_str!("rotation.rs"),
+            include_str!("sessions.rs"),
+            include_str!("transactions.rs"),
+            include_str!("users.rs"),
+        ];
+        let rules = modules
+            .iter()
+            .flat_map(|text| text.lines())
+            .filter_map(|line| line.strip_prefix("pub async fn ")?.split('(').next());
+        for rule in rules {
+            assert!(list.lines().any(|line| line.trim() == rule), "{rule}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Revocations and their feed.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use sso_core::{
+    ports::{
+        Store,
+        store::{NewRevocation, Reach, Revocation, Revoked},
+    },
+    values::Version,
+};
+
+use super::given::{CROWD, Given, NOW, TICK, crowd};
+
+fn of(revoked: Revoked) -> NewRevocation {
+    NewRevocation {
+        revoked,
+        until: NOW + TICK,
+    }
+}
+
+/// Of both kinds, as they were stored.
+pub async fn each_entry_is_told_once_with_a_rising_id(store: Arc<dyn Store>) {
+    let given = Given::new();
+    assert_eq!(store.beat(NOW).await.unwrap(), []);
+    let session = of(Revoked::Session(given.session_id()));
+    let user = of(Revoked::TokensBelow(given.user_id(), Version::new(1 << 40)));
+    let first = commit!(store, tx => tx.revoke(&session));
+    let second = commit!(store, tx => tx.revoke(&user));
+    assert!(first.id < second.id);
+    let as_stored = |entry: &Revocation, new: &NewRevocation| {
+        assert_eq!((entry.revoked, entry.until), (new.revoked, new.until));
+    };
+    as_stored(&first, &session);
+    as_stored(&second, &user);
+    assert_eq!(store.beat(NOW).await.unwrap(), [first, second]);
+    assert_eq!(store.beat(NOW).await.unwrap(), []);
+    let third = commit!(store, tx => tx.revoke(&user));
+    assert_eq!(store.beat(NOW).await.unwrap(), [third]);
+}
+
+/// It matters to its last moment.
+pub async fn what_does_not_matter_any_more_is_not_told(store: Arc<dyn Store>) {
+    let given = Given::new();
+    let new = of(Revoked::Session(given.session_id()));
+    let last_moment = commit!(store, tx => tx.revoke(&new));
+    assert_eq!(store.beat(NOW + TICK).await.unwrap(), [last_moment]);
+    commit!(store, tx => tx.revoke(&new));
+    assert_eq!(store.beat(NOW + TICK * 2).await.unwrap(), []);
+}
+
+/// Nor does its id leave a hole that hides the next.
+pub async fn a_dropped_revocation_is_never_told(store: Arc<dyn Store>) {
+    let given = Given::new();
+    let new = of(Revoked::Session(given.session_id()));
+    let mut tx = store.begin().await.unwrap();
+    tx.revoke(&new).await.unwrap();
+    drop(tx);
+    assert_eq!(store.beat(NOW).await.unwrap(), []);
+    let told = commit!(store, tx => tx.revoke(&new));
+    assert_eq!(store.beat(NOW).await.unwrap(), [told]);
+}
+
+/// Beats run while a crowd commits; in the end each entry was told exactly once.
+pub async fn none_is_skipped_however_commits_interleave(store: Arc<dyn Store>) {
+    const EACH: usize = 5;
+    let done = Arc::new(AtomicBool::new(false));
+    let listener = tokio::spawn({
+        let (store, done) = (Arc::clone(&store), Arc::clone(&done));
+        async move {
+            let mut told = Vec::new();
+            loop {
+                let last = done.load(Ordering::Acquire);
+                told.extend(store.beat(NOW).await.unwrap());
+                if last {
+                    return told;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let given = Arc::new(Given::new());
+    let stored = crowd(|_| {
+        let (store, given) = (Arc::clone(&store), Arc::clone(&given));
+        async move {
+            let mut stored = Vec::new();
+            for _ in 0..EACH {
+                let new = of(Revoked::Session(given.session_id()));
+                stored.push(commit!(store, tx => tx.revoke(&new)).id);
+            }
+            stored
+        }
+    })
+    .await;
+    done.store(true, Ordering::Release);
+    let told: Vec<_> = listener
+        .await
+        .unwrap()
+        .iter()
+        .map(|entry| entry.id)
+        .collect();
+    assert_eq!(told.len(), CROWD * EACH);
+    let stored: BTreeSet<_> = stored.into_iter().flatten().collect();
+    assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), stored);
+}
+
+/// There is nobody else to wait for.
+pub async fn what_this_instance_committed_and_confirmed_is_obeyed_everywhere(
+    store: Arc<dyn Store>,
+) {
+    let given = Given::new();
+    let new = of(Revoked::Session(given.session_id()));
+    let entry = commit!(store, tx => tx.revoke(&new));
+    store.beat(NOW).await.unwrap();
+    store.confirm().await.unwrap();
+    let reach = store.acknowledged(entry.id, Duration::from_secs(5)).await;
+    assert_eq!(reach.unwrap(), Reach::Everywhere);
+}

@@ -1,0 +1,340 @@
+//! What is stored, and the rules of its lifecycles.
+
+use std::collections::BTreeMap;
+
+use sso_core::{
+    ports::{
+        StoreError,
+        store::{
+            Backlog, Constraint, Delivered, Ended, EventStatus, NewEvent, NewRevocation,
+            NewSession, NewUser, PasswordChange, PendingEvent, Revocation, Rotate, Rotated,
+            Rotation, SealedKey, Session, User,
+        },
+    },
+    values::{EventId, PasswordHash, SessionId, UserId, Version},
+};
+use time::OffsetDateTime;
+
+/// There is no failover in memory.
+const TIMELINE: u32 = 0;
+
+#[derive(Debug, Clone)]
+struct Event {
+    status: EventStatus,
+    event: PendingEvent,
+}
+
+/// A whole database.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    pub(super) users: BTreeMap<UserId, User>,
+    pub(super) sessions: BTreeMap<SessionId, Session>,
+    pub(super) keys: Vec<SealedKey>,
+    pub(super) revocations: Vec<Revocation>,
+    outbox: Vec<Event>,
+}
+
+// Users.
+impl State {
+    pub(super) fn insert_user(&mut self, new: &NewUser) -> Result<User, StoreError> {
+        if self.users.contains_key(&new.id) {
+            return Err(StoreError::Conflict(Constraint::Id));
+        }
+        if self
+            .users
+            .values()
+            .any(|user| user.email.canonical() == new.email.canonical())
+        {
+            return Err(StoreError::Conflict(Constraint::Email));
+        }
+        let user = User {
+            id: new.id,
+            email: new.email.clone(),
+            email_verified: false,
+            password_hash: new.password_hash.clone(),
+            name: new.name.clone(),
+            birthday: new.birthday,
+            is_admin: new.is_admin,
+            disabled: false,
+            version: Version::ZERO.next(TIMELINE),
+            sessions_from: Version::ZERO,
+            created_at: new.created_at,
+        };
+        self.users.insert(user.id, user.clone());
+        Ok(user)
+    }
+
+    pub(super) fn set_password(&mut self, change: &PasswordChange) -> Option<User> {
+        let user = self.users.get_mut(&change.user)?;
+        if change.seen.is_some_and(|seen| seen != user.version) {
+            return None;
+        }
+        user.password_hash = change.password_hash.clone();
+        Some(end_sessions(user))
+    }
+
+    pub(super) fn set_disabled(&mut self, id: UserId, to: bool) -> Option<User> {
+        let user = self.users.get_mut(&id)?;
+        if user.disabled == to {
+            return Some(user.clone());
+        }
+        user.disabled = to;
+        Some(if to { end_sessions(user) } else { raise(user) })
+    }
+
+    pub(super) fn set_admin(&mut self, id: UserId, to: bool) -> Option<User> {
+        let user = self.users.get_mut(&id)?;
+        if user.is_admin == to {
+            return Some(user.clone());
+        }
+        user.is_admin = to;
+        Some(raise(user))
+    }
+
+    pub(super) fn end_user_sessions(&mut self, id: UserId) -> Option<User> {
+        self.users.get_mut(&id).map(end_sessions)
+    }
+
+    pub(super) fn rehash(
+        &mut self,
+        id: UserId,
+        verified: &PasswordHash,
+        new: &PasswordHash,
+    ) -> bool {
+        match self.users.get_mut(&id) {
+            Some(user) if user.password_hash == *verified => {
+                user.password_hash = new.clone();
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn raise(user: &mut User) -> User {
+    user.version = user.version.next(TIMELINE);
+    user.clone()
+}
+
+fn end_sessions(user: &mut User) -> User {
+    user.sessions_from = user.version.next(TIMELINE);
+    raise(user)
+}
+
+// Sessions.
+impl State {
+    pub(super) fn open_session(
+        &mut self,
+        new: &NewSession,
+        seen: Version,
+    ) -> Result<Option<(User, Session)>, StoreError> {
+        let Some(user) = self.users.get(&new.user) else {
+            return Ok(None);
+        };
+        if user.disabled || user.version != seen {
+            return Ok(None);
+        }
+        if self.sessions.contains_key(&new.id) {
+            return Err(StoreError::Conflict(Constraint::Id));
+        }
+        let session = Session {
+            id: new.id,
+            user: new.user,
+            version: user.version,
+            generation: 0,
+            created_at: new.created_at,
+            rotated_at: new.created_at,
+            expires_at: new.expires_at,
+            revoked_at: None,
+            address: new.address,
+            agent: new.agent.clone(),
+        };
+        self.sessions.insert(session.id, session.clone());
+        Ok(Some((user.clone(), session)))
+    }
+
+    pub(super) fn rotate(&mut self, rotate: &Rotate) -> Rotation {
+        let Some(session) = self.sessions.get_mut(&rotate.session) else {
+            return Rotation::Unknown;
+        };
+        let Some(user) = self.users.get(&session.user) else {
+            return Rotation::Unknown;
+        };
+        if !lives(session, user, rotate.now) {
+            return Rotation::Over;
+        }
+        if rotate.generation >= session.generation {
+            session.generation = rotate.generation + 1;
+            session.rotated_at = rotate.now;
+            return Rotation::Rotated(rows(session, user));
+        }
+        if rotate.now > session.rotated_at + rotate.grace {
+            Rotation::Reused(Box::new(session.clone()))
+        } else if rotate.generation + 1 == session.generation {
+            Rotation::Replayed(rows(session, user))
+        } else {
+            Rotation::Late
+        }
+    }
+
+    pub(super) fn end_session(
+        &mut self,
+        id: SessionId,
+        owner: Option<UserId>,
+        now: OffsetDateTime,
+    ) -> Ended {
+        match self.sessions.get_mut(&id) {
+            Some(session) if owner.is_none_or(|owner| owner == session.user) => {
+                if session.revoked_at.is_some() {
+                    return Ended::Before;
+                }
+                session.revoked_at = Some(now);
+                Ended::Now(Box::new(session.clone()))
+            }
+            _ => Ended::Unknown,
+        }
+    }
+
+    /// Newest first.
+    pub(super) fn live_sessions(&self, user: UserId, now: OffsetDateTime) -> Vec<Session> {
+        let Some(user) = self.users.get(&user) else {
+            return Vec::new();
+        };
+        let mut live: Vec<_> = self
+            .sessions
+            .values()
+            .filter(|session| session.user == user.id && lives(session, user, now))
+            .cloned()
+            .collect();
+        live.sort_by_key(|session| (session.created_at, session.id));
+        live.reverse();
+        live
+    }
+
+    /// Oldest first.
+    pub(super) fn end_oldest_sessions(
+        &mut self,
+        user: UserId,
+        keep: u32,
+        now: OffsetDateTime,
+    ) -> Vec<Session> {
+        let surplus = self
+            .live_sessions(user, now)
+            .into_iter()
+            .skip(keep as usize);
+        let mut ended: Vec<_> = surplus
+            .filter_map(|session| match self.end_session(session.id, None, now) {
+                Ended::Now(session) => Some(*session),
+                Ended::Before | Ended::Unknown => None,
+            })
+            .collect();
+        ended.reverse();
+        ended
+    }
+}
+
+fn lives(session: &Session, user: &User, now: OffsetDateTime) -> bool {
+    session.revoked_at.is_none()
+        && session.expires_at > now
+        && session.version >= user.sessions_from
+        && !user.disabled
+}
+
+fn rows(session: &Session, user: &User) -> Box<Rotated> {
+    Box::new(Rotated {
+        session: session.clone(),
+        user: user.clone(),
+    })
+}
+
+// Keys, revocations.
+impl State {
+    pub(super) fn insert_first_keys(&mut self, keys: &[SealedKey]) -> Vec<SealedKey> {
+        if self.keys.is_empty() {
+            self.keys = keys.to_vec();
+            self.keys
+                .sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        }
+        self.keys.clone()
+    }
+
+    pub(super) fn revoke(&mut self, new: &NewRevocation) -> Revocation {
+        let revocation = Revocation {
+            id: self.revocations.last().map_or(1, |last| last.id + 1),
+            revoked: new.revoked,
+            until: new.until,
+        };
+        self.revocations.push(revocation);
+        revocation
+    }
+}
+
+// The outbox.
+impl State {
+    pub(super) fn append_event(&mut self, new: &NewEvent) -> Result<(), StoreError> {
+        if self.outbox.iter().any(|stored| stored.event.id == new.id) {
+            return Err(StoreError::Conflict(Constraint::Id));
+        }
+        let event = PendingEvent {
+            sequence: self.outbox.last().map_or(1, |last| last.event.sequence + 1),
+            id: new.id,
+            user: new.user,
+            kind: new.kind.to_owned(),
+            payload: new.payload.clone(),
+            attempts: 0,
+            created_at: new.created_at,
+            traceparent: new.traceparent.clone(),
+            tracestate: new.tracestate.clone(),
+        };
+        self.outbox.push(Event {
+            status: EventStatus::InProgress,
+            event,
+        });
+        Ok(())
+    }
+
+    pub(super) fn pending_events(&self, limit: u32) -> Vec<PendingEvent> {
+        let held_back = |event: &PendingEvent| {
+            self.of(EventStatus::Failed)
+                .any(|failed| failed.user == event.user && failed.sequence < event.sequence)
+        };
+        self.of(EventStatus::InProgress)
+            .filter(|event| !held_back(event))
+            .take(limit as usize)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn settle_event(&mut self, id: EventId, delivered: Delivered) {
+        let Some(stored) = self.outbox.iter_mut().find(|stored| stored.event.id == id) else {
+            return;
+        };
+        match (delivered, stored.status) {
+            (Delivered::Success, _) => stored.status = EventStatus::Success,
+            (Delivered::Refused, EventStatus::InProgress) => stored.event.attempts += 1,
+            (Delivered::Failed, EventStatus::InProgress) => {
+                stored.event.attempts += 1;
+                stored.status = EventStatus::Failed;
+            }
+            (Delivered::Refused | Delivered::Failed, _) => {}
+        }
+    }
+
+    pub(super) fn backlog(&self) -> Backlog {
+        Backlog {
+            in_progress: self.of(EventStatus::InProgress).count() as u64,
+            failed: self.of(EventStatus::Failed).count() as u64,
+            oldest: self
+                .of(EventStatus::InProgress)
+                .next()
+                .map(|event| event.created_at),
+        }
+    }
+
+    fn of(&self, status: EventStatus) -> impl Iterator<Item = &PendingEvent> {
+        self.outbox
+            .iter()
+            .filter(move |stored| stored.status == status)
+            .map(|stored| &stored.event)
+    }
+}

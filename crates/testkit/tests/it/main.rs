@@ -1,0 +1,12 @@
+//! The memory store obeys the contract of every store.
+
+use std::sync::Arc;
+
+use sso_core::ports::Store;
+use sso_testkit::memory::MemoryStore;
+
+fn empty() -> (Arc<dyn Store>, ()) {
+    (Arc::new(MemoryStore::new()), ())
+}
+
+sso_testkit::store_contract!(crate::empty);
