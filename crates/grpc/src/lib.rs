@@ -1,1 +1,26 @@
-//! stub
+//! The gRPC transport: `auth.Auth` for services, and beside it on the same port reflection, health,
+//! JSON for every unary rpc, and a Swagger UI.
+//!
+//! A request enters [`router`] and is told apart by its media type. gRPC goes to the tonic services
+//! at once. JSON is transcoded by the descriptors and goes through the very same services, so that
+//! the two forms cannot differ. Either way [`calls`](mod@calls) stands around the call: its
+//! deadline, its panics, its metrics. A handler parses, calls one use case, converts.
+
+mod auth;
+mod call;
+mod calls;
+mod codec;
+mod deadline;
+mod docs;
+mod health;
+mod json;
+mod methods;
+mod metrics;
+pub mod proto;
+mod router;
+mod status;
+
+pub use docs::openapi;
+pub use health::Health;
+pub use metrics::register as register_metrics;
+pub use router::{DEFAULT_MAX_MESSAGE_SIZE, GrpcOptions, router};

@@ -1,0 +1,72 @@
+//! One call of a method of ours: who asks, and how it ends.
+
+use axum::http::{Extensions, header::USER_AGENT};
+use sso_core::{Agent, Caller, Failure, FieldError, Fields, Origin};
+use sso_web::{ClientAddress, RequestId, trace_context};
+use tonic::{Request, Response, Status, metadata::MetadataMap};
+
+use crate::status;
+
+/// How far a revocation has reached when it is acknowledged: the word of `Reach`.
+pub(crate) const REVOCATION: &str = "sso-revocation";
+
+/// An extension of requests that were JSON: members of the wrong type. They are missing in the
+/// message, so a handler that did not look here would say that they are required; it must look.
+#[derive(Debug, Clone)]
+pub(crate) struct Misread(pub Vec<FieldError>);
+
+/// What a call brought besides its message.
+pub(crate) struct Call {
+    metadata: MetadataMap,
+    extensions: Extensions,
+}
+
+impl Call {
+    /// Takes a request apart.
+    pub(crate) fn open<T>(request: Request<T>) -> (Self, T) {
+        let (metadata, extensions, message) = request.into_parts();
+        let call = Self {
+            metadata,
+            extensions,
+        };
+        (call, message)
+    }
+
+    /// Begins the parsing of the message with what is known to be wrong with it.
+    pub(crate) fn fields(&self) -> Fields {
+        let mut fields = Fields::default();
+        if let Some(Misread(bad)) = self.extensions.get() {
+            for bad in bad {
+                fields.bad(bad.clone());
+            }
+        }
+        fields
+    }
+
+    /// Whoever calls; he has shown no credentials.
+    pub(crate) fn caller(&self) -> Caller {
+        let headers = self.metadata.as_ref();
+        let agent = headers
+            .get(USER_AGENT)
+            .map(|agent| Agent::new(&String::from_utf8_lossy(agent.as_bytes())));
+        let trace = trace_context::extract(headers);
+        let (traceparent, tracestate) = match trace {
+            Some(trace) => (Some(trace.traceparent), trace.tracestate),
+            None => (None, None),
+        };
+        Caller::anonymous(Origin {
+            address: self.extensions.get().map(|ClientAddress(address)| *address),
+            agent,
+            traceparent,
+            tracestate,
+        })
+    }
+
+    /// The end of a call. A failure is logged here and nowhere else.
+    pub(crate) fn end<T>(&self, result: Result<T, Failure>) -> Result<Response<T>, Status> {
+        result.map(Response::new).map_err(|failure| {
+            let id = self.extensions.get::<RequestId>();
+            status::refuse(&failure, id.unwrap_or(&RequestId::default()))
+        })
+    }
+}

@@ -1,0 +1,178 @@
+//! What stands around every call, gRPC or JSON: its deadline, its panics, its metrics.
+
+use std::{
+    any::Any, convert::Infallible, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, HeaderName},
+    response::Response,
+};
+use futures_util::FutureExt;
+use http_body_util::BodyExt;
+use sso_core::{Failure, Kind, ports::Clock};
+use sso_web::RequestId;
+use tonic::{Code, Status};
+use tower::ServiceExt;
+
+use crate::{
+    call::REVOCATION,
+    deadline,
+    metrics::{Meter, Meters},
+    status,
+};
+
+/// Carries the details of an error; all errors of ours have some.
+const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+
+/// The services, and what stands around them. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Calls(Arc<Inner>);
+
+struct Inner {
+    services: Router,
+    meters: Meters,
+    clock: Arc<dyn Clock>,
+    /// The longest deadline of a call.
+    timeout: Duration,
+    /// The longest message in bytes.
+    limit: usize,
+}
+
+impl Calls {
+    pub(crate) fn new(
+        services: Router,
+        clock: Arc<dyn Clock>,
+        timeout: Duration,
+        limit: usize,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            services,
+            meters: Meters::new(),
+            clock,
+            timeout,
+            limit,
+        }))
+    }
+
+    /// The longest message in bytes.
+    pub(crate) fn limit(&self) -> usize {
+        self.0.limit
+    }
+
+    /// Serves a gRPC call.
+    pub(crate) async fn grpc(&self, request: Request) -> Response {
+        let meter = self.0.meters.of(request.uri().path());
+        let id = RequestId::of(&request);
+        let asked = deadline::asked(request.headers());
+        let call = async { Ok(self.forward(request).await) };
+        match self.supervise(meter, asked, &id, call).await {
+            Ok(response) => finish(response, &id),
+            Err(status) => status.into_http(),
+        }
+    }
+
+    /// Runs `call`, which is a call of the method at `path` in another form than gRPC.
+    pub(crate) async fn other(
+        &self,
+        path: &str,
+        asked: Result<Option<Duration>, deadline::Malformed>,
+        id: &RequestId,
+        call: impl Future<Output = Result<Response, Status>>,
+    ) -> Result<Response, Status> {
+        self.supervise(self.0.meters.of(path), asked, id, call)
+            .await
+    }
+
+    /// Hands a gRPC request to the services, with nothing around it.
+    pub(crate) async fn forward(&self, request: Request) -> Response {
+        match self.0.services.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => {
+                let never: Infallible = never;
+                match never {}
+            }
+        }
+    }
+
+    async fn supervise(
+        &self,
+        meter: &Meter,
+        asked: Result<Option<Duration>, deadline::Malformed>,
+        id: &RequestId,
+        call: impl Future<Output = Result<Response, Status>>,
+    ) -> Result<Response, Status> {
+        let started = meter.start(self.0.clock.as_ref());
+        let result = if let Ok(asked) = asked {
+            let deadline = asked.map_or(self.0.timeout, |asked| asked.min(self.0.timeout));
+            guarded(deadline, call)
+                .await
+                .unwrap_or_else(|failure| Err(status::refuse(&failure, id)))
+        } else {
+            let failure = Failure::malformed("grpc-timeout is malformed");
+            Err(status::refuse(&failure, id))
+        };
+        started.end(match &result {
+            Ok(response) => code_of(response.headers()),
+            Err(status) => status.code(),
+        });
+        result
+    }
+}
+
+/// Ends `call` at its deadline, and when it panics.
+async fn guarded<T>(deadline: Duration, call: impl Future<Output = T>) -> Result<T, Failure> {
+    // What a handler shares is behind locks, which are poisoned, and atomics.
+    let call = pin!(AssertUnwindSafe(call).catch_unwind());
+    match tokio::time::timeout(deadline, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(panic)) => Err(Failure::internal(format!(
+            "a handler panicked: {}",
+            text_of(panic.as_ref())
+        ))),
+        Err(_elapsed) => Err(Failure::new(
+            Kind::DeadlineExceeded,
+            "deadline_exceeded",
+            "the deadline passed before there was an answer",
+        )),
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+/// The code of an answer, as far as its head tells: an error of a unary call has no body.
+fn code_of(head: &HeaderMap) -> Code {
+    head.get("grpc-status")
+        .map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}
+
+/// What the services leave open: details for errors that tonic made, and the reach of a revocation,
+/// which is a trailer on the wire, while tonic writes the metadata of an answer into its head.
+fn finish(mut response: Response, id: &RequestId) -> Response {
+    if code_of(response.headers()) != Code::Ok && !response.headers().contains_key(DETAILS) {
+        return match Status::from_header_map(response.headers()) {
+            Some(made_by_tonic) => status::complete(&made_by_tonic, id.as_str()).into_http(),
+            None => response,
+        };
+    }
+    let Some(reach) = response.headers_mut().remove(REVOCATION) else {
+        return response;
+    };
+    response.map(|body| {
+        Body::new(body.map_frame(move |mut frame| {
+            if let Some(trailers) = frame.trailers_mut() {
+                trailers.insert(HeaderName::from_static(REVOCATION), reach.clone());
+            }
+            frame
+        }))
+    })
+}

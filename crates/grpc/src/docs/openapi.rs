@@ -1,0 +1,198 @@
+//! The OpenAPI 3.1 document of the JSON form, made of the descriptors and the comments in them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use tonic::Code;
+
+use super::{
+    comments::{Comment, Error},
+    schema::Schemas,
+};
+use crate::{
+    json::http_code,
+    methods::{self, Method},
+    status,
+};
+
+const ABOUT: &str = "\
+The rpcs of this port as JSON, over HTTP/1.1 and HTTP/2: `POST` with `application/json` only. \
+Members are read in camelCase and in snake_case and written in camelCase, unset ones too; unknown \
+ones are ignored. Each rpc has a short path and that of gRPC, which do the same.
+
+Beside them the port speaks gRPC itself (HTTP/2 with prior knowledge), with reflection \
+(`grpc.reflection.v1` and `v1alpha`) and health (`grpc.health.v1`).
+
+An error is a `google.rpc.Status`: its `ErrorInfo.reason` is what programs switch on, \
+`BadRequest` names every bad field at once, `RetryInfo` and the header `Retry-After` say when to \
+try again.";
+
+const STATUS: &str = "google.rpc.Status";
+
+/// The document.
+pub(super) fn document() -> Value {
+    let mut schemas = Schemas::default();
+    schemas.insert(STATUS, status_schema());
+    let (mut paths, mut tags) = (Map::new(), BTreeMap::new());
+    for method in methods::all().iter().filter(|method| method.is_unary()) {
+        let service = method.descriptor.parent_service();
+        let file = service.parent_file();
+        let comment = Comment::at(file.file_descriptor_proto(), service.path());
+        tags.insert(&method.service, comment.text);
+
+        let operation = operation(method, &mut schemas);
+        if let Some(short) = &method.short_path {
+            let mut operation = operation.clone();
+            operation["operationId"] = json!(method.name);
+            paths.insert(short.clone(), json!({ "post": operation }));
+        }
+        paths.insert(method.path.clone(), json!({ "post": operation }));
+    }
+    let tags = tags
+        .iter()
+        .map(|(name, text)| json!({ "name": name, "description": text }));
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "sso, the services' port",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": ABOUT,
+            "license": { "name": "Apache-2.0 OR MIT" },
+        },
+        "tags": tags.collect::<Vec<_>>(),
+        "paths": paths,
+        "components": { "schemas": schemas.into_value() },
+    })
+}
+
+fn operation(method: &Method, schemas: &mut Schemas) -> Value {
+    let file = method.descriptor.parent_service().parent_file();
+    let comment = Comment::at(file.file_descriptor_proto(), method.descriptor.path());
+    let body = |schema: Value| json!({ "application/json": { "schema": schema } });
+    let mut operation = json!({
+        "tags": [method.service],
+        "operationId": format!("{}.{}", method.service, method.name),
+        "summary": comment.summary(),
+        "description": comment.text,
+        "requestBody": {
+            "required": true,
+            "content": body(schemas.reference(&method.descriptor.input())),
+        },
+        "responses": responses(&comment.errors),
+    });
+    operation["responses"]["200"] = json!({
+        "description": "OK",
+        "content": body(schemas.reference(&method.descriptor.output())),
+    });
+    operation
+}
+
+/// The errors that a method declares, and those that every call can meet, by HTTP's code.
+fn responses(declared: &[Error]) -> Value {
+    let common = common();
+    let mut by_http: BTreeMap<String, (Vec<String>, Map<String, Value>)> = BTreeMap::new();
+    for error in declared.iter().chain(&common) {
+        for reason in &error.reasons {
+            let example = example(error, reason);
+            let (texts, examples) = by_http.entry(example.0).or_default();
+            examples.insert(reason.clone(), json!({ "value": example.1 }));
+            let text = format!("{}: {}", status::name(error.code), error.text);
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+    }
+    let responses = by_http.into_iter().map(|(http, (texts, examples))| {
+        let schema = json!({ "$ref": format!("#/components/schemas/{STATUS}") });
+        let response = json!({
+            "description": texts.join("\n\n"),
+            "content": { "application/json": { "schema": schema, "examples": examples } },
+        });
+        (http, response)
+    });
+    Value::Object(responses.collect())
+}
+
+fn common() -> Vec<Error> {
+    [
+        (
+            Code::InvalidArgument,
+            "invalid_request",
+            "the body is not the JSON that is read.",
+        ),
+        (
+            Code::InvalidArgument,
+            "payload_too_large",
+            "the body is longer than 64 KiB.",
+        ),
+        (
+            Code::InvalidArgument,
+            "unsupported_media_type",
+            "the body is not application/json.",
+        ),
+        (
+            Code::Unavailable,
+            "unavailable",
+            "a dependency is away; see `Retry-After`.",
+        ),
+        (
+            Code::DeadlineExceeded,
+            "deadline_exceeded",
+            "the deadline passed.",
+        ),
+        (Code::Internal, "internal", "a fault of ours."),
+    ]
+    .map(|(code, reason, text)| Error {
+        code,
+        reasons: vec![reason.to_owned()],
+        text: text.to_owned(),
+    })
+    .into()
+}
+
+/// HTTP's code, and the body.
+fn example(error: &Error, reason: &str) -> (String, Value) {
+    let info = json!({
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": reason,
+        "domain": status::DOMAIN,
+    });
+    let body = json!({
+        "code": i32::from(error.code),
+        "message": error.text.trim_end_matches('.'),
+        "details": [info],
+    });
+    (
+        http_code(error.code, Some(reason)).as_u16().to_string(),
+        body,
+    )
+}
+
+fn status_schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "An error.",
+        "required": ["code", "message", "details"],
+        "properties": {
+            "code": {
+                "type": "integer",
+                "format": "int32",
+                "description": "gRPC's code, a `google.rpc.Code`.",
+            },
+            "message": { "type": "string", "description": "A sentence for a person." },
+            "details": {
+                "type": "array",
+                "description": "`google.rpc` messages: ErrorInfo, BadRequest, RetryInfo, RequestInfo.",
+                "items": {
+                    "type": "object",
+                    "required": ["@type"],
+                    "properties": {
+                        "@type": { "type": "string" },
+                        "reason": { "type": "string" },
+                        "domain": { "type": "string" },
+                    },
+                },
+            },
+        },
+    })
+}

@@ -1,0 +1,117 @@
+//! `grpc.health.v1`: overall (`""`) and by service.
+
+use std::pin::Pin;
+
+use futures_util::{Stream, stream};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status, async_trait};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse,
+    health_check_response::ServingStatus,
+    health_server::{self, HealthServer},
+};
+
+use crate::methods;
+
+/// Whether the services of this port are served, for load balancers and clients. All of them are
+/// or none. Clones are the same switch.
+#[derive(Debug, Clone)]
+pub struct Health(watch::Sender<State>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Starting,
+    Serving,
+    /// Watches end here, so that a drain need not wait for them.
+    Draining,
+}
+
+impl Health {
+    /// Not serving yet.
+    pub fn new() -> Self {
+        Self(watch::Sender::new(State::Starting))
+    }
+
+    /// Says that the services are served, or that they are no more. `false` also ends the streams of
+    /// those who watch, after it has told them.
+    pub fn set_serving(&self, serving: bool) {
+        self.0.send_replace(if serving {
+            State::Serving
+        } else {
+            State::Draining
+        });
+    }
+
+    pub(crate) fn service(&self) -> HealthServer<HealthService> {
+        HealthServer::new(HealthService(self.0.clone()))
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The service behind a [`Health`].
+pub(crate) struct HealthService(watch::Sender<State>);
+
+type Watch = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+#[async_trait]
+impl health_server::Health for HealthService {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        if !is_known(&request.get_ref().service) {
+            return Err(Status::not_found("unknown service"));
+        }
+        let state = *self.0.borrow();
+        Ok(Response::new(answer(status_of(state))))
+    }
+
+    type WatchStream = Watch;
+
+    /// An unknown service is SERVICE_UNKNOWN, and stays it: this port gets no new ones.
+    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Watch>, Status> {
+        let known = is_known(&request.get_ref().service);
+        let first = (self.0.subscribe(), None);
+        let states = stream::unfold(first, move |(mut changes, told)| async move {
+            if told.is_some() {
+                if told == Some(State::Draining) {
+                    return None;
+                }
+                changes.changed().await.ok()?;
+            }
+            let state = *changes.borrow_and_update();
+            let status = if known {
+                status_of(state)
+            } else {
+                ServingStatus::ServiceUnknown
+            };
+            Some((Ok(answer(status)), (changes, Some(state))))
+        });
+        Ok(Response::new(Box::pin(states)))
+    }
+}
+
+fn is_known(service: &str) -> bool {
+    service.is_empty()
+        || methods::all()
+            .iter()
+            .any(|method| method.service == service)
+}
+
+const fn status_of(state: State) -> ServingStatus {
+    match state {
+        State::Serving => ServingStatus::Serving,
+        State::Starting | State::Draining => ServingStatus::NotServing,
+    }
+}
+
+fn answer(status: ServingStatus) -> HealthCheckResponse {
+    HealthCheckResponse {
+        status: status.into(),
+    }
+}

@@ -1,0 +1,162 @@
+//! The one router of the port.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, Method, Version, header::CONTENT_TYPE},
+    response::IntoResponse,
+};
+use sso_core::Sso;
+use sso_web::{host, nosniff, panics, request_id};
+use tonic::{codec::CompressionEncoding, service::Routes};
+use tower::ServiceExt;
+
+use crate::{
+    auth::AuthService, calls::Calls, docs, health::Health, json, proto,
+    proto::auth_server::AuthServer,
+};
+
+/// Longest message in bytes, inflated, if nothing else is configured: 64 KiB.
+pub const DEFAULT_MAX_MESSAGE_SIZE: usize = 64 * 1024;
+
+/// What the port is made of.
+#[derive(Clone)]
+pub struct GrpcOptions {
+    /// The use cases.
+    pub sso: Sso,
+    /// Makes an id for a request that brought none.
+    pub new_request_id: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Longest time for a call; a caller's `grpc-timeout` may be shorter.
+    pub request_timeout: Duration,
+    /// Longest message in bytes, inflated; of JSON bodies too.
+    pub max_message_size: usize,
+    /// Development mode: refuses requests that were meant for another host.
+    pub loopback_only: bool,
+    /// What `grpc.health.v1` says. Keep a clone and flip it.
+    pub health: Health,
+}
+
+impl GrpcOptions {
+    /// The defaults: 10 seconds, 64 KiB, any host, not serving yet.
+    pub fn new(sso: Sso, new_request_id: Arc<dyn Fn() -> String + Send + Sync>) -> Self {
+        Self {
+            sso,
+            new_request_id,
+            request_timeout: Duration::from_secs(10),
+            max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            loopback_only: false,
+            health: Health::new(),
+        }
+    }
+}
+
+/// Everything on the gRPC port: `auth.Auth`, reflection, health, JSON, Swagger UI. To be served over
+/// HTTP/2 with prior knowledge and over HTTP/1.1 (`sso_web::listener`).
+pub fn router(options: GrpcOptions) -> Router {
+    let calls = Calls::new(
+        services(&options),
+        options.sso.clock.clone(),
+        options.request_timeout,
+        options.max_message_size,
+    );
+    let others = json::with_fallbacks(json::router(&calls).merge(docs::router()));
+    let others = panics::layer(others, json::broken);
+
+    let entry = move |request: Request| {
+        let (calls, others) = (calls.clone(), others.clone());
+        async move {
+            if is_grpc(&request) {
+                calls.grpc(request).await
+            } else {
+                others.oneshot(request).await.into_response()
+            }
+        }
+    };
+    let mut router = Router::new().fallback(entry);
+    if options.loopback_only {
+        router = host::require_loopback(router, json::misdirected);
+    }
+    request_id::layer(nosniff::layer(router), options.new_request_id)
+}
+
+/// The tonic services.
+fn services(options: &GrpcOptions) -> Router {
+    let limit = options.max_message_size;
+    let auth = AuthServer::new(AuthService(options.sso.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limit);
+    let health = options.health.service().max_decoding_message_size(limit);
+    let routes = Routes::new(auth).add_service(health);
+    reflection(routes, limit).prepare().into_axum_router()
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the descriptors are compiled into the binary, and the tests list them"
+)]
+fn reflection(routes: Routes, limit: usize) -> Routes {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let v1 = builder().build_v1();
+    let v1alpha = builder().build_v1alpha();
+    routes
+        .add_service(
+            v1.expect("the descriptors are compiled in")
+                .max_decoding_message_size(limit),
+        )
+        .add_service(
+            v1alpha
+                .expect("the descriptors are compiled in")
+                .max_decoding_message_size(limit),
+        )
+}
+
+/// Whether a request is gRPC, which is POST over HTTP/2 with its media type. Anything else that
+/// looks a little like it goes where it is refused by HTTP's rules.
+fn is_grpc(request: &axum::http::Request<Body>) -> bool {
+    request.version() == Version::HTTP_2
+        && request.method() == Method::POST
+        && is_grpc_type(request.headers())
+}
+
+fn is_grpc_type(headers: &HeaderMap) -> bool {
+    let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else {
+        return false;
+    };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence == "application/grpc" || essence == "application/grpc+proto"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_grpc_over_protobuf_is_grpc() {
+        let headers = |value: &str| HeaderMap::from_iter([(CONTENT_TYPE, value.parse().unwrap())]);
+        for good in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc; charset=utf-8",
+        ] {
+            assert!(is_grpc_type(&headers(good)), "{good}");
+        }
+        for bad in [
+            "application/json",
+            "application/grpc-web",
+            "application/grpc-web+proto",
+            "application/grpc+json",
+            "application/grpcx",
+            "",
+        ] {
+            assert!(!is_grpc_type(&headers(bad)), "{bad}");
+        }
+        assert!(!is_grpc_type(&HeaderMap::new()));
+    }
+}
