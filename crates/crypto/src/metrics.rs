@@ -52,3 +52,41 @@ const fn name(queue: Queue) -> &'static str {
         Queue::Registration => "registration",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn every_series_exists_from_the_start() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, register_metrics);
+        let page = recorder.handle().render();
+        for line in [
+            "sso_hash_queue_depth{queue=\"login\"} 0",
+            "sso_hash_queue_depth{queue=\"registration\"} 0",
+            "sso_hash_refused_total{queue=\"login\"} 0",
+            "sso_hash_refused_total{queue=\"registration\"} 0",
+            "sso_hash_duration_seconds_count{algorithm=\"argon2id\"} 0",
+            "sso_hash_duration_seconds_count{algorithm=\"bcrypt\"} 0",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line} is not in\n{page}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_counted_for_its_queue() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            refused(Queue::Registration);
+            depth(Queue::Login, 3);
+            duration("bcrypt", Duration::from_secs(1));
+        });
+        let page = recorder.handle().render();
+        assert!(page.contains("sso_hash_refused_total{queue=\"registration\"} 1"));
+        assert!(page.contains("sso_hash_queue_depth{queue=\"login\"} 3"));
+        assert!(page.contains("sso_hash_duration_seconds_sum{algorithm=\"bcrypt\"} 1"));
+    }
+}

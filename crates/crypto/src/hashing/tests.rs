@@ -160,6 +160,16 @@ async fn hashes_made_otherwise_are_right_but_outdated() {
         );
         assert_eq!(verify("passwore").await.unwrap(), Match::No, "{hash}");
     }
+    let argon2 = Argon2Params {
+        iterations: 2,
+        ..small().argon2
+    };
+    let before = start(HashPoolSettings { argon2, ..small() });
+    let hash = before.hash(login(), new_password("password")).await;
+    let found = pool
+        .verify(login(), password("password"), Some(hash.unwrap()))
+        .await;
+    assert_eq!(found.unwrap(), Match::YesOutdated);
     let bcrypt = ::bcrypt::hash_with_salt("password", 4, [1; 16])
         .unwrap()
         .to_string();

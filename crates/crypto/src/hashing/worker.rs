@@ -30,8 +30,6 @@ pub(super) trait Call: Send {
     fn run(self: Box<Self>, memory: &mut Memory);
     /// Answers that it was not computed.
     fn refuse(self: Box<Self>, error: HashError);
-    /// Whether nobody waits any more.
-    fn is_abandoned(&self) -> bool;
 }
 
 /// The one kind of [`Call`]: a closure and the sender of its answer.
@@ -54,16 +52,11 @@ where
     fn refuse(self: Box<Self>, error: HashError) {
         let _ = self.answer.send(Err(error));
     }
-
-    fn is_abandoned(&self) -> bool {
-        self.answer.is_closed()
-    }
 }
 
 /// A call in a queue.
 pub(super) struct Job {
     queue: Queue,
-    queued: Instant,
     call: Box<dyn Call>,
 }
 
@@ -113,7 +106,6 @@ impl Shared {
     ) -> Result<Ticket, HashError> {
         let job = Job {
             queue: work.queue,
-            queued: Instant::now(),
             call,
         };
         let mut state = self.lock();
@@ -165,11 +157,9 @@ impl Shared {
         let mut memory = Memory::default();
         while let Some(Next { item: job, weight }) = self.next(&mut memory) {
             let started = Instant::now();
-            let computed = self.attend(job, weight, &mut memory);
+            run(job, weight, &mut memory);
             let mut state = self.lock();
-            if computed {
-                state.pace = (state.pace * 7 + started.elapsed()) / 8;
-            }
+            state.pace = (state.pace * 7 + started.elapsed()) / 8;
             if weight == Weight::Heavy {
                 state.schedule.heavy_is_done();
             }
@@ -207,30 +197,6 @@ impl Shared {
         }
     }
 
-    /// Runs a job, unless nobody waits for it or it waited too long. Says whether it ran.
-    fn attend(&self, job: Job, weight: Weight, memory: &mut Memory) -> bool {
-        if job.call.is_abandoned() {
-            return false;
-        }
-        if job.queued.elapsed() > self.deadline {
-            let retry_after = self.retry_after(&self.lock(), job.queue);
-            refuse(job, retry_after);
-            return false;
-        }
-        let mut own = Memory::default();
-        let memory = match weight {
-            Weight::Normal => memory,
-            // Given back as soon as it is done.
-            Weight::Heavy => &mut own,
-        };
-        // A panic drops the sender, which the caller sees; the memory holds nothing that could be
-        // left half done.
-        if catch_unwind(AssertUnwindSafe(|| job.call.run(memory))).is_err() {
-            tracing::error!("a job of the hashing pool panicked");
-        }
-        true
-    }
-
     /// When there will probably be room: the time that what waits will take, in whole seconds.
     fn retry_after(&self, state: &State, queue: Queue) -> Duration {
         let waiting = u32::try_from(state.schedule.depth(queue)).unwrap_or(u32::MAX);
@@ -241,6 +207,20 @@ impl Shared {
     /// Nothing that can panic runs under this lock, so poison says nothing.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn run(job: Job, weight: Weight, memory: &mut Memory) {
+    let mut own = Memory::default();
+    let memory = match weight {
+        Weight::Normal => memory,
+        // Given back as soon as it is done.
+        Weight::Heavy => &mut own,
+    };
+    // A panic drops the sender, which the caller sees; the memory holds nothing that could be left
+    // half done.
+    if catch_unwind(AssertUnwindSafe(|| job.call.run(memory))).is_err() {
+        tracing::error!("a job of the hashing pool panicked");
     }
 }
 

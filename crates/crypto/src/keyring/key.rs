@@ -225,6 +225,7 @@ fn thumbprint(pair: &Ed25519KeyPair) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SystemRandom;
 
     #[test]
     fn the_kid_is_the_thumbprint_of_the_public_key() {
@@ -241,5 +242,21 @@ mod tests {
             thumbprint(&pair),
             "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
         );
+    }
+
+    #[test]
+    fn a_key_under_another_kid_than_its_thumbprint_is_refused() {
+        let master = MasterKey::generate(&SystemRandom);
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let mut stored = Key::generate(KeyUse::Access, &master, &SystemRandom, now).unwrap();
+        assert!(Key::open(&stored, &master).is_ok());
+        stored.id = "another".to_owned();
+        stored.sealed = master
+            .seal(&[1; 32], "another|access|EdDSA", &SystemRandom)
+            .unwrap();
+        let refused = KeyRingError::Corrupt {
+            kid: "another".to_owned(),
+        };
+        assert_eq!(Key::open(&stored, &master).err(), Some(refused));
     }
 }
