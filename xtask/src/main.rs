@@ -1,1 +1,125 @@
-fn main() {}
+//! Every developer command: `cargo xtask <test|check|gen|bench>`.
+//!
+//! CI runs the same commands, so what passes here passes there.
+
+#![expect(clippy::print_stdout, reason = "a command line")]
+
+mod generate;
+mod shell;
+mod tools;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use shell::{cargo, run};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Every developer command of this repository"
+)]
+enum Cli {
+    /// Run all tests; installs what they need where it may, else names it.
+    Test(TestArgs),
+    /// Formatting, lints, licences and sources of dependencies, generated files.
+    Check,
+    /// Write the generated files: docs/config.*, docs/openapi/*.
+    Gen,
+    /// Measure against limits of the same run and print the report (docs/benchmarks.md has one).
+    #[command(subcommand_required = false)]
+    Bench {
+        /// Arguments of the benchmark, e.g. `--runs 5 --only refresh`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    #[command(flatten)]
+    Part(Part),
+}
+
+/// The parts of `check`, one by one.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Only the formatting.
+    Fmt,
+    /// Only the lints, warnings denied.
+    Clippy,
+    /// Only licences, bans and sources of dependencies.
+    Deny,
+    /// Only whether the generated files are what `gen` writes.
+    Generated,
+}
+
+#[derive(Debug, clap::Args)]
+struct TestArgs {
+    /// Only this package.
+    #[arg(short, long)]
+    package: Option<String>,
+    /// Passed to the test binaries.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse() {
+        Cli::Test(args) => test(&args),
+        Cli::Check => {
+            check(&Part::Fmt)?;
+            check(&Part::Clippy)?;
+            check(&Part::Deny)?;
+            check(&Part::Generated)
+        }
+        Cli::Part(part) => check(&part),
+        Cli::Gen => generate::write(),
+        Cli::Bench { arguments } => {
+            run(cargo([
+                "build",
+                "--release",
+                "--package",
+                "sso-server",
+                "--package",
+                "sso-bench",
+            ]))?;
+            let mut bench = cargo([
+                "run",
+                "--release",
+                "--quiet",
+                "--package",
+                "sso-bench",
+                "--",
+            ]);
+            bench.args(arguments);
+            run(bench)
+        }
+    }
+}
+
+fn test(args: &TestArgs) -> Result<()> {
+    tools::ensure_browser()?;
+    let mut command = cargo(["test"]);
+    match &args.package {
+        Some(package) => command.args(["--package", package]),
+        None => command.arg("--workspace"),
+    };
+    command.arg("--").args(&args.arguments);
+    run(command)
+}
+
+fn check(part: &Part) -> Result<()> {
+    match part {
+        Part::Fmt => run(cargo(["fmt", "--all", "--check"])),
+        Part::Clippy => run(cargo([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "--deny",
+            "warnings",
+        ])),
+        Part::Deny => {
+            tools::ensure_cargo_deny()?;
+            run(cargo(["deny", "check", "licenses", "bans", "sources"]))
+        }
+        Part::Generated => generate::compare(),
+    }
+}

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use access::{Hashing, Login, Passwords, Registration, Sessions, Tokens};
 pub(crate) use log::Log;
-pub(crate) use state::{Database, Events, Keys, Revocation};
+pub(crate) use state::{Database, Events, Keys, Revocation, Sink};
 pub(crate) use transport::{Admin, Grpc, Http, Shutdown};
 
 /// All that can be configured.

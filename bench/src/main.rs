@@ -1,0 +1,85 @@
+//! Measures `sso` against limits of the same run: what the same machine, at the same time, does
+//! without the part of ours. A ratio survives a busy machine, a rate does not.
+//!
+//! The servers are the real binary, built in release mode; the load is closed-loop, so latencies
+//! are those of a client that waits for each answer.
+
+#![expect(clippy::print_stdout, reason = "a command line")]
+
+mod footprint;
+mod load;
+mod login;
+mod refresh;
+mod report;
+mod validate;
+
+use std::{env, path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+
+use report::Report;
+
+#[derive(Debug, Parser)]
+struct Cli {
+    /// Runs of each measurement; the median counts.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Seconds of each run.
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    /// Only these.
+    #[arg(long, value_enum)]
+    only: Vec<Measurement>,
+    /// Print JSON instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// The binary; without one the release build beside this program.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measurement {
+    Validate,
+    Login,
+    Refresh,
+    Footprint,
+}
+
+/// How long and how often to measure, and what.
+struct Plan {
+    binary: PathBuf,
+    runs: usize,
+    run: Duration,
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    let beside = env::current_exe()?.parent().context("no folder")?.join("sso");
+    let plan = Plan {
+        binary: cli.binary.unwrap_or(beside),
+        runs: cli.runs,
+        run: Duration::from_secs(cli.seconds),
+    };
+    let wanted = |one| cli.only.is_empty() || cli.only.contains(&one);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(async {
+        let mut report = Report::default();
+        if wanted(Measurement::Footprint) {
+            footprint::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Validate) {
+            validate::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Login) {
+            login::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Refresh) {
+            refresh::measure(&plan, &mut report).await?;
+        }
+        anyhow::Ok(report)
+    })?;
+    println!("{}", if cli.json { report.json().to_string() } else { report.table() });
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! The command line.
+
+mod config;
+mod healthcheck;
+mod migrate;
+mod openapi;
+mod output;
+mod user;
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    config::{self as settings, Loaded, Sources},
+    exit::Exit,
+    serve,
+};
+
+/// Single sign-on: registers people, signs them in, and tells every service who is calling.
+///
+/// Without a command it serves. Without any setting it serves in development mode: an embedded
+/// database in ./data, HTTP on 127.0.0.1:8000, gRPC on 127.0.0.1:44044.
+#[derive(Debug, Parser)]
+#[command(name = "sso", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = "Every setting can be given in a file, in a variable SSO__SECTION__KEY, or by --set.\n\
+    `sso config example` prints them all with their manual.\n\n\
+    Exit codes: 0 done; 64 wrong usage; 65 stored data is damaged; 69 a port or another\n\
+    dependency cannot be had; 78 wrong configuration; 1 anything else.")]
+struct Cli {
+    #[command(flatten)]
+    settings: SettingsArgs,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Where settings come from.
+#[derive(Debug, Args)]
+struct SettingsArgs {
+    /// The configuration file (TOML) [env: SSO_CONFIG].
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// One setting, before file and variables: --set http.listen=127.0.0.1:8080
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+
+    /// The folder of the embedded database and its keys (data_dir).
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data_dir: Option<String>,
+
+    /// Development mode also with settings: relaxed passwords, loopback only. Never in production.
+    #[arg(long, global = true)]
+    dev: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve HTTP and gRPC until SIGTERM or SIGINT; then drain and exit 0.
+    Serve,
+    /// Bring the database to this version, or show where it stands.
+    #[command(subcommand)]
+    Migrate(migrate::MigrateCommand),
+    /// Manage users, also beside a running server.
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Check, show and document the configuration.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Ask the server of this configuration whether it is ready; exit 0 if so.
+    Healthcheck(healthcheck::HealthcheckArgs),
+    /// Print the OpenAPI document of the HTTP API or of the gRPC port.
+    Openapi(openapi::OpenapiArgs),
+}
+
+/// How a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Output {
+    /// For a person.
+    #[default]
+    Text,
+    /// For a program: one JSON document.
+    Json,
+}
+
+/// Runs the command line `arguments` and says how it ended.
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; they go to standard output.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Success };
+        }
+    };
+    match dispatch(cli) {
+        Ok(exit) => exit,
+        Err(failed) => failed.report(),
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, crate::exit::Failed> {
+    let Cli { settings, command } = cli;
+    match command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(&settings.load()?),
+        Command::Migrate(command) => migrate::run(&settings.load()?, &command),
+        Command::User(command) => user::run(&settings.load()?, command),
+        Command::Config(command) => config::run(&settings, &command),
+        Command::Healthcheck(args) => healthcheck::run(&settings.load()?, &args),
+        Command::Openapi(args) => openapi::run(&args),
+    }
+}
+
+impl SettingsArgs {
+    fn load(&self) -> Result<Loaded, crate::exit::Failed> {
+        Ok(settings::load(self.sources())?)
+    }
+
+    fn sources(&self) -> Sources {
+        let mut flags = self.set.clone();
+        flags.extend(self.data_dir.clone().map(|folder| ("data_dir".to_owned(), folder)));
+        Sources { file: self.config.clone(), env: std::env::vars_os().collect(), flags, dev: self.dev }
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}

@@ -1,0 +1,97 @@
+//! What commands print.
+
+#![expect(clippy::print_stdout, reason = "the results of commands")]
+
+use serde_json::{Value, json};
+use sso_core::ports::store::{Reach, User};
+
+use super::Output;
+
+/// A user as programs read him. No hash, ever.
+pub(super) fn user_json(user: &User) -> Value {
+    json!({
+        "user_id": user.id.to_string(),
+        "email": user.email.as_typed(),
+        "email_verified": user.email_verified,
+        "name": user.name.as_ref().map(sso_core::values::Name::as_str),
+        "birthday": user.birthday.map(|day| day.to_string()),
+        "is_admin": user.is_admin,
+        "disabled": user.disabled,
+        "created_at": rfc3339(user.created_at),
+        "version": user.version.get(),
+    })
+}
+
+/// Prints one user.
+pub(super) fn print_user(user: &User, output: Output) {
+    match output {
+        Output::Json => println!("{}", user_json(user)),
+        Output::Text => {
+            let name = user.name.as_ref().map_or("-", sso_core::values::Name::as_str);
+            let birthday = user.birthday.map_or_else(|| "-".to_owned(), |day| day.to_string());
+            println!("id        {}", user.id);
+            println!("email     {}", user.email.as_typed());
+            println!("name      {}", printable(name));
+            println!("birthday  {birthday}");
+            println!("admin     {}", yes_no(user.is_admin));
+            println!("disabled  {}", yes_no(user.disabled));
+            println!("created   {}", rfc3339(user.created_at));
+        }
+    }
+}
+
+/// Prints users, one a line.
+pub(super) fn print_users(users: &[User], output: Output) {
+    match output {
+        Output::Json => println!("{}", Value::from(users.iter().map(user_json).collect::<Vec<_>>())),
+        Output::Text => {
+            for user in users {
+                let marks = [(user.is_admin, " admin"), (user.disabled, " disabled")];
+                let marks: String =
+                    marks.iter().filter(|(set, _)| *set).map(|(_, mark)| *mark).collect();
+                println!("{}  {}{marks}", user.id, user.email.as_typed());
+            }
+        }
+    }
+}
+
+/// Says what a change did and who obeys it.
+pub(super) fn print_changed(user: &User, what: &str, reach: Reach, output: Output) {
+    match output {
+        Output::Json => {
+            let mut value = user_json(user);
+            value["revocation"] = json!(reach.as_str());
+            println!("{value}");
+        }
+        Output::Text => {
+            let reach = match reach {
+                Reach::Everywhere => "obeyed everywhere",
+                Reach::Pending => "committed; a running server may need up to 1.2 leases to obey",
+            };
+            println!("{} ({}): {what}; {reach}", user.email.as_typed(), user.id);
+        }
+    }
+}
+
+/// A line for a person.
+pub(super) fn print_line(line: &str) {
+    println!("{line}");
+}
+
+/// A document for a program or a file: printed as it is, ending with one newline.
+pub(super) fn print_document(text: &str) {
+    println!("{}", text.trim_end());
+}
+
+fn yes_no(set: bool) -> &'static str {
+    if set { "yes" } else { "no" }
+}
+
+/// Characters that could change what the terminal shows are replaced.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn rfc3339(time: time::OffsetDateTime) -> String {
+    time.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
+}

@@ -1,0 +1,79 @@
+//! How the process ends.
+
+use std::{error::Error as StdError, process::ExitCode};
+
+use crate::config::Problems;
+
+/// The contract's exit codes (those of sysexits.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 0, also after SIGTERM.
+    Success,
+    /// 1: anything that has no code of its own.
+    Failure,
+    /// 64: the command line is wrong.
+    Usage,
+    /// 65: what is stored is damaged.
+    DataDamaged,
+    /// 69: a port or another dependency is not to be had.
+    Unavailable,
+    /// 78: the configuration is wrong.
+    Configuration,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Success => 0,
+            Exit::Failure => 1,
+            Exit::Usage => 64,
+            Exit::DataDamaged => 65,
+            Exit::Unavailable => 69,
+            Exit::Configuration => 78,
+        })
+    }
+}
+
+/// Why the process ends without having done what it was asked: one clear sentence with the remedy.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    exit: Exit,
+    message: String,
+}
+
+impl Failed {
+    /// Ends with `exit` and this sentence.
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+        }
+    }
+
+    /// Ends with `exit`, an error and what caused it.
+    pub(crate) fn from_error(exit: Exit, error: &dyn StdError) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !message.contains(&cause_text) {
+                message = format!("{message}: {cause_text}");
+            }
+            source = cause.source();
+        }
+        Self::new(exit, message)
+    }
+
+    /// Tells the person at the terminal.
+    #[expect(clippy::print_stderr, reason = "the last word of a command line")]
+    pub(crate) fn report(self) -> Exit {
+        eprintln!("sso: {}", self.message);
+        self.exit
+    }
+}
+
+impl From<Problems> for Failed {
+    fn from(problems: Problems) -> Self {
+        Self::new(Exit::Configuration, problems.to_string())
+    }
+}

@@ -1,0 +1,143 @@
+//! The loops beside the listeners.
+
+use std::{sync::Arc, time::Duration};
+
+use metrics::{Unit, describe_gauge, gauge};
+use sso_core::{
+    Sso,
+    ports::store::{Backlog, EventStatus},
+    usecases::relay::{self, Round},
+};
+use sso_events::EventSink;
+use sso_telemetry::Metrics;
+use tokio::{
+    sync::Notify,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::health::{Dependency, Health};
+
+/// Time between two beats: how late a revocation of another process is obeyed.
+const BEAT: Duration = Duration::from_millis(200);
+/// Longest wait for the answer to a beat.
+const BEAT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the relay looks for events that it was not told of: those of the command line.
+const SCAN: Duration = Duration::from_millis(500);
+/// How often histograms are drained into their buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// First and longest pause of the relay while the sink or the store is away.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+const TRUSTED: &str = "sso_revocation_trusted";
+const LEASE: &str = "sso_revocation_lease_seconds";
+const ENTRIES: &str = "sso_revocation_entries";
+const BACKLOG: &str = "sso_outbox_backlog";
+const OLDEST: &str = "sso_outbox_oldest_seconds";
+
+/// Describes the gauges and makes their series exist at 0.
+pub(super) fn register_metrics() {
+    describe_gauge!(TRUSTED, Unit::Count, "1 while the set of revocations is trusted, else 0.");
+    describe_gauge!(LEASE, Unit::Seconds, "How long the set of revocations is still trusted.");
+    describe_gauge!(ENTRIES, Unit::Count, "Revocations that still matter.");
+    describe_gauge!(BACKLOG, Unit::Count, "Events in the outbox that are not delivered.");
+    describe_gauge!(OLDEST, Unit::Seconds, "Age of the oldest event that is not delivered.");
+    for name in [TRUSTED, LEASE, ENTRIES, OLDEST] {
+        gauge!(name).set(0.0);
+    }
+    show_backlog(Backlog::default(), Duration::ZERO);
+}
+
+/// Asks for revocations of other processes, and shows what this one knows.
+pub(super) async fn beat(sso: Sso, health: Arc<Health>, stop: CancellationToken) {
+    let mut ticks = interval(BEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let answer = timeout(BEAT_TIMEOUT, sso.revocations.beat()).await;
+        let problem = match answer {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("no answer within {BEAT_TIMEOUT:?}")),
+        };
+        health.set(Dependency::Database, problem.as_deref());
+        let trusted = sso.revocations.is_trusted();
+        health.set(Dependency::Revocation, (!trusted).then_some("the lease is over"));
+        show_revocation(&sso);
+    }
+}
+
+fn show_revocation(sso: &Sso) {
+    let trusted = u8::from(sso.revocations.is_trusted());
+    gauge!(TRUSTED).set(f64::from(trusted));
+    gauge!(LEASE).set(sso.revocations.lease_left().as_secs_f64());
+    gauge!(ENTRIES).set(u32::try_from(sso.revocations.entries()).unwrap_or(u32::MAX));
+}
+
+/// Takes events to the sink until it is told to stop; then what is left, once.
+pub(super) async fn relay(
+    sso: Sso,
+    sink: Arc<dyn EventSink>,
+    stored: Arc<Notify>,
+    health: Arc<Health>,
+    stop: CancellationToken,
+) {
+    let mut pause = BACKOFF.0;
+    loop {
+        let round = relay::deliver_pending(sso.store.as_ref(), sink.as_ref(), &sso.clock).await;
+        let problem = match &round {
+            Ok(Round { unreachable: false, .. }) => None,
+            Ok(_) => Some("the sink is away".to_owned()),
+            Err(error) => Some(error.to_string()),
+        };
+        health.set(Dependency::Events, problem.as_deref());
+        show_outbox(&sso).await;
+        if stop.is_cancelled() {
+            return;
+        }
+        let wait = match (&problem, &round) {
+            (None, Ok(Round { more: true, refused: 0, .. })) => continue,
+            (None, _) => {
+                pause = BACKOFF.0;
+                SCAN
+            }
+            (Some(_), _) => {
+                pause = (pause * 2).min(BACKOFF.1);
+                pause
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = stored.notified(), if problem.is_none() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+async fn show_outbox(sso: &Sso) {
+    match sso.store.backlog().await {
+        Ok(backlog) => {
+            let age = backlog.oldest.map(|oldest| sso.clock.now() - oldest);
+            let age = age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default();
+            show_backlog(backlog, age);
+        }
+        Err(error) => tracing::warn!(%error, "the outbox cannot be counted"),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; 2^53 events are enough")]
+fn show_backlog(backlog: Backlog, oldest: Duration) {
+    for (status, count) in
+        [(EventStatus::InProgress, backlog.in_progress), (EventStatus::Failed, backlog.failed)]
+    {
+        gauge!(BACKLOG, "status" => status.as_str()).set(count as f64);
+    }
+    gauge!(OLDEST).set(oldest.as_secs_f64());
+}
+
+/// Keeps what the metrics hold in memory bounded between scrapes.
+pub(super) async fn upkeep(metrics: Metrics, stop: CancellationToken) {
+    let mut ticks = interval(UPKEEP);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        metrics.run_upkeep();
+    }
+}

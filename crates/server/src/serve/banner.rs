@@ -1,0 +1,43 @@
+//! What is said at the start.
+
+#![expect(clippy::print_stdout, reason = "development mode talks to a person")]
+
+use super::listeners::Addresses;
+use crate::config::Loaded;
+
+/// Prints addresses and links, and in development mode what is relaxed.
+pub(super) fn show(loaded: &Loaded, addresses: &Addresses) {
+    let Addresses { http, grpc, admin } = addresses;
+    let off = || "off".to_owned();
+    let admin_text = admin.map_or_else(off, |address| address.to_string());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        %http, %grpc, admin = admin_text,
+        data_dir = %loaded.config.data_dir.display(),
+        "ready"
+    );
+    if !loaded.development {
+        return;
+    }
+    let passwords = &loaded.config.passwords;
+    let common = if passwords.refuse_common { "refused" } else { "accepted" };
+    println!(
+        "
+sso {version}, development mode: not for production
+
+  HTTP   http://{http}    Swagger UI  http://{http}/swagger/index.html
+  gRPC   {grpc}          Swagger UI  http://{grpc}/sw/
+  data   {data}
+
+  Relaxed: passwords from {least} characters, common ones are {common}; metrics on
+  http://{http}/metrics; plain text, loopback only, other Host headers are refused.
+  Any setting ends development mode; `sso config example` shows them all.
+
+  curl -d '{{\"email\":\"test@test.com\",\"password\":\"test\"}}' \\
+    -H 'content-type: application/json' http://{http}/auth/registration
+",
+        version = env!("CARGO_PKG_VERSION"),
+        data = loaded.config.data_dir.display(),
+        least = passwords.min_length,
+    );
+}

@@ -1,0 +1,152 @@
+//! `sso serve`, from the configuration to exit code 0.
+
+mod background;
+mod banner;
+mod health;
+mod listeners;
+mod routers;
+
+use std::sync::Arc;
+
+use sso_events::{EventSink, LogSink};
+use sso_store_sqlite::Role;
+use sso_telemetry::{LogControl, Metrics};
+use sso_web::listener::Shutdown;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{health::Health, listeners::Listeners, routers::World};
+use crate::{
+    config::{Config, Loaded, section::Sink},
+    exit::{Exit, Failed},
+    wiring::{self, Parts},
+};
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) fn run(loaded: &Loaded) -> Result<Exit, Failed> {
+    let fault = |error: &dyn std::error::Error| Failed::from_error(Exit::Failure, error);
+    let log = sso_telemetry::init(&(&loaded.config.log).into()).map_err(|error| fault(&error))?;
+    let metrics = Metrics::install().map_err(|error| fault(&error))?;
+    register_metrics();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| fault(&error))?;
+    runtime.block_on(serve(loaded, log, metrics))
+}
+
+/// Every metric exists from the start.
+fn register_metrics() {
+    sso_core::metrics::register();
+    sso_crypto::register_metrics();
+    sso_store_sqlite::register_metrics();
+    sso_http::register_metrics();
+    sso_grpc::register_metrics();
+    background::register_metrics();
+}
+
+async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exit, Failed> {
+    let config = &loaded.config;
+    let mut signals = Signals::new()?;
+    let parts = wiring::open(config, Role::Server, config.revocation.ack_wait).await?;
+    let (listeners, addresses) = Listeners::bind(config).await?;
+
+    let health = Arc::new(Health::new(parts.sso.clock.clone(), parts.sso.revocations.clone()));
+    let grpc_health = sso_grpc::Health::new();
+    let world = World { loaded, parts: &parts, health: &health, grpc_health: &grpc_health };
+    let routers = routers::build(&world, &log, &metrics);
+
+    let loops = start_loops(config, &parts, &health, &metrics).await?;
+    let shutdown =
+        Shutdown { stop: CancellationToken::new(), drain: config.shutdown.drain_timeout };
+    let connections = TaskTracker::new();
+    listeners.serve(config, routers, &shutdown, &connections);
+    health.serving();
+    grpc_health.set_serving(true);
+    banner::show(loaded, &addresses);
+
+    let signal = signals.wait().await;
+    tracing::info!(signal, "draining");
+    health.draining();
+    grpc_health.set_serving(false);
+    // A balancer may need its time to see that; a second signal is in a hurry.
+    let _ = timeout(config.shutdown.delay, signals.wait()).await;
+    shutdown.stop.cancel();
+    connections.close();
+    connections.wait().await;
+    loops.end(&parts, config).await;
+    tracing::info!("stopped");
+    Ok(Exit::Success)
+}
+
+/// The loops beside the listeners.
+struct Loops {
+    stop: CancellationToken,
+    running: TaskTracker,
+}
+
+/// Starts the loops, after the first beat: without one no token is validated.
+async fn start_loops(
+    config: &Config,
+    parts: &Parts,
+    health: &Arc<Health>,
+    metrics: &Metrics,
+) -> Result<Loops, Failed> {
+    let first = parts.sso.revocations.beat().await;
+    first.map_err(|error| Failed::from_error(Exit::DataDamaged, &error))?;
+    health.all_up();
+    let loops = Loops { stop: CancellationToken::new(), running: TaskTracker::new() };
+    let stop = || loops.stop.clone();
+    let sink: Arc<dyn EventSink> = match config.events.sink {
+        Sink::Log => Arc::new(LogSink),
+    };
+    loops.running.spawn(background::beat(parts.sso.clone(), health.clone(), stop()));
+    let relay =
+        background::relay(parts.sso.clone(), sink, parts.stored.clone(), health.clone(), stop());
+    loops.running.spawn(relay);
+    loops.running.spawn(background::upkeep(metrics.clone(), stop()));
+    Ok(loops)
+}
+
+impl Loops {
+    /// Ends the loops and waits for the work after answers, at most as long as for connections.
+    async fn end(self, parts: &Parts, config: &Config) {
+        self.stop.cancel();
+        self.running.close();
+        parts.tasks.close();
+        let all = async {
+            self.running.wait().await;
+            parts.tasks.wait().await;
+        };
+        if timeout(config.shutdown.drain_timeout, all).await.is_err() {
+            tracing::warn!("work was still under way at the end of the drain deadline");
+        }
+        parts.hashes.stop();
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failed> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failed::from_error(Exit::Failure, &error))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What each listener serves.
+
+use std::{sync::Arc, time::Duration};
+
+use sso_core::{Sso, ports::RandomIds};
+use sso_grpc::GrpcOptions;
+use sso_http::{AdminState, HttpState, LogLevel};
+use sso_telemetry::{Filter, LogControl, Metrics};
+
+use super::{health::Health, listeners::Routers};
+use crate::{config::Loaded, wiring::Parts};
+
+/// How long others may keep the public keys; a new key signs no earlier than that after it was
+/// published.
+const JWKS_MAX_AGE: Duration = Duration::from_mins(5);
+
+/// What the routers are made of.
+pub(super) struct World<'a> {
+    pub(super) loaded: &'a Loaded,
+    pub(super) parts: &'a Parts,
+    pub(super) health: &'a Arc<Health>,
+    pub(super) grpc_health: &'a sso_grpc::Health,
+}
+
+/// Makes all of them.
+pub(super) fn build(world: &World<'_>, log: &LogControl, metrics: &Metrics) -> Routers {
+    Routers {
+        http: sso_http::router(http(world, metrics)),
+        grpc: sso_grpc::router(grpc(world)),
+        admin: sso_http::admin_router(admin(world, log, metrics)),
+    }
+}
+
+fn http(world: &World<'_>, metrics: &Metrics) -> HttpState {
+    let http = &world.loaded.config.http;
+    let tokens = Arc::clone(&world.parts.tokens);
+    HttpState {
+        sso: world.parts.sso.clone(),
+        health: Arc::clone(world.health) as _,
+        jwks: Arc::new(move || tokens.ring().jwks()),
+        jwks_max_age: JWKS_MAX_AGE,
+        metrics: http.expose_metrics.then(|| render(metrics)),
+        new_request_id: request_ids(&world.parts.sso),
+        request_timeout: http.request_timeout,
+        loopback_only: world.loaded.development,
+    }
+}
+
+fn grpc(world: &World<'_>) -> GrpcOptions {
+    let config = &world.loaded.config;
+    let sso = world.parts.sso.clone();
+    let ids = request_ids(&sso);
+    GrpcOptions {
+        request_timeout: config.http.request_timeout,
+        max_message_size: config.grpc.max_message_size,
+        loopback_only: world.loaded.development,
+        health: world.grpc_health.clone(),
+        ..GrpcOptions::new(sso, ids)
+    }
+}
+
+fn admin(world: &World<'_>, log: &LogControl, metrics: &Metrics) -> AdminState {
+    let listen = world.loaded.config.admin.listen.address();
+    AdminState {
+        health: Arc::clone(world.health) as _,
+        metrics: render(metrics),
+        log_level: Arc::new(Level(log.clone())),
+        new_request_id: request_ids(&world.parts.sso),
+        clock: world.parts.sso.clock.clone(),
+        loopback_only: listen.is_some_and(|address| address.ip().is_loopback()),
+    }
+}
+
+/// The filter of the running process.
+struct Level(LogControl);
+
+impl LogLevel for Level {
+    fn get(&self) -> String {
+        self.0.level().map(|level| level.to_string()).unwrap_or_default()
+    }
+
+    fn set(&self, filter: &str) -> Result<(), String> {
+        let filter: Filter = filter.parse().map_err(|error| format!("{error}"))?;
+        self.0.set_level(&filter).map_err(|error| error.to_string())
+    }
+}
+
+fn render(metrics: &Metrics) -> sso_http::Metrics {
+    let metrics = metrics.clone();
+    Arc::new(move || metrics.render())
+}
+
+fn request_ids(sso: &Sso) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let (clock, random) = (sso.clock.clone(), sso.random.clone());
+    Arc::new(move || random.uuid_v7(clock.now()).to_string())
+}

@@ -1,0 +1,199 @@
+//! The adapters behind the ports, from the configuration: the only place that names them all.
+
+mod master_key;
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use sso_core::{
+    Caller, Failure, Policy, Sso,
+    ports::{Clock, Store, store::KeyStore},
+    revocation::{LeaseTerms, Revocations},
+    values::PasswordPolicy,
+};
+use sso_crypto::{
+    Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, KeyRingError,
+    SystemRandom, VERIFIED_TOKENS,
+};
+use sso_store_sqlite::{Limits, OpenError, Role, Settings, SqliteStore};
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    config::{Config, Loaded, section},
+    exit::{Exit, Failed},
+    system::{RuntimeTasks, SystemClock},
+};
+
+/// What a process of ours consists of.
+pub(crate) struct Parts {
+    /// For the use cases.
+    pub(crate) sso: Sso,
+    /// The signing keys are in there.
+    pub(crate) tokens: Arc<JwsTokens>,
+    /// The hashing pool, to be stopped.
+    pub(crate) hashes: Arc<HashPool>,
+    /// Wakes the relay.
+    pub(crate) stored: Arc<Notify>,
+    /// Work after the answer, to be waited for.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// Opens the store and what stands on it.
+pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Result<Parts, Failed> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let random = Arc::new(SystemRandom);
+    let store: Arc<dyn Store> = Arc::new(open_store(config, role)?);
+    let ring = open_keys(config, store.as_ref(), clock.as_ref()).await?;
+    let hashes = Arc::new(start_hashing(config)?);
+    let tokens = Arc::new(JwsTokens::new(tokens(&config.tokens), ring));
+    let terms = LeaseTerms { lease: config.revocation.lease, ack_wait };
+    let tasks = TaskTracker::new();
+    let stored = Arc::new(Notify::new());
+    let nudge = Arc::clone(&stored);
+    let sso = Sso {
+        revocations: Arc::new(Revocations::new(Arc::clone(&store), Arc::clone(&clock), terms)),
+        store,
+        hasher: Arc::clone(&hashes) as _,
+        tokens: Arc::clone(&tokens) as _,
+        clock,
+        random,
+        tasks: Arc::new(RuntimeTasks::new(tasks.clone())),
+        nudge: Arc::new(move || nudge.notify_one()),
+        policy: Arc::new(policy(config)),
+    };
+    Ok(Parts { sso, tokens, hashes, stored, tasks })
+}
+
+/// How long a command waits for the servers to obey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Not at all.
+    No,
+    /// Until the last lease that can have missed it is over.
+    Everywhere,
+}
+
+/// Runs one use case from the command line, on the operator's authority.
+pub(crate) fn command<T>(
+    loaded: &Loaded,
+    wait: Wait,
+    run: impl AsyncFnOnce(&Sso, &Caller) -> Result<T, Failure>,
+) -> Result<T, Failed> {
+    let config = &loaded.config;
+    let ack_wait = match wait {
+        Wait::No => Duration::ZERO,
+        Wait::Everywhere => config.revocation.lease.mul_f64(1.2),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
+    runtime.block_on(async {
+        let parts = open(config, Role::Command, ack_wait).await?;
+        let done = run(&parts.sso, &Caller::operator()).await;
+        parts.tasks.close();
+        parts.tasks.wait().await;
+        done.map_err(of_failure)
+    })
+}
+
+fn open_store(config: &Config, role: Role) -> Result<SqliteStore, Failed> {
+    let settings = Settings {
+        folder: config.data_dir.clone(),
+        role,
+        migrate: config.database.migrate,
+        limits: Limits::default(),
+    };
+    SqliteStore::open(&settings).map_err(|error| of_open(&error))
+}
+
+/// What a failed opening means for the process.
+pub(crate) fn of_open(error: &OpenError) -> Failed {
+    let (exit, key) = match error {
+        OpenError::Folder { .. } => (Exit::Configuration, "data_dir: "),
+        OpenError::Behind { .. } | OpenError::Newer { .. } => (Exit::Configuration, ""),
+        OpenError::NotADatabase { .. } | OpenError::Foreign { .. } | OpenError::Corrupt { .. } => {
+            (Exit::DataDamaged, "")
+        }
+        OpenError::Locked { .. } | OpenError::Unavailable { .. } => (Exit::Unavailable, ""),
+        _ => (Exit::Failure, ""),
+    };
+    Failed::new(exit, format!("{key}{error}"))
+}
+
+async fn open_keys(
+    config: &Config,
+    store: &(impl KeyStore + ?Sized),
+    clock: &dyn Clock,
+) -> Result<KeyRing, Failed> {
+    let damaged = |error: &dyn std::error::Error| Failed::from_error(Exit::DataDamaged, error);
+    let mut stored = store.keys().await.map_err(|error| damaged(&error))?;
+    let (master, origin) = master_key::of(config, stored.is_empty(), &SystemRandom)?;
+    if stored.is_empty() {
+        let first = KeyRing::first_keys(&master, &SystemRandom, clock.now());
+        let first = first.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
+        stored = store.insert_first_keys(&first).await.map_err(|error| damaged(&error))?;
+    }
+    KeyRing::open(&stored, &master).map_err(|error| match error {
+        KeyRingError::WrongMasterKey { .. } => Failed::new(
+            Exit::Configuration,
+            format!("{error}: give the master key of this database ({origin})"),
+        ),
+        error => damaged(&error),
+    })
+}
+
+fn start_hashing(config: &Config) -> Result<HashPool, Failed> {
+    let mut settings = HashPoolSettings {
+        deadline: config.hashing.queue_deadline,
+        argon2: Argon2Params {
+            memory_kib: config.passwords.argon2_memory,
+            iterations: config.passwords.argon2_iterations,
+            ..Argon2Params::default()
+        },
+        ..HashPoolSettings::default()
+    };
+    let number = |count: usize| u32::try_from(count).ok().and_then(NonZeroU32::new);
+    settings.threads = number(config.hashing.threads).unwrap_or(settings.threads);
+    settings.queue_per_thread =
+        number(config.hashing.queue_per_thread).unwrap_or(settings.queue_per_thread);
+    HashPool::start(settings, Arc::new(SystemRandom))
+        .map_err(|error| Failed::from_error(Exit::Configuration, &error))
+}
+
+fn tokens(tokens: &section::Tokens) -> JwsSettings {
+    JwsSettings {
+        issuer: tokens.issuer.as_str().to_owned(),
+        audiences: tokens.audience.iter().map(|name| name.as_str().to_owned()).collect(),
+        verified_tokens: VERIFIED_TOKENS,
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    Policy {
+        access_ttl: config.tokens.access_ttl,
+        refresh_ttl: config.tokens.refresh_ttl,
+        refresh_grace: config.sessions.refresh_grace,
+        max_sessions: config.sessions.max_per_user,
+        failure_floor: config.login.failure_floor,
+        passwords: PasswordPolicy {
+            min_length: config.passwords.min_length,
+            refuse_common: config.passwords.refuse_common,
+        },
+        registration_enabled: config.registration.enabled,
+    }
+}
+
+/// A use case that failed at the command line: its sentences, and for a fault of ours the cause.
+fn of_failure(failure: Failure) -> Failed {
+    let exit = match failure.kind {
+        sso_core::Kind::Unavailable => Exit::Unavailable,
+        _ => Exit::Failure,
+    };
+    let mut message = failure.message.into_owned();
+    for field in failure.fields.iter().skip(1) {
+        message = format!("{message}; {}", field.error);
+    }
+    if let Some(cause) = failure.cause {
+        message = format!("{message} ({cause})");
+    }
+    Failed::new(exit, message)
+}

@@ -1,0 +1,15 @@
+//! The real binary, black-box: what the contract promises is asked over the wire.
+
+mod commands;
+mod crash;
+mod development;
+mod events;
+mod input;
+mod metrics;
+mod revocation;
+mod sessions;
+mod shutdown;
+mod start;
+mod support;
+mod swagger;
+mod tokens;

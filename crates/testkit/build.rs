@@ -1,0 +1,11 @@
+//! Compiles the client of `auth.proto` by itself, as a service of somebody else would.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let root = "../../proto";
+    println!("cargo:rerun-if-changed={root}");
+    let files = protox::compile(["auth.proto"], [root])?;
+    tonic_prost_build::configure()
+        .build_server(false)
+        .compile_fds(files)?;
+    Ok(())
+}

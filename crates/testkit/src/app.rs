@@ -1,0 +1,129 @@
+//! The use cases on any store, with a clock moved by hand and seeded randomness.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use anyhow::Result;
+use sso_core::{
+    Caller, Failure, Policy, Sso,
+    ports::{Store, store::User},
+    revocation::{LeaseTerms, Revocations},
+    usecases::{
+        SignedIn,
+        login::{self, Login},
+        register::{self, Register},
+    },
+    values::UserId,
+};
+use sso_crypto::{Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, MasterKey};
+
+use crate::{clock::ManualClock, random::SeededRandom, tasks::TokioTasks};
+
+/// Issuer and audience of the tokens of an [`App`].
+pub const ISSUER: &str = "https://sso.test";
+
+/// The use cases, ready to be called.
+#[derive(Clone)]
+pub struct App {
+    /// What they work with.
+    pub sso: Sso,
+    /// Its clock.
+    pub clock: Arc<ManualClock>,
+    /// Its tokens, with their keys.
+    pub tokens: Arc<JwsTokens>,
+    /// Its work after the answer.
+    pub tasks: Arc<TokioTasks>,
+}
+
+impl App {
+    /// The use cases on `store`, with hashes that cost nearly nothing and no failure floor.
+    pub async fn new(store: Arc<dyn Store>, clock: Arc<ManualClock>) -> Result<Self> {
+        Self::with_policy(store, clock, Policy { failure_floor: Duration::ZERO, ..Policy::default() })
+            .await
+    }
+
+    /// The use cases on `store` under `policy`.
+    pub async fn with_policy(
+        store: Arc<dyn Store>,
+        clock: Arc<ManualClock>,
+        policy: Policy,
+    ) -> Result<Self> {
+        let random = Arc::new(SeededRandom::new(7));
+        let master = MasterKey::from_bytes(&[7; 32]);
+        let first = KeyRing::first_keys(&master, random.as_ref(), sso_core::ports::Clock::now(clock.as_ref()))?;
+        let stored = store.insert_first_keys(&first).await?;
+        let jws = JwsSettings {
+            issuer: ISSUER.to_owned(),
+            audiences: vec![ISSUER.to_owned()],
+            verified_tokens: 64,
+        };
+        let tokens = Arc::new(JwsTokens::new(jws, KeyRing::open(&stored, &master)?));
+        let argon2 = Argon2Params { memory_kib: 64, iterations: 1, ..Argon2Params::default() };
+        let threads = NonZeroU32::MIN.saturating_add(1);
+        let pool = HashPoolSettings { threads, argon2, ..HashPoolSettings::default() };
+        let tasks = Arc::new(TokioTasks::default());
+        let sso = Sso {
+            hasher: Arc::new(HashPool::start(pool, random.clone())?),
+            tokens: tokens.clone(),
+            revocations: Arc::new(Revocations::new(
+                store.clone(),
+                clock.clone(),
+                LeaseTerms::default(),
+            )),
+            store,
+            clock: clock.clone(),
+            random,
+            tasks: tasks.clone(),
+            nudge: Arc::new(|| {}),
+            policy: Arc::new(policy),
+        };
+        sso.revocations.beat().await?;
+        Ok(Self { sso, clock, tokens, tasks })
+    }
+
+    /// Registers `name`@example.com with the password of [`password_of`].
+    pub async fn register(&self, name: &str) -> Result<SignedIn, Failure> {
+        let (email, password) = (email_of(name), password_of(name));
+        let input = register::Input {
+            email: Some(&email),
+            password: Some(&password),
+            ..register::Input::default()
+        };
+        let request = Register::parse(&self.sso, &input)?;
+        Ok(register::register(&self.sso, &anonymous(), request).await?)
+    }
+
+    /// Logs `name`@example.com in.
+    pub async fn login(&self, name: &str, password: &str) -> Result<SignedIn, Failure> {
+        let email = email_of(name);
+        let input = login::Input { email: Some(&email), password: Some(password) };
+        Ok(login::login(&self.sso, &anonymous(), Login::parse(&input)?).await?)
+    }
+
+    /// The caller whom this access token speaks for.
+    pub fn caller(&self, access_token: &str) -> Result<Caller, Failure> {
+        let origin = sso_core::Origin::default();
+        Ok(sso_core::usecases::validate::authenticate(&self.sso, origin, access_token)?)
+    }
+
+    /// The user's row.
+    pub async fn user(&self, id: UserId) -> Result<User> {
+        let fresh = sso_core::ports::store::Freshness::Primary;
+        let user = self.sso.store.user(id, fresh).await?;
+        user.ok_or_else(|| anyhow::anyhow!("no such user"))
+    }
+}
+
+/// The address of a persona.
+pub fn email_of(name: &str) -> String {
+    format!("{name}@example.com")
+}
+
+/// The password of a persona.
+pub fn password_of(name: &str) -> String {
+    format!("the secret of {name}")
+}
+
+/// A caller without credentials.
+pub fn anonymous() -> Caller {
+    Caller::anonymous(sso_core::Origin::default())
+}
