@@ -1,0 +1,159 @@
+//! A server and commands on one folder.
+
+use std::{sync::Arc, time::Duration};
+
+use sso_core::ports::{
+    Store, StoreError,
+    store::{
+        Freshness, NewRevocation, Reach, Revocation, RevocationFeed, Revoked, SessionReads,
+        UserReads,
+    },
+};
+use sso_store_sqlite::{OpenError, Role, SqliteStore};
+use sso_testkit::{clock::START, contract::Given};
+use tempfile::TempDir;
+
+use crate::support::{open, serving, user};
+
+/// Longer than any test may take.
+const LONG: Duration = Duration::from_secs(20);
+
+async fn revoke(store: &SqliteStore, given: &Given) -> Revocation {
+    let new = NewRevocation {
+        revoked: Revoked::Session(given.session_id()),
+        until: START,
+    };
+    let mut tx = store.begin().await.unwrap();
+    let entry = tx.revoke(&new).await.unwrap();
+    tx.commit().await.unwrap();
+    entry
+}
+
+#[tokio::test]
+async fn a_second_server_is_refused_and_a_command_is_not() {
+    let (server, folder) = serving();
+    let Err(refused) = open(folder.path(), Role::Server) else {
+        panic!("a second server opened the folder");
+    };
+    assert!(matches!(refused, OpenError::Locked { .. }), "{refused}");
+
+    let command = Arc::new(open(folder.path(), Role::Command).unwrap());
+    let alice = user(&command, &Given::new(), "alice@example.com").await;
+    assert_eq!(
+        server.user(alice.id, Freshness::Any).await.unwrap(),
+        Some(alice)
+    );
+
+    drop(server);
+    open(folder.path(), Role::Server).unwrap();
+}
+
+#[tokio::test]
+async fn reopening_keeps_everything() {
+    let (server, folder) = serving();
+    let given = Given::new();
+    let alice = user(&server, &given, "alice@example.com").await;
+    let dynamic: Arc<dyn Store> = Arc::<SqliteStore>::clone(&server);
+    let session = given.session(&dynamic, &alice).await;
+    let entry = revoke(&server, &given).await;
+    assert_eq!(server.beat(START).await.unwrap(), [entry]);
+    drop((dynamic, server));
+
+    let server = open(folder.path(), Role::Server).unwrap();
+    assert_eq!(
+        server.user(alice.id, Freshness::Any).await.unwrap(),
+        Some(alice)
+    );
+    assert_eq!(server.session(session.id).await.unwrap(), Some(session));
+    // A new process knows nothing, so it is told everything again.
+    assert_eq!(server.beat(START).await.unwrap(), [entry]);
+}
+
+#[tokio::test]
+async fn what_a_command_revokes_reaches_the_server_by_its_next_beat() {
+    let (server, folder) = serving();
+    let command = open(folder.path(), Role::Command).unwrap();
+    assert_eq!(server.beat(START).await.unwrap(), []);
+    let entry = revoke(&command, &Given::new()).await;
+    assert_eq!(server.beat(START).await.unwrap(), [entry]);
+}
+
+#[tokio::test]
+async fn a_command_waits_until_the_server_obeys() {
+    let (server, folder) = serving();
+    let command = Arc::new(open(folder.path(), Role::Command).unwrap());
+    let entry = revoke(&command, &Given::new()).await;
+    let short = Duration::from_millis(50);
+    let pending = command.acknowledged(entry.id, short).await.unwrap();
+    assert_eq!(pending, Reach::Pending);
+
+    let waiting = tokio::spawn({
+        let command = Arc::clone(&command);
+        async move { command.acknowledged(entry.id, LONG).await.unwrap() }
+    });
+    server.beat(START).await.unwrap();
+    // Known is not obeyed: that is what the confirmation says.
+    let pending = command.acknowledged(entry.id, short).await.unwrap();
+    assert_eq!(pending, Reach::Pending);
+    server.confirm().await.unwrap();
+    assert_eq!(waiting.await.unwrap(), Reach::Everywhere);
+}
+
+#[tokio::test]
+async fn without_a_server_a_command_waits_for_nobody() {
+    let folder = TempDir::new().unwrap();
+    let command = open(folder.path(), Role::Command).unwrap();
+    let entry = revoke(&command, &Given::new()).await;
+    let reach = command.acknowledged(entry.id, LONG).await.unwrap();
+    assert_eq!(reach, Reach::Everywhere);
+}
+
+#[tokio::test]
+async fn the_confirmation_of_a_server_that_is_gone_does_not_speak_for_the_next() {
+    let (server, folder) = serving();
+    let given = Given::new();
+    let entry = revoke(&server, &given).await;
+    server.beat(START).await.unwrap();
+    server.confirm().await.unwrap();
+    drop(server);
+
+    let server = open(folder.path(), Role::Server).unwrap();
+    let command = open(folder.path(), Role::Command).unwrap();
+    let short = Duration::from_millis(50);
+    let before = command.acknowledged(entry.id, short).await.unwrap();
+    assert_eq!(before, Reach::Pending);
+    server.beat(START).await.unwrap();
+    server.confirm().await.unwrap();
+    let after = command.acknowledged(entry.id, LONG).await.unwrap();
+    assert_eq!(after, Reach::Everywhere);
+}
+
+#[tokio::test]
+async fn a_beat_that_was_dropped_told_nothing() {
+    let (server, _folder) = serving();
+    let entry = revoke(&server, &Given::new()).await;
+    // It is sent, and dropped before its answer is taken.
+    tokio::select! {
+        biased;
+        _ = server.beat(START) => panic!("answered without a wait"),
+        () = std::future::ready(()) => {}
+    }
+    assert_eq!(server.beat(START).await.unwrap(), [entry]);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_corrupt_and_no_panic() {
+    let (server, folder) = serving();
+    let alice = user(&server, &Given::new(), "alice@example.com").await;
+    let raw = rusqlite::Connection::open(folder.path().join("sso.db")).unwrap();
+    raw.execute_batch(
+        "PRAGMA ignore_check_constraints = ON;
+         UPDATE users SET email = 'nowhere', email_canonical = 'nowhere'",
+    )
+    .unwrap();
+    let read = server.user(alice.id, Freshness::Any).await;
+    assert!(matches!(read, Err(StoreError::Corrupt(_))));
+    let mut tx = server.begin().await.unwrap();
+    let write = tx.set_admin(alice.id, true).await;
+    assert!(matches!(write, Err(StoreError::Corrupt(_))));
+}
