@@ -206,7 +206,7 @@ async fn a_full_queue_refuses_after_its_patience() {
         limits: Limits {
             queue: 2,
             patience: Duration::from_millis(20),
-            transaction_idle: Duration::from_secs(60),
+            transaction_idle: Duration::from_mins(1),
             ..defaults.limits
         },
         ..defaults
