@@ -40,7 +40,7 @@ use crate::{
         (name = "keys", description = "For services that verify tokens themselves."),
         (name = "health", description = "For balancers and supervisors."),
     ),
-    components(schemas(ErrorBody, FieldBody)),
+    components(schemas(ErrorBody, FieldBody, errors::Revocation)),
 )]
 struct Document;
 

@@ -59,6 +59,10 @@ pub(crate) fn router(document: &OpenApi) -> Router {
 
 fn asset(name: &str, config: Arc<Config<'static>>) -> Result<Response, HttpError> {
     let missing = || HttpError::of_status(StatusCode::NOT_FOUND);
+    if name.is_empty() {
+        // The library would show its index.
+        return Err(missing());
+    }
     let file = utoipa_swagger_ui::serve(name, config)
         .map_err(|error| Failure::internal(error.to_string()))?
         .ok_or_else(missing)?;
