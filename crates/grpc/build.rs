@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         compiler.encode_file_descriptor_set(),
     )?;
     tonic_prost_build::configure()
+        .build_client(false)
         .codec_path("crate::codec::Codec")
         .skip_debug(SECRET.map(|name| format!(".auth.{name}")))
         .compile_fds(compiler.file_descriptor_set())?;

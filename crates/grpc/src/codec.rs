@@ -3,14 +3,11 @@
 use std::marker::PhantomData;
 
 use prost::Message;
-use sso_core::{Failure, Kind};
 use tonic::{
     Status,
     codec::{BufferSettings, DecodeBuf, Decoder},
 };
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
-
-use crate::status;
 
 /// First size of the buffers of a call and the most that waits in one. tonic's own 8 KiB are far
 /// more than our messages, and are allocated twice a call.
@@ -55,21 +52,12 @@ impl<U: Message + Default> Decoder for StrictDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        // prost's text names the field; ours does not depend on its wording.
-        self.0.decode(bytes).map_err(|_| malformed())
+        // prost's text is not for clients to read; the details are added around the call.
+        let malformed = |_| Status::invalid_argument("the message is not what the method reads");
+        self.0.decode(bytes).map_err(malformed)
     }
 
     fn buffer_settings(&self) -> BufferSettings {
         self.0.buffer_settings()
     }
-}
-
-#[cold]
-fn malformed() -> Status {
-    let failure = Failure::new(
-        Kind::Invalid,
-        "invalid_request",
-        "the message is not what the method reads",
-    );
-    status::of(&failure, "")
 }

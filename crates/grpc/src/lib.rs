@@ -16,7 +16,7 @@ mod health;
 mod json;
 mod methods;
 mod metrics;
-pub mod proto;
+mod proto;
 mod router;
 mod status;
 

@@ -1,14 +1,22 @@
-//! Messages, servers and clients made from `proto/`.
+//! Messages and servers made from `proto/`.
 
 use std::fmt;
 
-pub use generated::*;
+pub(crate) use generated::*;
 
 /// The descriptors of the services and all that they import, comments included: a serialised
 /// `google.protobuf.FileDescriptorSet`.
-pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub(crate) const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-#[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic)]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated"
+)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/auth.rs"));
 }

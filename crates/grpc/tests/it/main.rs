@@ -1,0 +1,9 @@
+//! The whole port on a real listener, with the use cases on the store in memory.
+
+mod bad_input;
+mod harness;
+mod json;
+mod meta;
+mod protocol;
+mod rpcs;
+mod uncovered;
