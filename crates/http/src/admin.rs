@@ -18,7 +18,7 @@ use crate::{
     health::Health,
     members::Object,
     observe,
-    reply::{Outcome, Reply, Status},
+    reply::{Outcome, Reply, Success},
     routes::{
         health::{Reader, answer, healthz},
         metrics::text,
@@ -87,14 +87,14 @@ async fn ready(State(state): State<AdminState>, Extension(id): Extension<Request
 
 #[derive(Serialize)]
 struct Level {
-    status: Status,
+    status: Success,
     level: String,
 }
 
 impl Level {
     fn of(state: &AdminState) -> Reply<Self> {
         Reply::ok(Self {
-            status: Status::Success,
+            status: Success::Success,
             level: state.log_level.get(),
         })
     }

@@ -15,14 +15,21 @@ use sso_core::{Failure, FieldError, Kind};
 use sso_web::{RequestId, body::BodyError};
 use utoipa::ToSchema;
 
-use crate::reply::Status;
+/// `status` of an error: one word, so that clients can tell the two shapes apart.
+#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+pub(crate) enum Failed {
+    /// Not as asked.
+    #[default]
+    Error,
+}
 
 /// The body of every answer that is not a success.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Error)]
 pub(crate) struct ErrorBody {
     /// Always `Error`.
-    status: Status,
+    #[schema(inline)]
+    status: Failed,
     /// A sentence for a person.
     #[schema(example = "invalid e-mail or password")]
     error: String,
@@ -68,7 +75,7 @@ impl ErrorBody {
     /// What the client reads of a failure.
     pub(crate) fn new(failure: &Failure, request_id: &str) -> Self {
         Self {
-            status: Status::Error,
+            status: Failed::Error,
             error: failure.message.to_string(),
             code: failure.code,
             request_id: request_id.to_owned(),

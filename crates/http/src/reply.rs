@@ -14,13 +14,12 @@ use crate::error::HttpError;
 /// The header on answers to revocations.
 pub(crate) const X_REVOCATION: &str = "x-revocation";
 
-/// How it went.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-pub(crate) enum Status {
+/// `status` of a success: one word, so that clients can tell the two shapes apart.
+#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+pub(crate) enum Success {
     /// As asked.
+    #[default]
     Success,
-    /// Not.
-    Error,
 }
 
 /// What a handler answers: a body, or a failure.

@@ -98,7 +98,7 @@ pub(crate) async fn login(
     tag = "account",
     request_body(
         content = requests::Refresh,
-        example = json!({"token": "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.c2ln"}),
+        example = json!({"token": "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJleHAiOjB9.c2ln"}),
     ),
     responses(
         (status = 200, description = "The next pair of tokens.", body = Tokens),
@@ -127,10 +127,10 @@ pub(crate) async fn refresh(State(state): State<Shared>, body: Object) -> Outcom
         content = requests::Logout,
         examples(
             ("this session" = (value = json!({
-                "token": "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIn0.c2ln",
+                "token": "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJleHAiOjB9.c2ln",
             }))),
             ("all sessions" = (value = json!({
-                "token": "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIn0.c2ln",
+                "token": "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJleHAiOjB9.c2ln",
                 "everywhere": true,
             }))),
         ),

@@ -17,15 +17,33 @@ use super::me::{Done, rfc3339};
 use crate::{
     health::{DependencyState, HealthReport, ServiceState},
     openapi::errors,
-    reply::{Reply, Status},
+    reply::Reply,
     state::Shared,
 };
 
+/// `status` of either.
+#[derive(Serialize, ToSchema)]
+enum Word {
+    Success,
+    Error,
+}
+
 /// How the service is.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "status": "Success",
+    "state": "ready",
+    "dependencies": [{
+        "name": "database",
+        "state": "up",
+        "since": "2026-03-01T12:00:00.000000Z",
+        "detail": null,
+    }],
+}))]
 pub(crate) struct Readiness {
-    /// `Success` if it is ready.
-    status: Status,
+    /// `Success` if it is ready, else `Error`.
+    #[schema(inline)]
+    status: Word,
     /// As a whole; `degraded` is ready too.
     state: ServiceState,
     /// Each of its dependencies.
@@ -46,12 +64,11 @@ pub(crate) struct Readiness {
 #[schema(as = Dependency)]
 pub(crate) struct DependencyBody {
     /// Which.
-    #[schema(example = "database")]
     name: &'static str,
     /// How.
     state: DependencyState,
     /// Since when: RFC 3339, UTC, microseconds.
-    #[schema(format = DateTime, example = "2026-03-01T12:00:00.000000Z")]
+    #[schema(format = DateTime)]
     since: String,
     /// A few words, where there is something to say.
     #[schema(required)]
@@ -82,11 +99,7 @@ pub(crate) fn answer(report: HealthReport, id: &RequestId, reader: Reader) -> Re
         cause: found.cause.filter(|_| reader == Reader::Operator),
     });
     let body = Readiness {
-        status: if ready {
-            Status::Success
-        } else {
-            Status::Error
-        },
+        status: if ready { Word::Success } else { Word::Error },
         state: report.state,
         dependencies: dependencies.collect(),
         error: (!ready).then_some("not ready"),

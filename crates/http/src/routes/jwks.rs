@@ -11,6 +11,14 @@ use crate::{openapi::errors, state::Shared};
 
 /// A JSON Web Key Set (RFC 7517, section 5).
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({"keys": [{
+    "kty": "OKP",
+    "crv": "Ed25519",
+    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    "kid": "0197f2a4-8a3b-7c1e-9f60-2d7f3f1c5b11",
+    "use": "sig",
+    "alg": "EdDSA",
+}]}))]
 pub(crate) struct JwkSet {
     /// Empty where tokens are signed with a shared secret only.
     keys: Vec<Jwk>,
@@ -20,22 +28,17 @@ pub(crate) struct JwkSet {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Jwk {
     /// Key type.
-    #[schema(example = "OKP")]
     kty: String,
     /// Curve.
-    #[schema(example = "Ed25519")]
     crv: String,
     /// The public key, base64url.
-    #[schema(example = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")]
     x: String,
     /// Key id: a token's header names it.
     kid: String,
     /// `sig`.
     #[serde(rename = "use")]
-    #[schema(example = "sig")]
     r#use: String,
     /// Algorithm.
-    #[schema(example = "EdDSA")]
     alg: String,
 }
 

@@ -14,33 +14,34 @@ use crate::{
     caller::User,
     members::Object,
     openapi::{errors, requests},
-    reply::{Outcome, Reply, Status},
+    reply::{Outcome, Reply, Success},
     state::Shared,
 };
 
 /// Both tokens of a session.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "status": "Success",
+    "user_id": "0197f2a4-8a3b-7c1e-9f60-2d7f3f1c5b11",
+    "access_token": "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJleHAiOjB9.c2ln",
+    "refresh_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJleHAiOjB9.c2ln",
+}))]
 pub(crate) struct Tokens {
     /// Always `Success`.
-    status: Status,
+    #[schema(inline)]
+    status: Success,
     /// The user's id; never changes.
     user_id: Uuid,
     /// Goes into `Authorization: Bearer`. Lives 15 minutes by default: see its claim `exp`.
-    #[schema(
-        example = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJ0b2tlbl90eXBlIjoiYWNjZXNzIn0.c2ln"
-    )]
     access_token: String,
     /// Gets the next pair, once. Opaque: nobody but this service can verify it.
-    #[schema(
-        example = "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.c2ln"
-    )]
     refresh_token: String,
 }
 
 impl From<SignedIn> for Tokens {
     fn from(signed_in: SignedIn) -> Self {
         Self {
-            status: Status::Success,
+            status: Success::Success,
             user_id: signed_in.user.as_uuid(),
             access_token: signed_in.access_token,
             refresh_token: signed_in.refresh_token,
@@ -49,49 +50,53 @@ impl From<SignedIn> for Tokens {
 }
 
 /// Done, and nothing to tell.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
+#[schema(example = json!({"status": "Success"}))]
 pub(crate) struct Done {
     /// Always `Success`.
-    status: Status,
-}
-
-impl Default for Done {
-    fn default() -> Self {
-        Self {
-            status: Status::Success,
-        }
-    }
+    #[schema(inline)]
+    status: Success,
 }
 
 /// A user as he sees himself. Absent values are `null`.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "status": "Success",
+    "user_id": "0197f2a4-8a3b-7c1e-9f60-2d7f3f1c5b11",
+    "email": "Ada@example.com",
+    "email_verified": false,
+    "name": "Ada Lovelace",
+    "birthday": "1990-12-10",
+    "is_admin": false,
+    "created_at": "2026-03-01T12:00:00.000000Z",
+}))]
 pub(crate) struct Profile {
     /// Always `Success`.
-    status: Status,
+    #[schema(inline)]
+    status: Success,
     /// Never changes.
     user_id: Uuid,
     /// As typed.
-    #[schema(example = "Ada@example.com")]
     email: String,
     /// Whether somebody proved to read this mailbox.
     email_verified: bool,
     /// As typed.
-    #[schema(required, example = "Ada Lovelace")]
+    #[schema(required)]
     name: Option<String>,
     /// `YYYY-MM-DD`.
-    #[schema(required, format = Date, example = "1990-12-10")]
+    #[schema(required, format = Date)]
     birthday: Option<String>,
     /// May administer users.
     is_admin: bool,
     /// RFC 3339, UTC, microseconds.
-    #[schema(format = DateTime, example = "2026-03-01T12:00:00.000000Z")]
+    #[schema(format = DateTime)]
     created_at: String,
 }
 
 impl From<store::User> for Profile {
     fn from(user: store::User) -> Self {
         Self {
-            status: Status::Success,
+            status: Success::Success,
             user_id: user.id.as_uuid(),
             email: user.email.as_typed().to_owned(),
             email_verified: user.email_verified,

@@ -12,15 +12,27 @@ use super::me::{Done, rfc3339};
 use crate::{
     caller::User,
     openapi::errors,
-    reply::{Outcome, Reply, Status},
+    reply::{Outcome, Reply, Success},
     state::Shared,
 };
 
 /// The live sessions of a user.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "status": "Success",
+    "sessions": [{
+        "id": "0197f2a4-91c7-7d42-8a11-6f0e1b2c3d44",
+        "created_at": "2026-03-01T12:00:00.000000Z",
+        "last_used_at": "2026-03-01T12:14:30.000000Z",
+        "address": "203.0.113.7",
+        "agent": "Mozilla/5.0",
+        "current": true,
+    }],
+}))]
 pub(crate) struct Sessions {
     /// Always `Success`.
-    status: Status,
+    #[schema(inline)]
+    status: Success,
     /// Newest first.
     sessions: Vec<Session>,
 }
@@ -31,16 +43,16 @@ pub(crate) struct Session {
     /// The claim `sid` of its tokens.
     id: Uuid,
     /// When it was opened: RFC 3339, UTC, microseconds.
-    #[schema(format = DateTime, example = "2026-03-01T12:00:00.000000Z")]
+    #[schema(format = DateTime)]
     created_at: String,
     /// Its last refresh, or its start.
-    #[schema(format = DateTime, example = "2026-03-01T12:14:30.000000Z")]
+    #[schema(format = DateTime)]
     last_used_at: String,
     /// The address from which it was opened, where known.
-    #[schema(required, value_type = Option<String>, example = "203.0.113.7")]
+    #[schema(required, value_type = Option<String>)]
     address: Option<IpAddr>,
     /// The user agent that opened it, shortened to 200 characters.
-    #[schema(required, example = "Mozilla/5.0")]
+    #[schema(required)]
     agent: Option<String>,
     /// Whether it is the session of the token that asks.
     current: bool,
@@ -73,7 +85,7 @@ impl From<Listed> for Session {
 pub(crate) async fn list(State(state): State<Shared>, User(caller): User) -> Outcome<Sessions> {
     let listed = sessions::list(&state.sso, &caller).await?;
     Ok(Reply::ok(Sessions {
-        status: Status::Success,
+        status: Success::Success,
         sessions: listed.into_iter().map(Session::from).collect(),
     }))
 }

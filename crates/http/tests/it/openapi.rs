@@ -55,6 +55,10 @@ fn every_body_of_a_request_and_of_an_error_has_examples() {
         for (status, response) in operation["responses"].as_object().unwrap() {
             let content = &response["content"]["application/json"];
             assert!(content["schema"].is_object(), "{method} {path} {status}");
+            if status.starts_with('2') {
+                let example = &resolve(&content["schema"])["example"];
+                assert!(example.is_object(), "{method} {path} {status}");
+            }
             if status.starts_with(['4', '5']) {
                 let examples = examples_of(content);
                 assert!(!examples.is_empty(), "{method} {path} {status}");

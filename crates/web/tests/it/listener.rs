@@ -4,7 +4,11 @@ use std::{
     time::Duration,
 };
 
-use axum::{Extension, Router, http::HeaderMap, routing::get};
+use axum::{
+    Extension, Router,
+    http::{HeaderMap, StatusCode},
+    routing::{get, post},
+};
 use sso_web::{
     ClientAddress,
     listener::{Limits, Shutdown, serve},
@@ -296,4 +300,24 @@ async fn http2_with_prior_knowledge_is_served_on_the_same_port_and_ends_with_goa
     drop(response);
     server.stop.cancel();
     server.ends().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_wait_for_the_body_reaches_the_client_nevertheless() {
+    let refuse = async || StatusCode::PAYLOAD_TOO_LARGE;
+    let app = Router::new().route("/", post(refuse));
+    let server = start(app, Limits::default()).await;
+    for size in [100_000, 1_000_000, 10_000_000] {
+        for _ in 0..20 {
+            let mut stream = server.connect().await;
+            let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let sent = stream.write_all(&vec![b'.'; size]).await;
+            let answer = read_to_end(&mut stream).await;
+            assert!(
+                answer.starts_with("HTTP/1.1 413"),
+                "{size}: {sent:?} {answer:?}"
+            );
+        }
+    }
 }
