@@ -35,10 +35,13 @@ impl Origin {
 pub struct Network(u64);
 
 impl Network {
+    /// Where nothing is known of the client's address.
+    pub const UNKNOWN: Self = Self(0);
+
     /// The network of an address. An IPv4 address mapped into IPv6 is an IPv4 address.
     pub fn of(address: Option<IpAddr>) -> Self {
         match address.map(|address| address.to_canonical()) {
-            None => Self(0),
+            None => Self::UNKNOWN,
             Some(IpAddr::V4(v4)) => Self(u64::from(v4.to_bits() >> 8)),
             Some(IpAddr::V6(v6)) => Self((v6.to_bits() >> 64) as u64),
         }

@@ -4,17 +4,27 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use sso_core::{
-    Caller, Failure, Policy, Sso,
-    ports::{Store, store::User},
+    Caller, Failure, Fields, Policy, Sso,
+    ports::{
+        AccessClaims, Store, TokenRefused,
+        store::{Reach, User},
+    },
     revocation::{LeaseTerms, Revocations},
     usecases::{
         SignedIn,
+        administer::{self, Change, Changed},
+        change_password::{self, ChangePassword},
         login::{self, Login},
+        logout::{self, Logout},
+        refresh::{self, Refresh},
         register::{self, Register},
+        validate,
     },
     values::UserId,
 };
-use sso_crypto::{Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, MasterKey};
+use sso_crypto::{
+    Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, MasterKey,
+};
 
 use crate::{clock::ManualClock, random::SeededRandom, tasks::TokioTasks};
 
@@ -37,8 +47,15 @@ pub struct App {
 impl App {
     /// The use cases on `store`, with hashes that cost nearly nothing and no failure floor.
     pub async fn new(store: Arc<dyn Store>, clock: Arc<ManualClock>) -> Result<Self> {
-        Self::with_policy(store, clock, Policy { failure_floor: Duration::ZERO, ..Policy::default() })
-            .await
+        Self::with_policy(
+            store,
+            clock,
+            Policy {
+                failure_floor: Duration::ZERO,
+                ..Policy::default()
+            },
+        )
+        .await
     }
 
     /// The use cases on `store` under `policy`.
@@ -49,7 +66,11 @@ impl App {
     ) -> Result<Self> {
         let random = Arc::new(SeededRandom::new(7));
         let master = MasterKey::from_bytes(&[7; 32]);
-        let first = KeyRing::first_keys(&master, random.as_ref(), sso_core::ports::Clock::now(clock.as_ref()))?;
+        let first = KeyRing::first_keys(
+            &master,
+            random.as_ref(),
+            sso_core::ports::Clock::now(clock.as_ref()),
+        )?;
         let stored = store.insert_first_keys(&first).await?;
         let jws = JwsSettings {
             issuer: ISSUER.to_owned(),
@@ -57,9 +78,17 @@ impl App {
             verified_tokens: 64,
         };
         let tokens = Arc::new(JwsTokens::new(jws, KeyRing::open(&stored, &master)?));
-        let argon2 = Argon2Params { memory_kib: 64, iterations: 1, ..Argon2Params::default() };
+        let argon2 = Argon2Params {
+            memory_kib: 64,
+            iterations: 1,
+            ..Argon2Params::default()
+        };
         let threads = NonZeroU32::MIN.saturating_add(1);
-        let pool = HashPoolSettings { threads, argon2, ..HashPoolSettings::default() };
+        let pool = HashPoolSettings {
+            threads,
+            argon2,
+            ..HashPoolSettings::default()
+        };
         let tasks = Arc::new(TokioTasks::default());
         let sso = Sso {
             hasher: Arc::new(HashPool::start(pool, random.clone())?),
@@ -77,7 +106,12 @@ impl App {
             policy: Arc::new(policy),
         };
         sso.revocations.beat().await?;
-        Ok(Self { sso, clock, tokens, tasks })
+        Ok(Self {
+            sso,
+            clock,
+            tokens,
+            tasks,
+        })
     }
 
     /// Registers `name`@example.com with the password of [`password_of`].
@@ -95,14 +129,68 @@ impl App {
     /// Logs `name`@example.com in.
     pub async fn login(&self, name: &str, password: &str) -> Result<SignedIn, Failure> {
         let email = email_of(name);
-        let input = login::Input { email: Some(&email), password: Some(password) };
+        let input = login::Input {
+            email: Some(&email),
+            password: Some(password),
+        };
         Ok(login::login(&self.sso, &anonymous(), Login::parse(&input)?).await?)
+    }
+
+    /// Uses a refresh token.
+    pub async fn refresh(&self, token: &str) -> Result<SignedIn, Failure> {
+        let request = Refresh::parse("token", Some(token))?;
+        Ok(refresh::refresh(&self.sso, &request).await?)
+    }
+
+    /// Ends the session of a token, or all of its user.
+    pub async fn logout(&self, token: &str, everywhere: bool) -> Result<Reach, Failure> {
+        let request = Logout::parse(Some(token), everywhere)?;
+        Ok(logout::logout(&self.sso, &request).await?)
+    }
+
+    /// Changes the password of the user of an access token.
+    pub async fn change_password(
+        &self,
+        access_token: &str,
+        current: &str,
+        new: &str,
+    ) -> Result<SignedIn, Failure> {
+        let caller = self.caller(access_token)?;
+        let input = change_password::Input {
+            current_password: Some(current),
+            new_password: Some(new),
+        };
+        let request = ChangePassword::parse(&self.sso, &caller, &input, Fields::default())?;
+        let (signed_in, _) = change_password::change_password(&self.sso, &caller, request).await?;
+        Ok(signed_in)
+    }
+
+    /// Changes a user as the operator.
+    pub async fn change(&self, user: UserId, change: Change) -> Result<Changed, Failure> {
+        Ok(administer::change(&self.sso, &Caller::operator(), user, change).await?)
+    }
+
+    /// Sets a user's password as the operator.
+    pub async fn set_password(&self, user: UserId, password: &str) -> Result<Changed, Failure> {
+        let operator = Caller::operator();
+        Ok(administer::set_password(&self.sso, &operator, user, Some(password)).await?)
+    }
+
+    /// Validates an access token.
+    pub fn validate(&self, access_token: &str) -> Result<AccessClaims, TokenRefused> {
+        validate::validate(&self.sso, access_token)
+    }
+
+    /// Lets time pass for an instance whose beats go on.
+    pub async fn advance(&self, by: Duration) -> Result<()> {
+        self.clock.advance(by);
+        Ok(self.sso.revocations.beat().await?)
     }
 
     /// The caller whom this access token speaks for.
     pub fn caller(&self, access_token: &str) -> Result<Caller, Failure> {
         let origin = sso_core::Origin::default();
-        Ok(sso_core::usecases::validate::authenticate(&self.sso, origin, access_token)?)
+        Ok(validate::authenticate(&self.sso, origin, access_token)?)
     }
 
     /// The user's row.

@@ -9,7 +9,7 @@ mod set;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 use crate::{
     ports::{
         AccessClaims, Clock, Store, StoreError, TokenRefused,
-        store::{Reach, Revocation, Revoked},
+        store::{Freshness, Reach, Revocation, Revoked},
     },
     values::{UserId, Version},
 };
@@ -51,6 +51,8 @@ pub struct Revocations {
     set: RevocationSet,
     /// Milliseconds on the monotonic clock until which the set is trusted; 0 is never.
     trusted_until: AtomicU64,
+    /// Whether a beat brought news and others have not been told yet that they are obeyed.
+    unconfirmed: AtomicBool,
 }
 
 impl Revocations {
@@ -62,6 +64,7 @@ impl Revocations {
             terms,
             set: RevocationSet::default(),
             trusted_until: AtomicU64::new(0),
+            unconfirmed: AtomicBool::new(false),
         }
     }
 
@@ -79,9 +82,16 @@ impl Revocations {
         }
     }
 
-    /// The lowest version of the user's row that a fresh read may show, if the set holds one.
-    pub fn floor(&self, user: UserId) -> Version {
-        self.set.floor(user)
+    /// How fresh a read of the user's row must be so as to show all that is known of him: at least
+    /// `seen`, and at least what was revoked. The set is only as good as its lease: without one the
+    /// primary decides. Set first, lease last, as in [`check`](Self::check).
+    pub fn freshness(&self, user: UserId, seen: Version) -> Freshness {
+        let known = seen.max(self.set.floor(user));
+        if self.is_trusted() {
+            Freshness::AtLeast(known)
+        } else {
+            Freshness::Primary
+        }
     }
 
     /// Asks for what others committed and extends the lease. Called by one loop, never twice at
@@ -89,18 +99,20 @@ impl Revocations {
     pub async fn beat(&self) -> Result<(), StoreError> {
         let sent = self.clock.monotonic();
         let news = self.store.beat(self.clock.now()).await?;
-        let any = !news.is_empty();
+        if !news.is_empty() {
+            self.unconfirmed.store(true, Ordering::Relaxed);
+        }
         for entry in &news {
             self.set.apply(entry);
         }
         self.set.forget_before(self.clock.now());
         self.trusted_until
             .fetch_max(milliseconds(sent + self.terms.lease), Ordering::Release);
-        if any {
-            self.store.confirm().await
-        } else {
-            Ok(())
+        if self.unconfirmed.load(Ordering::Relaxed) {
+            self.store.confirm().await?;
+            self.unconfirmed.store(false, Ordering::Relaxed);
         }
+        Ok(())
     }
 
     /// Obeys what this instance has just committed, then waits for the others.

@@ -9,7 +9,7 @@ use crate::{
         store::{Freshness, PasswordChange, Reach, Revoked, User, UserPage},
     },
     sso::Sso,
-    values::{Email, NewPassword, Password, UserId},
+    values::{Email, NewPassword, UserId},
 };
 
 /// Why nothing was changed.
@@ -127,16 +127,7 @@ pub async fn set_password(
         .ok_or(AdministerError::NotFound)?;
     let mut fields = Fields::default();
     let password = fields.required("password", password, |text| {
-        Password::parse("password", text)
-    });
-    let password = password.and_then(|password| {
-        let policy = sso.policy.passwords;
-        fields.take(NewPassword::check(
-            "password",
-            password,
-            &found.email,
-            policy,
-        ))
+        NewPassword::parse("password", text, &found.email, sso.policy.passwords)
     });
     let password = fields.finish(password)?;
     let work = Work {

@@ -6,7 +6,7 @@ use crate::{
     caller::{Caller, NotAllowed},
     failure::{BadFields, Failure, FieldError, Fields, Kind},
     ports::{
-        HashError, Match, Queue, SignError, StoreError, TokenRefused, Work,
+        AccessClaims, HashError, Match, Queue, SignError, StoreError, TokenRefused, Work,
         store::{Freshness, PasswordChange, Reach, Revoked, Session, User},
     },
     sso::Sso,
@@ -42,21 +42,12 @@ impl ChangePassword {
         mut fields: Fields,
     ) -> Result<Self, Failure> {
         // A label, but good enough to refuse it as a password.
-        let email = Email::parse(&caller.user()?.email).map_err(|bad| BadFields(vec![bad]))?;
-        let parse = |field| move |text| Password::parse(field, text);
-        let current = fields.required(
-            "current_password",
-            input.current_password,
-            parse("current_password"),
-        );
-        let new = fields.required("new_password", input.new_password, parse("new_password"));
-        let new = new.and_then(|new| {
-            fields.take(NewPassword::check(
-                "new_password",
-                new,
-                &email,
-                sso.policy.passwords,
-            ))
+        let email = Email::parse(&caller.user()?.email).ok();
+        let current = fields.required("current_password", input.current_password, |text| {
+            Password::parse("current_password", text)
+        });
+        let new = fields.required("new_password", input.new_password, |text| {
+            NewPassword::parse("new_password", text, email.as_ref(), sso.policy.passwords)
         });
         let (current, new) = fields.finish(current.zip(new))?;
         Ok(Self { current, new })
@@ -142,55 +133,60 @@ async fn attempt(
         queue: Queue::Login,
         network: caller.origin.network(),
     };
-    let mut verified: Option<PasswordHash> = None;
-    let mut new_hash: Option<PasswordHash> = None;
+    let mut user = current_row(sso, claims).await?;
+    verify(sso, work, &request, &user).await?;
+    if request.current.normalised() == request.new.password().normalised() {
+        return Err(ChangePasswordError::Same);
+    }
+    let password_hash = sso.hasher.hash(work, request.new.clone()).await?;
     for _ in 0..ATTEMPTS {
-        let user = sso.store.user(claims.user, Freshness::Primary).await?;
-        let user = user
-            .filter(|user| !user.disabled)
-            .ok_or(TokenRefused::Revoked)?;
-        // Somebody ended this token since it was validated.
-        sso.revocations.check(claims)?;
-        if verified.as_ref() != Some(&user.password_hash) {
-            let hash = Some(user.password_hash.clone());
-            if sso
-                .hasher
-                .verify(work, request.current.clone(), hash)
-                .await?
-                == Match::No
-            {
-                return Err(ChangePasswordError::WrongPassword);
-            }
-            verified = Some(user.password_hash.clone());
-        }
-        if request.current.normalised() == request.new.password().normalised() {
-            return Err(ChangePasswordError::Same);
-        }
-        let password_hash = match new_hash.take() {
-            Some(hash) => hash,
-            None => sso.hasher.hash(work, request.new.clone()).await?,
-        };
-        new_hash = Some(password_hash.clone());
-        let change = PasswordChange {
-            user: user.id,
-            seen: Some(user.version),
-            password_hash,
-        };
-        if let Some((user, session, reach)) = write(sso, caller, &change).await? {
+        if let Some((user, session, reach)) = write(sso, caller, &user, &password_hash).await? {
             return Ok((sso.issue(&user, &session)?, reach));
         }
+        // The row changed; what was verified still holds if its hash is the same.
+        let fresh = current_row(sso, claims).await?;
+        if fresh.password_hash != user.password_hash {
+            verify(sso, work, &request, &fresh).await?;
+        }
+        user = fresh;
     }
     Err(ChangePasswordError::Contended)
+}
+
+/// The caller's row, if his token is still good by what it says, too.
+async fn current_row(sso: &Sso, claims: &AccessClaims) -> Result<User, ChangePasswordError> {
+    let user = sso.store.user(claims.user, Freshness::Primary).await?;
+    let user = user.filter(|user| user.honours(claims.version));
+    sso.revocations.check(claims)?;
+    Ok(user.ok_or(TokenRefused::Revoked)?)
+}
+
+async fn verify(
+    sso: &Sso,
+    work: Work,
+    request: &ChangePassword,
+    user: &User,
+) -> Result<(), ChangePasswordError> {
+    match sso.matches(work, &request.current, user).await? {
+        Match::No => Err(ChangePasswordError::WrongPassword),
+        Match::Yes | Match::YesOutdated => Ok(()),
+    }
 }
 
 /// `None`: the row is no longer the one that the password was verified against.
 async fn write(
     sso: &Sso,
     caller: &Caller,
-    change: &PasswordChange,
+    seen: &User,
+    password_hash: &PasswordHash,
 ) -> Result<Option<(User, Session, Reach)>, StoreError> {
+    let change = PasswordChange {
+        user: seen.id,
+        seen: Some(seen.version),
+        password_hash: password_hash.clone(),
+    };
     let mut tx = sso.store.begin().await?;
-    let Some(user) = tx.set_password(change).await? else {
+    let Some(user) = tx.set_password(&change).await? else {
         return Ok(None);
     };
     let session = sso.new_session(user.id, &caller.origin);

@@ -3,10 +3,7 @@
 use crate::{
     caller::{Caller, NotAllowed},
     failure::Failure,
-    ports::{
-        StoreError, TokenRefused,
-        store::{Freshness, User},
-    },
+    ports::{StoreError, TokenRefused, store::User},
     sso::Sso,
 };
 
@@ -16,7 +13,7 @@ pub enum InfoError {
     /// Only users have a profile.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
-    /// The user is gone, or the token is of a future that was lost in a failover.
+    /// The user is gone, or his row does not honour the token.
     #[error(transparent)]
     Token(#[from] TokenRefused),
     /// No row.
@@ -37,13 +34,8 @@ impl From<InfoError> for Failure {
 /// The caller's own row, at least as new as his token and as what was revoked of him.
 pub async fn info(sso: &Sso, caller: &Caller) -> Result<User, InfoError> {
     let claims = caller.user()?;
-    let floor = claims.version.max(sso.revocations.floor(claims.user));
-    let user = sso
-        .store
-        .user(claims.user, Freshness::AtLeast(floor))
-        .await?;
-    match user {
-        Some(user) if user.version >= claims.version => Ok(user),
-        Some(_) | None => Err(TokenRefused::Revoked.into()),
-    }
+    let fresh = sso.revocations.freshness(claims.user, claims.version);
+    let user = sso.store.user(claims.user, fresh).await?;
+    user.filter(|user| user.honours(claims.version))
+        .ok_or_else(|| TokenRefused::Revoked.into())
 }

@@ -2,9 +2,9 @@
 
 use crate::{
     failure::{BadFields, Failure, FieldError, Fields, Kind},
-    ports::{StoreError, store::Freshness},
+    ports::StoreError,
     sso::Sso,
-    values::UserId,
+    values::{UserId, Version},
 };
 
 /// Parses the id of the question.
@@ -43,12 +43,7 @@ impl From<IsAdminError> for Failure {
 
 /// Whether the user has the admin role and may use it: a disabled one may not.
 pub async fn is_admin(sso: &Sso, user: UserId) -> Result<bool, IsAdminError> {
-    // The floor is only as good as the set: without a lease the primary decides.
-    let fresh = if sso.revocations.is_trusted() {
-        Freshness::AtLeast(sso.revocations.floor(user))
-    } else {
-        Freshness::Primary
-    };
+    let fresh = sso.revocations.freshness(user, Version::ZERO);
     let user = sso
         .store
         .user(user, fresh)

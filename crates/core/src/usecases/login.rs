@@ -122,72 +122,54 @@ impl Sso {
             .await;
     }
 
-    /// Verifies `password` against `user` (nobody costs as much), and, if it does not match,
-    /// against the primary's row, if that has another hash. Returns the row that it matched.
-    async fn verified(
+    /// Verifies `password` against the user's stored hash. One that cannot be used matches nothing:
+    /// from outside a damaged row looks like a wrong password, the log tells the operator.
+    pub(crate) async fn matches(
         &self,
         work: Work,
         password: &Password,
-        user: Option<User>,
-    ) -> Result<Option<(User, Match)>, LoginError> {
-        let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let found = self.hasher.verify(work, password.clone(), hash).await?;
-        let Some(user) = user else { return Ok(None) };
-        if found != Match::No {
-            return Ok(Some((user, found)));
+        user: &User,
+    ) -> Result<Match, HashError> {
+        let hash = Some(user.password_hash.clone());
+        match self.hasher.verify(work, password.clone(), hash).await {
+            Err(HashError::Unreadable(why)) => {
+                tracing::error!(user_id = %user.id, why, "a stored password hash cannot be used");
+                Ok(Match::No)
+            }
+            found => found,
         }
-        let Some(fresh) = self.store.user(user.id, Freshness::Primary).await? else {
-            return Ok(None);
-        };
-        if fresh.password_hash == user.password_hash {
-            return Ok(None);
-        }
-        let hash = Some(fresh.password_hash.clone());
-        let found = self.hasher.verify(work, password.clone(), hash).await?;
-        Ok((found != Match::No).then_some((fresh, found)))
     }
 }
 
 async fn attempt(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
+    let Login { email, password } = request;
     let work = Work {
         queue: Queue::Login,
         network: caller.origin.network(),
     };
-    // A miss nearby may be a user who registered a moment ago: ask the primary, before any hashing.
-    let user = match sso
-        .store
-        .user_by_email(&request.email, Freshness::Any)
-        .await?
-    {
-        None => {
-            sso.store
-                .user_by_email(&request.email, Freshness::Primary)
-                .await?
-        }
-        found => found,
+    let Some(mut user) = find(sso, &email).await? else {
+        // Nobody costs as much as somebody.
+        sso.hasher.verify(work, password, None).await?;
+        return Err(LoginError::InvalidCredentials);
     };
-    let matched = sso.verified(work, &request.password, user).await?;
-    let (mut user, mut found) = matched.ok_or(LoginError::InvalidCredentials)?;
-
+    let mut found = sso.matches(work, &password, &user).await?;
     for _ in 0..ATTEMPTS {
-        if let Some((row, session)) = open(sso, caller, &user).await? {
+        if found != Match::No
+            && let Some((row, session)) = open(sso, caller, &user).await?
+        {
             if found == Match::YesOutdated {
-                rehash_later(sso, work, &row, request.password);
+                rehash_later(sso, work, &row, password);
             }
             return Ok(sso.issue(&row, &session)?);
         }
-        // What was read is stale, or the user is disabled: decide on the primary's row.
+        // The password is wrong, the user disabled, or what was read stale: the primary decides.
         let fresh = sso.store.user(user.id, Freshness::Primary).await?;
         let fresh = fresh.ok_or(LoginError::InvalidCredentials)?;
         if fresh.password_hash != user.password_hash {
-            let hash = Some(fresh.password_hash.clone());
-            found = sso
-                .hasher
-                .verify(work, request.password.clone(), hash)
-                .await?;
-            if found == Match::No {
-                return Err(LoginError::InvalidCredentials);
-            }
+            found = sso.matches(work, &password, &fresh).await?;
+        }
+        if found == Match::No {
+            return Err(LoginError::InvalidCredentials);
         }
         if fresh.disabled {
             return Err(LoginError::UserDisabled);
@@ -195,6 +177,14 @@ async fn attempt(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn,
         user = fresh;
     }
     Err(LoginError::Contended)
+}
+
+/// A miss nearby may be a user who registered a moment ago: ask the primary, before any hashing.
+async fn find(sso: &Sso, email: &Email) -> Result<Option<User>, StoreError> {
+    match sso.store.user_by_email(email, Freshness::Any).await? {
+        None => sso.store.user_by_email(email, Freshness::Primary).await,
+        found => Ok(found),
+    }
 }
 
 /// Opens a session if `seen` is still what the primary has.

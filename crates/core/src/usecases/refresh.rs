@@ -75,6 +75,8 @@ pub async fn refresh(sso: &Sso, request: &Refresh<'_>) -> Result<SignedIn, Refre
             end_stolen(sso, &session, claims.generation).await?;
             Err(TokenRefused::Revoked.into())
         }
+        // The leeway is for the clocks of others: the session's end is our own.
+        Rotation::Over if claims.expires_at <= rotate.now => Err(TokenRefused::Expired.into()),
         Rotation::Late | Rotation::Over | Rotation::Unknown => Err(TokenRefused::Revoked.into()),
     }
 }

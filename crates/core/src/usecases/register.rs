@@ -10,7 +10,7 @@ use crate::{
     },
     sso::Sso,
     usecases::SignedIn,
-    values::{Birthday, Email, EventId, Name, NewPassword, Password, UserId},
+    values::{Birthday, Email, EventId, Name, NewPassword, UserId},
 };
 
 /// The request as it came.
@@ -45,16 +45,7 @@ impl Register {
     pub fn parse_with(sso: &Sso, input: &Input<'_>, mut fields: Fields) -> Result<Self, BadFields> {
         let email = fields.required("email", input.email, Email::parse);
         let password = fields.required("password", input.password, |text| {
-            Password::parse("password", text)
-        });
-        let password = password.and_then(|password| {
-            let policy = sso.policy.passwords;
-            fields.take(NewPassword::check(
-                "password",
-                password,
-                email.as_ref(),
-                policy,
-            ))
+            NewPassword::parse("password", text, email.as_ref(), sso.policy.passwords)
         });
         let name = fields.optional(input.name, Name::parse);
         let now = sso.clock.now();

@@ -70,6 +70,16 @@ pub struct PasswordPolicy {
 pub struct NewPassword(Password);
 
 impl NewPassword {
+    /// [Parses](Password::parse) and [checks](Self::check).
+    pub fn parse<'a>(
+        field: &'static str,
+        text: &str,
+        email: impl Into<Option<&'a Email>>,
+        policy: PasswordPolicy,
+    ) -> Result<Self, FieldError> {
+        Self::check(field, Password::parse(field, text)?, email, policy)
+    }
+
     /// Checks `password` for the account of `email`; the reason is in the error. Without an address
     /// (it is bad itself, and named beside the password) the other rules still hold.
     pub fn check<'a>(

@@ -31,6 +31,14 @@ pub struct User {
     pub created_at: OffsetDateTime,
 }
 
+impl User {
+    /// Whether this row lets tokens of `version` go on: not if it ended them, nor if they are of a
+    /// future that a failover lost.
+    pub fn honours(&self, version: Version) -> bool {
+        !self.disabled && (self.sessions_from..=self.version).contains(&version)
+    }
+}
+
 /// A user to be stored. His version is the first of the timeline.
 #[derive(Debug, Clone)]
 pub struct NewUser {
