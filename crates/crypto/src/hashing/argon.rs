@@ -1,5 +1,7 @@
 //! argon2 (RFC 9106) with memory that is used again.
 
+use std::hint::black_box;
+
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
     password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt},
@@ -14,6 +16,9 @@ use sso_core::{
 pub(super) const SALT_BYTES: usize = 16;
 /// Bytes of a new hash.
 pub(super) const OUTPUT_BYTES: usize = 32;
+
+/// 1 MiB: too big to share a page of the allocator with others.
+const REMINDER_BLOCKS: usize = 1024;
 
 /// Most memory of a hash, in KiB.
 const MAX_MEMORY_KIB: u32 = 256 * 1024;
@@ -74,26 +79,50 @@ pub(super) fn within_bounds(params: &Params) -> Result<(), &'static str> {
 /// The memory of one thread. It saves a quarter of a hash's time not to fetch and clear 19 MiB
 /// from the kernel for each.
 #[derive(Default)]
-pub(super) struct Memory(Vec<Block>);
+pub(super) struct Memory {
+    blocks: Vec<Block>,
+    /// Memory was given to the allocator and maybe not yet to the kernel.
+    freed: bool,
+}
 
 impl Memory {
-    pub(super) const fn is_empty(&self) -> bool {
-        self.0.capacity() == 0
+    /// Nothing is held, here or by the allocator.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.blocks.capacity() == 0 && !self.freed
     }
 
-    /// Gives the memory back.
-    pub(super) fn release(&mut self) {
-        self.0 = Vec::new();
+    /// Gives the memory back, in two steps, each after some idle time: first to the allocator,
+    /// then by the allocator to the kernel. An allocator keeps what was freed for a while (mimalloc
+    /// for a second) and looks at its clock only when it is called: so it is called once more, with
+    /// something too big to share a page. Nothing of it is touched.
+    pub(super) fn settle(&mut self) {
+        if self.blocks.capacity() > 0 {
+            self.blocks = Vec::new();
+            self.freed = true;
+        } else {
+            drop(black_box(Vec::<Block>::with_capacity(REMINDER_BLOCKS)));
+            self.freed = false;
+        }
+    }
+
+    /// This thread has freed memory of its own beside this.
+    pub(super) const fn note_freed(&mut self) {
+        self.freed = true;
+    }
+
+    #[cfg(test)]
+    pub(super) const fn is_empty(&self) -> bool {
+        self.blocks.capacity() == 0
     }
 
     fn blocks(&mut self, count: usize) -> Result<&mut [Block], HashError> {
-        if self.0.len() < count {
-            self.0
-                .try_reserve_exact(count - self.0.len())
+        if self.blocks.len() < count {
+            self.blocks
+                .try_reserve_exact(count - self.blocks.len())
                 .map_err(|_| HashError::Unreadable("no memory for an argon2 hash"))?;
-            self.0.resize(count, Block::new());
+            self.blocks.resize(count, Block::new());
         }
-        Ok(&mut self.0[..count])
+        Ok(&mut self.blocks[..count])
     }
 }
 
@@ -158,6 +187,32 @@ pub(super) fn pretend(
 ) -> Result<(), HashError> {
     let mut output = [0; OUTPUT_BYTES];
     compute(argon2, memory, password, &[0; SALT_BYTES], &mut output)?;
-    std::hint::black_box(output);
+    black_box(output);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_to_the_allocator_first_and_by_it_to_the_kernel_later() {
+        let mut memory = Memory::default();
+        assert!(memory.is_settled());
+        memory.blocks(8).unwrap();
+        assert!(!memory.is_empty());
+        memory.settle();
+        assert!(memory.is_empty() && !memory.is_settled());
+        memory.settle();
+        assert!(memory.is_settled());
+    }
+
+    #[test]
+    fn memory_grows_to_what_is_asked_and_stays() {
+        let mut memory = Memory::default();
+        assert_eq!(memory.blocks(8).unwrap().len(), 8);
+        assert_eq!(memory.blocks(16).unwrap().len(), 16);
+        assert_eq!(memory.blocks(8).unwrap().len(), 8);
+        assert_eq!(memory.blocks.len(), 16);
+    }
 }

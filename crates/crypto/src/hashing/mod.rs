@@ -47,7 +47,8 @@ pub struct HashPoolSettings {
     pub queue_per_thread: NonZeroU32,
     /// Longest wait in a queue. Default: 2 s.
     pub deadline: Duration,
-    /// A thread without work for this long gives its memory back. Default: 10 s.
+    /// A thread without work for this long gives its memory to the allocator, and after as long
+    /// again sees to it that the kernel gets it. Default: 10 s.
     pub idle: Duration,
     /// How new hashes are made.
     pub argon2: Argon2Params,

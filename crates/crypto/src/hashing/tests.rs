@@ -404,6 +404,8 @@ async fn a_heavy_hash_leaves_no_memory_behind() {
         .verify(login(), password("password"), Some(PasswordHash::new(hash)))
         .await;
     assert_eq!(found.unwrap(), Match::YesOutdated);
-    let cold = pool.submit(login(), Weight::Normal, |memory| Ok(memory.is_empty()));
-    assert!(cold.await.unwrap());
+    let look = |memory: &mut Memory| Ok((memory.is_empty(), memory.is_settled()));
+    let (is_empty, is_settled) = pool.submit(login(), Weight::Normal, look).await.unwrap();
+    assert!(is_empty);
+    assert!(!is_settled, "the allocator is yet to give it to the kernel");
 }

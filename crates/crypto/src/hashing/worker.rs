@@ -67,7 +67,7 @@ pub(super) struct Shared {
     threads: u32,
     /// Longest wait in a queue.
     deadline: Duration,
-    /// After this long without work a thread gives its memory back.
+    /// After this long without work a thread gives its memory back, a step at a time.
     idle: Duration,
 }
 
@@ -177,7 +177,7 @@ impl Shared {
                 report_depth(&state);
                 return Some(next);
             }
-            if memory.is_empty() {
+            if memory.is_settled() {
                 state = self
                     .wake
                     .wait(state)
@@ -191,7 +191,7 @@ impl Shared {
             state = back;
             if waited.timed_out() {
                 drop(state);
-                memory.release();
+                memory.settle();
                 state = self.lock();
             }
         }
@@ -212,15 +212,18 @@ impl Shared {
 
 fn run(job: Job, weight: Weight, memory: &mut Memory) {
     let mut own = Memory::default();
-    let memory = match weight {
-        Weight::Normal => memory,
+    let used = match weight {
+        Weight::Normal => &mut *memory,
         // Given back as soon as it is done.
         Weight::Heavy => &mut own,
     };
     // A panic drops the sender, which the caller sees; the memory holds nothing that could be left
     // half done.
-    if catch_unwind(AssertUnwindSafe(|| job.call.run(memory))).is_err() {
+    if catch_unwind(AssertUnwindSafe(|| job.call.run(used))).is_err() {
         tracing::error!("a job of the hashing pool panicked");
+    }
+    if weight == Weight::Heavy {
+        memory.note_freed();
     }
 }
 

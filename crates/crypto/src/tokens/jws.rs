@@ -19,8 +19,8 @@ pub(super) struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
-    /// Takes a token apart. The header must name key, algorithm and type. Key material in it (`jwk`,
-    /// `jku`, `x5c`, `x5u`) is not looked at; `crit` is refused whatever it lists, since no
+    /// Takes a token apart. The header must name key, algorithm and type. Key material in it
+    /// (`jwk`, `jku`, `x5c`, `x5u`) is not looked at; `crit` is refused whatever it lists, since no
     /// extension is known here (RFC 7515, 4.1.11).
     pub(super) fn parse(token: &'a str) -> Option<Self> {
         if token.len() > MAX_BYTES {
