@@ -16,10 +16,12 @@ const IDLE: Duration = Duration::from_secs(3);
 
 /// Starts on an empty folder and on one with data.
 pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
-    let (mut first, mut again, mut idle) = (Series::default(), Series::default(), Series::default());
+    let (mut first, mut again, mut idle) =
+        (Series::default(), Series::default(), Series::default());
     for _ in 0..plan.runs {
         let mut site = Site::new(&plan.binary)?;
-        site.unset("SSO__PASSWORDS__ARGON2_MEMORY").unset("SSO__PASSWORDS__ARGON2_ITERATIONS");
+        site.unset("SSO__PASSWORDS__ARGON2_MEMORY")
+            .unset("SSO__PASSWORDS__ARGON2_ITERATIONS");
         for series in [&mut first, &mut again] {
             let started = Instant::now();
             let server = site.serve().await?;

@@ -84,7 +84,13 @@ pub(crate) fn cpu_micros(pid: u32) -> Result<f64> {
     // The second field is the name in parentheses, which may hold spaces.
     let rest = stat.rsplit(')').next().context("no stat")?;
     let mut fields = rest.split_whitespace().skip(11);
-    let mut ticks = || fields.next().context("a short stat")?.parse::<u64>().context("a number");
+    let mut ticks = || {
+        fields
+            .next()
+            .context("a short stat")?
+            .parse::<u64>()
+            .context("a number")
+    };
     let ticks = ticks()? + ticks()?;
     Ok(float(ticks) * 1e6 / float(clock_ticks_per_second()))
 }

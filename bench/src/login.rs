@@ -27,12 +27,17 @@ const CLIENTS: usize = 16;
 /// Logs in and hashes in turn, with the default parameters.
 pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let mut site = Site::new(&plan.binary)?;
-    site.unset("SSO__PASSWORDS__ARGON2_MEMORY").unset("SSO__PASSWORDS__ARGON2_ITERATIONS");
+    site.unset("SSO__PASSWORDS__ARGON2_MEMORY")
+        .unset("SSO__PASSWORDS__ARGON2_ITERATIONS");
     let server = site.serve().await?;
     let alice = Persona::register(&server.http, "alice").await?;
     let channel = persona::channel(server.grpc_address).await?;
-    let pool = Arc::new(HashPool::start(HashPoolSettings::default(), Arc::new(SystemRandom))?);
-    let password = Password::parse("password", &alice.password).map_err(|bad| anyhow::anyhow!("{bad:?}"))?;
+    let pool = Arc::new(HashPool::start(
+        HashPoolSettings::default(),
+        Arc::new(SystemRandom),
+    )?);
+    let password =
+        Password::parse("password", &alice.password).map_err(|bad| anyhow::anyhow!("{bad:?}"))?;
     let hash = pool.rehash(work(), password.clone()).await?;
 
     let (mut pure, mut login, mut p50) = (Series::default(), Series::default(), Series::default());
@@ -50,9 +55,18 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
             p50.push(ours.p50_millis);
         }
     }
-    report.figure("pure argon2id on the pool (19456 KiB, 2 passes)", "1/s", &pure);
+    report.figure(
+        "pure argon2id on the pool (19456 KiB, 2 passes)",
+        "1/s",
+        &pure,
+    );
     report.figure("Login over gRPC, 16 clients", "1/s", &login);
-    report.goal("Login / pure argon2id", "ratio", ">= 0.95", &login.over(&pure));
+    report.goal(
+        "Login / pure argon2id",
+        "ratio",
+        ">= 0.95",
+        &login.over(&pure),
+    );
     report.figure("Login, p50 of 16 clients", "ms", &p50);
     Ok(())
 }
@@ -71,7 +85,8 @@ async fn hashes(
         running.spawn(async move {
             let mut count = 0;
             loop {
-                pool.verify(work(), password.clone(), Some(hash.clone())).await?;
+                pool.verify(work(), password.clone(), Some(hash.clone()))
+                    .await?;
                 if started.elapsed() > run {
                     return anyhow::Ok(count);
                 }
@@ -86,7 +101,10 @@ async fn hashes(
 }
 
 const fn work() -> Work {
-    Work { queue: Queue::Login, network: Network::UNKNOWN }
+    Work {
+        queue: Queue::Login,
+        network: Network::UNKNOWN,
+    }
 }
 
 struct Login {
@@ -97,7 +115,10 @@ struct Login {
 
 impl Ask for Login {
     async fn ask(&mut self) -> Result<()> {
-        let request = LoginRequest { email: self.email.clone(), password: self.password.clone() };
+        let request = LoginRequest {
+            email: self.email.clone(),
+            password: self.password.clone(),
+        };
         self.grpc.login(request).await.context("refused")?;
         Ok(())
     }

@@ -56,14 +56,19 @@ struct Plan {
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    let beside = env::current_exe()?.parent().context("no folder")?.join("sso");
+    let beside = env::current_exe()?
+        .parent()
+        .context("no folder")?
+        .join("sso");
     let plan = Plan {
         binary: cli.binary.unwrap_or(beside),
         runs: cli.runs,
         run: Duration::from_secs(cli.seconds),
     };
     let wanted = |one| cli.only.is_empty() || cli.only.contains(&one);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let report = runtime.block_on(async {
         let mut report = Report::default();
         if wanted(Measurement::Footprint) {
@@ -80,6 +85,13 @@ fn main() -> Result<()> {
         }
         anyhow::Ok(report)
     })?;
-    println!("{}", if cli.json { report.json().to_string() } else { report.table() });
+    println!(
+        "{}",
+        if cli.json {
+            report.json().to_string()
+        } else {
+            report.table()
+        }
+    );
     Ok(())
 }

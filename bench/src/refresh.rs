@@ -1,6 +1,9 @@
 //! Refresh against a bare loop of the same update with the same durability.
 
-use std::{path::Path, time::{Duration, Instant}};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use rusqlite::{Connection, params};
@@ -56,9 +59,18 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
             p99.push(outcome.p99_millis);
         }
     }
-    report.figure("bare SQLite loop, one UPDATE and one fsync each", "1/s", &limit);
+    report.figure(
+        "bare SQLite loop, one UPDATE and one fsync each",
+        "1/s",
+        &limit,
+    );
     report.figure("Refresh over gRPC, 32 clients", "1/s", &ours);
-    report.goal("Refresh / bare SQLite loop", "ratio", ">= 0.60", &ours.over(&limit));
+    report.goal(
+        "Refresh / bare SQLite loop",
+        "ratio",
+        ">= 0.60",
+        &ours.over(&limit),
+    );
     report.figure("Refresh, p99 of 32 clients", "ms", &p99);
     Ok(())
 }
@@ -103,8 +115,15 @@ struct Refresh {
 
 impl Ask for Refresh {
     async fn ask(&mut self) -> Result<()> {
-        let request = RefreshRequest { refresh_token: self.token.clone() };
-        let answer = self.grpc.refresh(request).await.context("refused")?.into_inner();
+        let request = RefreshRequest {
+            refresh_token: self.token.clone(),
+        };
+        let answer = self
+            .grpc
+            .refresh(request)
+            .await
+            .context("refused")?
+            .into_inner();
         self.token = answer.refresh_token;
         Ok(())
     }

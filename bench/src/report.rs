@@ -60,15 +60,31 @@ impl Report {
         goal: &'static str,
         series: &Series,
     ) {
-        self.0.push(Line { what, unit, goal, series: series.clone() });
+        self.0.push(Line {
+            what,
+            unit,
+            goal,
+            series: series.clone(),
+        });
     }
 
     /// As Markdown.
     pub(crate) fn table(&self) -> String {
-        let mut text = "| what | unit | median | min..max | runs | goal |\n|---|---|---|---|---|---|\n".to_owned();
-        for Line { what, unit, goal, series } in &self.0 {
+        let mut text =
+            "| what | unit | median | min..max | runs | goal |\n|---|---|---|---|---|---|\n"
+                .to_owned();
+        for Line {
+            what,
+            unit,
+            goal,
+            series,
+        } in &self.0
+        {
             let sorted = series.sorted();
-            let (min, max) = (sorted.first().copied().unwrap_or(f64::NAN), sorted.last().copied().unwrap_or(f64::NAN));
+            let (min, max) = (
+                sorted.first().copied().unwrap_or(f64::NAN),
+                sorted.last().copied().unwrap_or(f64::NAN),
+            );
             let row = format!(
                 "| {what} | {unit} | **{}** | {}..{} | {} | {goal} |\n",
                 shown(series.median()),

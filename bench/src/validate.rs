@@ -26,7 +26,11 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let server = site.serve().await?;
     let mut tokens = Vec::new();
     for number in 0..USERS {
-        tokens.push(Persona::register(&server.http, &format!("user{number}")).await?.access);
+        tokens.push(
+            Persona::register(&server.http, &format!("user{number}"))
+                .await?
+                .access,
+        );
     }
     let channels = connect(&server).await?;
     let (mut empty, mut validate) = (Series::default(), Series::default());
@@ -55,9 +59,18 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     }
     report.figure("empty RPC (grpc.health.v1 Check)", "1/s", &empty);
     report.figure("Validate", "1/s", &validate);
-    report.goal("Validate / empty RPC, rate", "ratio", ">= 0.85", &validate.over(&empty));
+    report.goal(
+        "Validate / empty RPC, rate",
+        "ratio",
+        ">= 0.85",
+        &validate.over(&empty),
+    );
     report.figure("empty RPC, processor time of the server", "us", &empty_cpu);
-    report.figure("Validate, processor time of the server", "us", &validate_cpu);
+    report.figure(
+        "Validate, processor time of the server",
+        "us",
+        &validate_cpu,
+    );
     report.figure("Validate, p99 of 64 clients", "ms", &p99);
     Ok(())
 }
@@ -74,7 +87,12 @@ struct Empty(HealthClient<Channel>);
 
 impl Ask for Empty {
     async fn ask(&mut self) -> Result<()> {
-        self.0.check(HealthCheckRequest { service: String::new() }).await.context("no answer")?;
+        self.0
+            .check(HealthCheckRequest {
+                service: String::new(),
+            })
+            .await
+            .context("no answer")?;
         Ok(())
     }
 }
@@ -89,7 +107,10 @@ impl Ask for Validate {
     async fn ask(&mut self) -> Result<()> {
         self.next += 1;
         let token = self.tokens[self.next % self.tokens.len()].clone();
-        self.grpc.validate(ValidateRequest { token }).await.context("refused")?;
+        self.grpc
+            .validate(ValidateRequest { token })
+            .await
+            .context("refused")?;
         Ok(())
     }
 }

@@ -31,6 +31,7 @@ pub fn register() {
     for method in methods::all() {
         let meter = Meter::new(&method.service, &method.name);
         meter.counter(Code::Ok).absolute(0);
+        let _ = meter.histogram();
     }
 }
 

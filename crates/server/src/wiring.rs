@@ -46,12 +46,19 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
     let ring = open_keys(config, store.as_ref(), clock.as_ref()).await?;
     let hashes = Arc::new(start_hashing(config)?);
     let tokens = Arc::new(JwsTokens::new(tokens(&config.tokens), ring));
-    let terms = LeaseTerms { lease: config.revocation.lease, ack_wait };
+    let terms = LeaseTerms {
+        lease: config.revocation.lease,
+        ack_wait,
+    };
     let tasks = TaskTracker::new();
     let stored = Arc::new(Notify::new());
     let nudge = Arc::clone(&stored);
     let sso = Sso {
-        revocations: Arc::new(Revocations::new(Arc::clone(&store), Arc::clone(&clock), terms)),
+        revocations: Arc::new(Revocations::new(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            terms,
+        )),
         store,
         hasher: Arc::clone(&hashes) as _,
         tokens: Arc::clone(&tokens) as _,
@@ -61,7 +68,13 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         nudge: Arc::new(move || nudge.notify_one()),
         policy: Arc::new(policy(config)),
     };
-    Ok(Parts { sso, tokens, hashes, stored, tasks })
+    Ok(Parts {
+        sso,
+        tokens,
+        hashes,
+        stored,
+        tasks,
+    })
 }
 
 /// How long a command waits for the servers to obey.
@@ -84,7 +97,9 @@ pub(crate) fn command<T>(
         Wait::No => Duration::ZERO,
         Wait::Everywhere => config.revocation.lease.mul_f64(1.2),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
     runtime.block_on(async {
         let parts = open(config, Role::Command, ack_wait).await?;
@@ -130,7 +145,10 @@ async fn open_keys(
     if stored.is_empty() {
         let first = KeyRing::first_keys(&master, &SystemRandom, clock.now());
         let first = first.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
-        stored = store.insert_first_keys(&first).await.map_err(|error| damaged(&error))?;
+        stored = store
+            .insert_first_keys(&first)
+            .await
+            .map_err(|error| damaged(&error))?;
     }
     KeyRing::open(&stored, &master).map_err(|error| match error {
         KeyRingError::WrongMasterKey { .. } => Failed::new(
@@ -162,7 +180,11 @@ fn start_hashing(config: &Config) -> Result<HashPool, Failed> {
 fn tokens(tokens: &section::Tokens) -> JwsSettings {
     JwsSettings {
         issuer: tokens.issuer.as_str().to_owned(),
-        audiences: tokens.audience.iter().map(|name| name.as_str().to_owned()).collect(),
+        audiences: tokens
+            .audience
+            .iter()
+            .map(|name| name.as_str().to_owned())
+            .collect(),
         verified_tokens: VERIFIED_TOKENS,
     }
 }

@@ -41,7 +41,10 @@ impl Reply {
 
     /// A header as text; `""` if there is none.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -55,7 +58,10 @@ pub struct Http {
 impl Http {
     /// A client of the server at `address`.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, client: Client::builder(TokioExecutor::new()).build_http() }
+        Self {
+            address,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        }
     }
 
     /// Sends a request with these headers and this body.
@@ -72,18 +78,25 @@ impl Http {
             .body(Full::new(body.into()))?;
         for (name, value) in headers {
             let name = HeaderName::try_from(*name)?;
-            request.headers_mut().append(name, HeaderValue::try_from(*value)?);
+            request
+                .headers_mut()
+                .append(name, HeaderValue::try_from(*value)?);
         }
         let reply = self.client.request(request).await.context("no answer")?;
         let (head, body) = reply.into_parts();
         let bytes = body.collect().await.context("answer cut off")?.to_bytes();
-        Ok(Reply { status: head.status, headers: head.headers, bytes })
+        Ok(Reply {
+            status: head.status,
+            headers: head.headers,
+            bytes,
+        })
     }
 
     /// `POST` of a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Reply> {
         let headers = [("content-type", "application/json")];
-        self.send(Method::POST, path, &headers, body.to_string()).await
+        self.send(Method::POST, path, &headers, body.to_string())
+            .await
     }
 
     /// `GET`, with a bearer token if there is one.
@@ -100,8 +113,10 @@ impl Http {
         body: &str,
     ) -> Result<Reply> {
         let authorization = token.map(|token| format!("Bearer {token}"));
-        let headers: Vec<_> =
-            authorization.iter().map(|value| ("authorization", value.as_str())).collect();
+        let headers: Vec<_> = authorization
+            .iter()
+            .map(|value| ("authorization", value.as_str()))
+            .collect();
         self.send(method, path, &headers, body.to_owned()).await
     }
 }

@@ -11,7 +11,13 @@ use crate::http::{Http, Reply};
 
 /// Package `auth`, compiled as a client of somebody else would be.
 pub mod auth {
-    #![allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
+    #![allow(
+        missing_docs,
+        unused_qualifications,
+        clippy::all,
+        clippy::pedantic,
+        reason = "generated"
+    )]
     tonic::include_proto!("auth");
 }
 
@@ -25,7 +31,9 @@ pub async fn connect(address: SocketAddr) -> Result<Grpc> {
 
 /// A connection to the gRPC port at `address`, in clear.
 pub async fn channel(address: SocketAddr) -> Result<Channel> {
-    Ok(Channel::from_shared(format!("http://{address}"))?.connect().await?)
+    Ok(Channel::from_shared(format!("http://{address}"))?
+        .connect()
+        .await?)
 }
 
 /// A registered user with the tokens that he was given last.
@@ -51,7 +59,10 @@ impl Persona {
         let password = format!("the secret of {name}");
         let body = json!({ "email": email, "password": password });
         let reply = http.post("/auth/registration", &body).await?;
-        ensure!(reply.status == StatusCode::CREATED, "{name} is not registered: {reply:?}");
+        ensure!(
+            reply.status == StatusCode::CREATED,
+            "{name} is not registered: {reply:?}"
+        );
         let mut persona = Self {
             http: http.clone(),
             email,
@@ -90,7 +101,9 @@ impl Persona {
 
     /// Uses a refresh token and keeps nothing.
     pub async fn use_refresh_token(&self, token: &str) -> Result<Reply> {
-        self.http.post("/auth/refresh", &json!({ "token": token })).await
+        self.http
+            .post("/auth/refresh", &json!({ "token": token }))
+            .await
     }
 
     /// Logs out by this token.
@@ -108,7 +121,10 @@ impl Persona {
     pub async fn change_password(&mut self, new: &str) -> Result<Reply> {
         let body = json!({ "current_password": self.password, "new_password": new }).to_string();
         let path = "/auth/password";
-        let reply = self.http.bearer(Method::POST, path, Some(&self.access), &body).await?;
+        let reply = self
+            .http
+            .bearer(Method::POST, path, Some(&self.access), &body)
+            .await?;
         if reply.status == StatusCode::OK {
             self.keep(&reply)?;
             new.clone_into(&mut self.password);
@@ -119,7 +135,10 @@ impl Persona {
     fn keep(&mut self, reply: &Reply) -> Result<()> {
         let body = reply.json();
         let member = |name: &str| {
-            body[name].as_str().map(str::to_owned).with_context(|| format!("no {name}"))
+            body[name]
+                .as_str()
+                .map(str::to_owned)
+                .with_context(|| format!("no {name}"))
         };
         self.id = member("user_id")?;
         self.access = member("access_token")?;

@@ -4,6 +4,8 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -11,14 +13,19 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{http::Http, persona::{self, Grpc}};
+use crate::{
+    http::Http,
+    persona::{self, Grpc},
+};
 
-/// How long a start may take before a test gives up.
+/// How long a start, or a whole command, may take before a test gives up.
 const START: Duration = Duration::from_secs(20);
 
 /// A free loopback port. Somebody else may take it before it is used: start again then.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
 }
 
 /// Where a server is started from: its binary, its folder, its settings. Outlives its servers, so
@@ -103,16 +110,38 @@ impl Site {
         command
     }
 
-    /// Runs a command to its end.
+    /// Runs a command to its end, which must come within 20 seconds.
     pub fn run(&self, arguments: &[&str]) -> Result<Output> {
-        self.command(arguments).output().context("cannot run the binary")
+        let mut command = self.command(arguments);
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let pid = Pid::from_child(&child);
+        let (ended, end) = mpsc::channel::<()>();
+        let watchdog = thread::spawn(move || {
+            let late = end.recv_timeout(START) == Err(RecvTimeoutError::Timeout);
+            if late {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            late
+        });
+        let output = child.wait_with_output();
+        drop(ended);
+        if watchdog.join().unwrap_or(true) {
+            bail!("{arguments:?} did not end within {START:?}");
+        }
+        output.context("cannot run the binary")
     }
 
     /// Runs a command that must succeed; its standard output.
     pub fn run_ok(&self, arguments: &[&str]) -> Result<String> {
         let output = self.run(arguments)?;
         if !output.status.success() {
-            bail!("{arguments:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "{arguments:?} failed: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         Ok(String::from_utf8(output.stdout)?)
     }
@@ -128,7 +157,11 @@ impl Site {
             .create(true)
             .append(true)
             .open(self.folder.path().join("server.log"))?;
-        let child = self.command(arguments).stdout(log.try_clone()?).stderr(log).spawn()?;
+        let child = self
+            .command(arguments)
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
         let mut server = Server {
             child,
             http: Http::new(self.http),
@@ -141,7 +174,12 @@ impl Site {
             if let Some(status) = server.child.try_wait()? {
                 bail!("the server ended with {status}: {}", self.log()?);
             }
-            if server.http.get("/auth/ready", None).await.is_ok_and(|reply| reply.status == 200) {
+            if server
+                .http
+                .get("/auth/ready", None)
+                .await
+                .is_ok_and(|reply| reply.status == 200)
+            {
                 return Ok(server);
             }
             if started.elapsed() > START {
@@ -153,7 +191,9 @@ impl Site {
 
     /// What the servers of this site have logged.
     pub fn log(&self) -> Result<String> {
-        Ok(std::fs::read_to_string(self.folder.path().join("server.log"))?)
+        Ok(std::fs::read_to_string(
+            self.folder.path().join("server.log"),
+        )?)
     }
 }
 
@@ -189,8 +229,7 @@ impl Server {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) -> Result<()> {
-        let pid = Pid::from_raw(i32::try_from(self.child.id())?).context("no pid")?;
-        Ok(kill_process(pid, Signal::TERM)?)
+        Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)
     }
 
     /// kill -9.
@@ -217,8 +256,15 @@ impl Server {
     /// Resident memory in bytes.
     pub fn resident_bytes(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-        let kib: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .context("no VmRSS")?;
+        let kib: u64 = line
+            .split_whitespace()
+            .nth(1)
+            .context("no number")?
+            .parse()?;
         Ok(kib * 1024)
     }
 }

@@ -28,14 +28,20 @@ pub(super) struct HealthcheckArgs {
 pub(super) fn run(loaded: &Loaded, args: &HealthcheckArgs) -> Result<Exit, Failed> {
     let address = loopback(loaded.config.http.listen);
     let answer = ask(address, args.timeout).map_err(|error| {
-        Failed::new(Exit::Unavailable, format!("no answer from http://{address}: {error}"))
+        Failed::new(
+            Exit::Unavailable,
+            format!("no answer from http://{address}: {error}"),
+        )
     })?;
     let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
     if answer.split(' ').nth(1) == Some("200") {
         output::print_line(body.trim());
         return Ok(Exit::Success);
     }
-    Err(Failed::new(Exit::Failure, format!("not ready: {}", body.trim())))
+    Err(Failed::new(
+        Exit::Failure,
+        format!("not ready: {}", body.trim()),
+    ))
 }
 
 /// One request of HTTP/1.0, so that the body comes as it is and the server closes.
@@ -43,7 +49,10 @@ fn ask(address: SocketAddr, timeout: Duration) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
-    write!(stream, "GET /auth/ready HTTP/1.0\r\nhost: localhost\r\n\r\n")?;
+    write!(
+        stream,
+        "GET /auth/ready HTTP/1.0\r\nhost: localhost\r\n\r\n"
+    )?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())

@@ -32,7 +32,12 @@ pub(super) fn run(loaded: &Loaded, command: &MigrateCommand) -> Result<Exit, Fai
     let args = match command {
         MigrateCommand::Up(args) => {
             let (folder, limits) = (folder.clone(), Limits::default());
-            let settings = Settings { folder, role: Role::Command, migrate: true, limits };
+            let settings = Settings {
+                folder,
+                role: Role::Command,
+                migrate: true,
+                limits,
+            };
             SqliteStore::open(&settings).map_err(|error| of_open(&error))?;
             args
         }

@@ -22,11 +22,18 @@ use crate::{
 /// Without a command it serves. Without any setting it serves in development mode: an embedded
 /// database in ./data, HTTP on 127.0.0.1:8000, gRPC on 127.0.0.1:44044.
 #[derive(Debug, Parser)]
-#[command(name = "sso", version, propagate_version = true, disable_help_subcommand = true)]
-#[command(after_help = "Every setting can be given in a file, in a variable SSO__SECTION__KEY, or by --set.\n\
+#[command(
+    name = "sso",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Every setting can be given in a file, in a variable SSO__SECTION__KEY, or by --set.\n\
     `sso config example` prints them all with their manual.\n\n\
     Exit codes: 0 done; 64 wrong usage; 65 stored data is damaged; 69 a port or another\n\
-    dependency cannot be had; 78 wrong configuration; 1 anything else.")]
+    dependency cannot be had; 78 wrong configuration; 1 anything else."
+)]
 struct Cli {
     #[command(flatten)]
     settings: SettingsArgs,
@@ -91,7 +98,11 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Err(error) => {
             // Help and version are no errors; they go to standard output.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Success };
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Success
+            };
         }
     };
     match dispatch(cli) {
@@ -119,8 +130,17 @@ impl SettingsArgs {
 
     fn sources(&self) -> Sources {
         let mut flags = self.set.clone();
-        flags.extend(self.data_dir.clone().map(|folder| ("data_dir".to_owned(), folder)));
-        Sources { file: self.config.clone(), env: std::env::vars_os().collect(), flags, dev: self.dev }
+        flags.extend(
+            self.data_dir
+                .clone()
+                .map(|folder| ("data_dir".to_owned(), folder)),
+        );
+        Sources {
+            file: self.config.clone(),
+            env: std::env::vars_os().collect(),
+            flags,
+            dev: self.dev,
+        }
     }
 }
 

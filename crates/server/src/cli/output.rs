@@ -27,8 +27,13 @@ pub(super) fn print_user(user: &User, output: Output) {
     match output {
         Output::Json => println!("{}", user_json(user)),
         Output::Text => {
-            let name = user.name.as_ref().map_or("-", sso_core::values::Name::as_str);
-            let birthday = user.birthday.map_or_else(|| "-".to_owned(), |day| day.to_string());
+            let name = user
+                .name
+                .as_ref()
+                .map_or("-", sso_core::values::Name::as_str);
+            let birthday = user
+                .birthday
+                .map_or_else(|| "-".to_owned(), |day| day.to_string());
             println!("id        {}", user.id);
             println!("email     {}", user.email.as_typed());
             println!("name      {}", printable(name));
@@ -43,12 +48,18 @@ pub(super) fn print_user(user: &User, output: Output) {
 /// Prints users, one a line.
 pub(super) fn print_users(users: &[User], output: Output) {
     match output {
-        Output::Json => println!("{}", Value::from(users.iter().map(user_json).collect::<Vec<_>>())),
+        Output::Json => println!(
+            "{}",
+            Value::from(users.iter().map(user_json).collect::<Vec<_>>())
+        ),
         Output::Text => {
             for user in users {
                 let marks = [(user.is_admin, " admin"), (user.disabled, " disabled")];
-                let marks: String =
-                    marks.iter().filter(|(set, _)| *set).map(|(_, mark)| *mark).collect();
+                let marks: String = marks
+                    .iter()
+                    .filter(|(set, _)| *set)
+                    .map(|(_, mark)| *mark)
+                    .collect();
                 println!("{}  {}{marks}", user.id, user.email.as_typed());
             }
         }
@@ -89,9 +100,12 @@ fn yes_no(set: bool) -> &'static str {
 
 /// Characters that could change what the terminal shows are replaced.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 fn rfc3339(time: time::OffsetDateTime) -> String {
-    time.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
+    time.format(&time::format_description::well_known::Rfc3339)
+        .unwrap_or_default()
 }

@@ -115,7 +115,14 @@ pub(super) struct OutputArgs {
 /// Runs one of the commands.
 pub(super) fn run(loaded: &Loaded, command: UserCommand) -> Result<Exit, Failed> {
     match command {
-        UserCommand::Add { email, name, birthday, admin, password, output } => {
+        UserCommand::Add {
+            email,
+            name,
+            birthday,
+            admin,
+            password,
+            output,
+        } => {
             let password = password.read()?;
             let input = register::Input {
                 email: Some(&email),
@@ -129,9 +136,14 @@ pub(super) fn run(loaded: &Loaded, command: UserCommand) -> Result<Exit, Failed>
             })?;
             output::print_user(&user, output.output);
         }
-        UserCommand::List { after, limit, output } => {
+        UserCommand::List {
+            after,
+            limit,
+            output,
+        } => {
             let after = after.map(|id| UserId::parse(&id)).transpose();
-            let after = after.map_err(|error| Failed::new(Exit::Usage, format!("--after: {error}")))?;
+            let after =
+                after.map_err(|error| Failed::new(Exit::Usage, format!("--after: {error}")))?;
             let users = wiring::command(loaded, Wait::No, async |sso, operator| {
                 Ok(administer::list(sso, operator, UserPage { after, limit }).await?)
             })?;
@@ -146,7 +158,11 @@ pub(super) fn run(loaded: &Loaded, command: UserCommand) -> Result<Exit, Failed>
         UserCommand::Disable(target) => target.change(loaded, Change::Disable)?,
         UserCommand::Enable(target) => target.change(loaded, Change::Enable)?,
         UserCommand::SetAdmin { revoke, target } => {
-            let change = if revoke { Change::TakeAdmin } else { Change::GrantAdmin };
+            let change = if revoke {
+                Change::TakeAdmin
+            } else {
+                Change::GrantAdmin
+            };
             target.change(loaded, change)?;
         }
         UserCommand::SetPassword { target, password } => {
@@ -165,13 +181,16 @@ impl TargetArgs {
         let changed = self.run(loaded, async |sso, operator, user| {
             administer::change(sso, operator, user, change).await
         })?;
-        self.print(&changed, match change {
-            Change::Disable => "is disabled, his sessions have ended",
-            Change::Enable => "is enabled",
-            Change::GrantAdmin => "has the admin role",
-            Change::TakeAdmin => "has no admin role",
-            Change::EndSessions => "has no sessions any more",
-        });
+        self.print(
+            &changed,
+            match change {
+                Change::Disable => "is disabled, his sessions have ended",
+                Change::Enable => "is enabled",
+                Change::GrantAdmin => "has the admin role",
+                Change::TakeAdmin => "has no admin role",
+                Change::EndSessions => "has no sessions any more",
+            },
+        );
         Ok(())
     }
 
@@ -180,7 +199,11 @@ impl TargetArgs {
         loaded: &Loaded,
         change: impl AsyncFnOnce(&Sso, &Caller, UserId) -> Result<Changed, administer::AdministerError>,
     ) -> Result<Changed, Failed> {
-        let wait = if self.no_wait { Wait::No } else { Wait::Everywhere };
+        let wait = if self.no_wait {
+            Wait::No
+        } else {
+            Wait::Everywhere
+        };
         wiring::command(loaded, wait, async |sso, operator| {
             let user = administer::find(sso, operator, &self.user).await?;
             Ok(change(sso, operator, user.id).await?)
@@ -204,7 +227,12 @@ impl PasswordArgs {
                 .map_err(|error| error.to_string()),
             Some(_) | None => first_line(io::stdin().lock()).map_err(|error| error.to_string()),
         };
-        read.map_err(|error| Failed::new(Exit::Failure, format!("the password cannot be read: {error}")))
+        read.map_err(|error| {
+            Failed::new(
+                Exit::Failure,
+                format!("the password cannot be read: {error}"),
+            )
+        })
     }
 }
 

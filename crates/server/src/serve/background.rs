@@ -37,11 +37,27 @@ const OLDEST: &str = "sso_outbox_oldest_seconds";
 
 /// Describes the gauges and makes their series exist at 0.
 pub(super) fn register_metrics() {
-    describe_gauge!(TRUSTED, Unit::Count, "1 while the set of revocations is trusted, else 0.");
-    describe_gauge!(LEASE, Unit::Seconds, "How long the set of revocations is still trusted.");
+    describe_gauge!(
+        TRUSTED,
+        Unit::Count,
+        "1 while the set of revocations is trusted, else 0."
+    );
+    describe_gauge!(
+        LEASE,
+        Unit::Seconds,
+        "How long the set of revocations is still trusted."
+    );
     describe_gauge!(ENTRIES, Unit::Count, "Revocations that still matter.");
-    describe_gauge!(BACKLOG, Unit::Count, "Events in the outbox that are not delivered.");
-    describe_gauge!(OLDEST, Unit::Seconds, "Age of the oldest event that is not delivered.");
+    describe_gauge!(
+        BACKLOG,
+        Unit::Count,
+        "Events in the outbox that are not delivered."
+    );
+    describe_gauge!(
+        OLDEST,
+        Unit::Seconds,
+        "Age of the oldest event that is not delivered."
+    );
     for name in [TRUSTED, LEASE, ENTRIES, OLDEST] {
         gauge!(name).set(0.0);
     }
@@ -61,7 +77,10 @@ pub(super) async fn beat(sso: Sso, health: Arc<Health>, stop: CancellationToken)
         };
         health.set(Dependency::Database, problem.as_deref());
         let trusted = sso.revocations.is_trusted();
-        health.set(Dependency::Revocation, (!trusted).then_some("the lease is over"));
+        health.set(
+            Dependency::Revocation,
+            (!trusted).then_some("the lease is over"),
+        );
         show_revocation(&sso);
     }
 }
@@ -85,7 +104,9 @@ pub(super) async fn relay(
     loop {
         let round = relay::deliver_pending(sso.store.as_ref(), sink.as_ref(), &sso.clock).await;
         let problem = match &round {
-            Ok(Round { unreachable: false, .. }) => None,
+            Ok(Round {
+                unreachable: false, ..
+            }) => None,
             Ok(_) => Some("the sink is away".to_owned()),
             Err(error) => Some(error.to_string()),
         };
@@ -95,7 +116,14 @@ pub(super) async fn relay(
             return;
         }
         let wait = match (&problem, &round) {
-            (None, Ok(Round { more: true, refused: 0, .. })) => continue,
+            (
+                None,
+                Ok(Round {
+                    more: true,
+                    refused: 0,
+                    ..
+                }),
+            ) => continue,
             (None, _) => {
                 pause = BACKOFF.0;
                 SCAN
@@ -117,18 +145,24 @@ async fn show_outbox(sso: &Sso) {
     match sso.store.backlog().await {
         Ok(backlog) => {
             let age = backlog.oldest.map(|oldest| sso.clock.now() - oldest);
-            let age = age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default();
+            let age = age
+                .and_then(|age| Duration::try_from(age).ok())
+                .unwrap_or_default();
             show_backlog(backlog, age);
         }
         Err(error) => tracing::warn!(%error, "the outbox cannot be counted"),
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; 2^53 events are enough")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge is a float; 2^53 events are enough"
+)]
 fn show_backlog(backlog: Backlog, oldest: Duration) {
-    for (status, count) in
-        [(EventStatus::InProgress, backlog.in_progress), (EventStatus::Failed, backlog.failed)]
-    {
+    for (status, count) in [
+        (EventStatus::InProgress, backlog.in_progress),
+        (EventStatus::Failed, backlog.failed),
+    ] {
         gauge!(BACKLOG, "status" => status.as_str()).set(count as f64);
     }
     gauge!(OLDEST).set(oldest.as_secs_f64());

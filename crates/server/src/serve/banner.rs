@@ -20,7 +20,11 @@ pub(super) fn show(loaded: &Loaded, addresses: &Addresses) {
         return;
     }
     let passwords = &loaded.config.passwords;
-    let common = if passwords.refuse_common { "refused" } else { "accepted" };
+    let common = if passwords.refuse_common {
+        "refused"
+    } else {
+        "accepted"
+    };
     println!(
         "
 sso {version}, development mode: not for production

@@ -67,20 +67,33 @@ impl Health {
             detail: Some(dependency.meaning().to_owned()),
             cause: None,
         };
-        let seen = Seen { phase: Phase::Starting, dependencies: Dependency::ALL.map(unknown) };
-        Self { clock, revocations, seen: RwLock::new(seen) }
+        let seen = Seen {
+            phase: Phase::Starting,
+            dependencies: Dependency::ALL.map(unknown),
+        };
+        Self {
+            clock,
+            revocations,
+            seen: RwLock::new(seen),
+        }
     }
 
     /// Records how a dependency is: `None` is well. Logs when that changes.
     pub(super) fn set(&self, dependency: Dependency, problem: Option<&str>) {
-        let state = if problem.is_some() { DependencyState::Down } else { DependencyState::Up };
+        let state = if problem.is_some() {
+            DependencyState::Down
+        } else {
+            DependencyState::Up
+        };
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         let starting = seen.phase == Phase::Starting;
         let found = &mut seen.dependencies[dependency as usize];
         if found.state != state {
             found.since = self.clock.now();
             match problem {
-                Some(problem) => tracing::error!(dependency = found.name, problem, "a dependency is down"),
+                Some(problem) => {
+                    tracing::error!(dependency = found.name, problem, "a dependency is down")
+                }
                 None if starting => {}
                 None => tracing::info!(dependency = found.name, "a dependency is up again"),
             }
@@ -108,14 +121,20 @@ impl Health {
     }
 
     fn enter(&self, phase: Phase) {
-        self.seen.write().unwrap_or_else(PoisonError::into_inner).phase = phase;
+        self.seen
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .phase = phase;
     }
 }
 
 impl sso_http::Health for Health {
     fn report(&self) -> HealthReport {
         let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
-        let all_up = seen.dependencies.iter().all(|found| found.state == DependencyState::Up);
+        let all_up = seen
+            .dependencies
+            .iter()
+            .all(|found| found.state == DependencyState::Up);
         HealthReport {
             state: match seen.phase {
                 Phase::Starting => ServiceState::Starting,

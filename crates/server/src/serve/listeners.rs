@@ -48,7 +48,14 @@ impl Listeners {
             grpc: grpc_address,
             admin: admin.as_ref().map(|(_, address)| *address),
         };
-        Ok((Self { http, grpc, admin: admin.map(|(listener, _)| listener) }, addresses))
+        Ok((
+            Self {
+                http,
+                grpc,
+                admin: admin.map(|(listener, _)| listener),
+            },
+            addresses,
+        ))
     }
 
     /// Serves each until `shutdown`.
@@ -80,7 +87,15 @@ impl Listeners {
         start("http", self.http, routers.http, http);
         start("grpc", self.grpc, routers.grpc, grpc);
         if let Some(admin) = self.admin {
-            start("admin", admin, routers.admin, Limits { max_connections: 100, ..http });
+            start(
+                "admin",
+                admin,
+                routers.admin,
+                Limits {
+                    max_connections: 100,
+                    ..http
+                },
+            );
         }
     }
 }

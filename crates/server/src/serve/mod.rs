@@ -31,7 +31,9 @@ pub(crate) fn run(loaded: &Loaded) -> Result<Exit, Failed> {
     let log = sso_telemetry::init(&(&loaded.config.log).into()).map_err(|error| fault(&error))?;
     let metrics = Metrics::install().map_err(|error| fault(&error))?;
     register_metrics();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| fault(&error))?;
     runtime.block_on(serve(loaded, log, metrics))
 }
@@ -52,14 +54,24 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     let parts = wiring::open(config, Role::Server, config.revocation.ack_wait).await?;
     let (listeners, addresses) = Listeners::bind(config).await?;
 
-    let health = Arc::new(Health::new(parts.sso.clock.clone(), parts.sso.revocations.clone()));
+    let health = Arc::new(Health::new(
+        parts.sso.clock.clone(),
+        parts.sso.revocations.clone(),
+    ));
     let grpc_health = sso_grpc::Health::new();
-    let world = World { loaded, parts: &parts, health: &health, grpc_health: &grpc_health };
+    let world = World {
+        loaded,
+        parts: &parts,
+        health: &health,
+        grpc_health: &grpc_health,
+    };
     let routers = routers::build(&world, &log, &metrics);
 
     let loops = start_loops(config, &parts, &health, &metrics).await?;
-    let shutdown =
-        Shutdown { stop: CancellationToken::new(), drain: config.shutdown.drain_timeout };
+    let shutdown = Shutdown {
+        stop: CancellationToken::new(),
+        drain: config.shutdown.drain_timeout,
+    };
     let connections = TaskTracker::new();
     listeners.serve(config, routers, &shutdown, &connections);
     health.serving();
@@ -96,16 +108,28 @@ async fn start_loops(
     let first = parts.sso.revocations.beat().await;
     first.map_err(|error| Failed::from_error(Exit::DataDamaged, &error))?;
     health.all_up();
-    let loops = Loops { stop: CancellationToken::new(), running: TaskTracker::new() };
+    let loops = Loops {
+        stop: CancellationToken::new(),
+        running: TaskTracker::new(),
+    };
     let stop = || loops.stop.clone();
     let sink: Arc<dyn EventSink> = match config.events.sink {
         Sink::Log => Arc::new(LogSink),
     };
-    loops.running.spawn(background::beat(parts.sso.clone(), health.clone(), stop()));
-    let relay =
-        background::relay(parts.sso.clone(), sink, parts.stored.clone(), health.clone(), stop());
+    loops
+        .running
+        .spawn(background::beat(parts.sso.clone(), health.clone(), stop()));
+    let relay = background::relay(
+        parts.sso.clone(),
+        sink,
+        parts.stored.clone(),
+        health.clone(),
+        stop(),
+    );
     loops.running.spawn(relay);
-    loops.running.spawn(background::upkeep(metrics.clone(), stop()));
+    loops
+        .running
+        .spawn(background::upkeep(metrics.clone(), stop()));
     Ok(loops)
 }
 
@@ -134,9 +158,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, Failed> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Failed::from_error(Exit::Failure, &error))
-        };
+        let listen = |kind| signal(kind).map_err(|error| Failed::from_error(Exit::Failure, &error));
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

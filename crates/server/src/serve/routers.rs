@@ -76,7 +76,10 @@ struct Level(LogControl);
 
 impl LogLevel for Level {
     fn get(&self) -> String {
-        self.0.level().map(|level| level.to_string()).unwrap_or_default()
+        self.0
+            .level()
+            .map(|level| level.to_string())
+            .unwrap_or_default()
     }
 
     fn set(&self, filter: &str) -> Result<(), String> {

@@ -26,15 +26,19 @@ pub(super) fn of(
     random: &dyn Random,
 ) -> Result<(MasterKey, String), Failed> {
     if let Some(key) = &config.keys.master_key {
-        return Ok((MasterKey::from_bytes(key.bytes()), "keys.master_key".to_owned()));
+        return Ok((
+            MasterKey::from_bytes(key.bytes()),
+            "keys.master_key".to_owned(),
+        ));
     }
     let file = config.data_dir.join(FILE);
     match read_or_make(&file, first, random) {
         Ok(text) => match MasterKey::from_base64(&text) {
             Ok(key) => Ok((key, file.display().to_string())),
-            Err(error) => {
-                Err(Failed::new(Exit::Configuration, format!("{}: {error}", file.display())))
-            }
+            Err(error) => Err(Failed::new(
+                Exit::Configuration,
+                format!("{}: {error}", file.display()),
+            )),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failed::new(
             Exit::Configuration,
@@ -59,7 +63,11 @@ fn read_or_make(file: &Path, first: bool, random: &dyn Random) -> io::Result<Str
     let text = MasterKey::generate(random).to_base64();
     // Written beside and then linked: nobody ever reads half a key, and of two the first wins.
     let draft = file.with_extension(format!("key.{}", std::process::id()));
-    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let mut new = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)?;
     let linked = new
         .write_all(format!("{}\n", *text).as_bytes())
         .and_then(|()| new.sync_all())

@@ -13,21 +13,43 @@ async fn a_user_added_beside_the_server_can_sign_in_at_once() -> Result<()> {
     let site = site()?;
     let server = site.serve().await?;
     let mut add = site
-        .command(&["user", "add", "Root@example.com", "--admin", "--name", "Root", "--output", "json"])
+        .command(&[
+            "user",
+            "add",
+            "Root@example.com",
+            "--admin",
+            "--name",
+            "Root",
+            "--output",
+            "json",
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
-    add.stdin.take().context("no stdin")?.write_all(b"correct horse battery\n")?;
+    add.stdin
+        .take()
+        .context("no stdin")?
+        .write_all(b"correct horse battery\n")?;
     let output = add.wait_with_output()?;
     assert!(output.status.success());
     let added: Value = serde_json::from_slice(&output.stdout)?;
-    assert_eq!((&added["email"], &added["is_admin"]), (&json!("Root@example.com"), &json!(true)));
+    assert_eq!(
+        (&added["email"], &added["is_admin"]),
+        (&json!("Root@example.com"), &json!(true))
+    );
 
     let body = json!({ "email": "root@example.com", "password": "correct horse battery" });
     let login = server.http.post("/auth/login", &body).await?;
     assert_eq!(login.status, StatusCode::OK);
-    let info = server.http.get("/auth/info", Some(&login.text("access_token"))).await?.json();
-    assert_eq!((&info["email"], &info["is_admin"]), (&json!("Root@example.com"), &json!(true)));
+    let info = server
+        .http
+        .get("/auth/info", Some(&login.text("access_token")))
+        .await?
+        .json();
+    assert_eq!(
+        (&info["email"], &info["is_admin"]),
+        (&json!("Root@example.com"), &json!(true))
+    );
     Ok(())
 }
 
@@ -45,9 +67,15 @@ fn users_are_listed_and_shown_without_a_server() -> Result<()> {
     assert_eq!(ids[0]["email"], "alice@example.com");
     let after = ids[0]["user_id"].as_str().context("no id")?;
     let rest = site.run_ok(&["user", "list", "--after", after, "--limit", "1"])?;
-    assert!(rest.contains("bob") && !rest.contains("carol") && !rest.contains("alice"), "{rest}");
+    assert!(
+        rest.contains("bob") && !rest.contains("carol") && !rest.contains("alice"),
+        "{rest}"
+    );
     let shown = site.run_ok(&["user", "show", "CAROL@example.com"])?;
-    assert!(shown.contains("carol@example.com") && !shown.contains("argon2"), "{shown}");
+    assert!(
+        shown.contains("carol@example.com") && !shown.contains("argon2"),
+        "{shown}"
+    );
     Ok(())
 }
 
@@ -55,7 +83,13 @@ fn users_are_listed_and_shown_without_a_server() -> Result<()> {
 fn what_is_wrong_with_a_user_is_said() -> Result<()> {
     let site = site()?;
     std::fs::write(site.folder().join("password"), "short")?;
-    let weak = site.run(&["user", "add", "a@example.com", "--password-file", "password"])?;
+    let weak = site.run(&[
+        "user",
+        "add",
+        "a@example.com",
+        "--password-file",
+        "password",
+    ])?;
     assert_eq!(weak.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&weak.stderr).contains("at least 8 characters"));
     let unknown = site.run(&["user", "disable", "nobody@example.com"])?;
@@ -78,10 +112,16 @@ fn migrations_are_shown_and_brought_up_to_date() -> Result<()> {
     let mut site = site()?;
     site.set("SSO__DATABASE__MIGRATE", false);
     let behind = site.run(&["serve"])?;
-    assert_eq!(behind.status.code(), Some(78), "{}", String::from_utf8_lossy(&behind.stderr));
+    assert_eq!(
+        behind.status.code(),
+        Some(78),
+        "{}",
+        String::from_utf8_lossy(&behind.stderr)
+    );
     assert!(String::from_utf8_lossy(&behind.stderr).contains("sso migrate up"));
     site.run_ok(&["migrate", "up"])?;
-    let status: Value = serde_json::from_str(&site.run_ok(&["migrate", "status", "--output", "json"])?)?;
+    let status: Value =
+        serde_json::from_str(&site.run_ok(&["migrate", "status", "--output", "json"])?)?;
     assert_eq!(status["pending"], json!([]));
     assert_eq!(status["current"], status["latest"]);
     Ok(())
@@ -95,10 +135,18 @@ fn the_configuration_is_documented_and_checked() -> Result<()> {
     assert!(shown.contains("SSO__DATA_DIR"), "{shown}");
     assert!(site.run_ok(&["config", "example"])?.contains("[http]"));
     let schema: Value = serde_json::from_str(&site.run_ok(&["config", "schema"])?)?;
-    assert!(schema["$schema"].as_str().is_some_and(|uri| uri.contains("2020-12")));
+    assert!(
+        schema["$schema"]
+            .as_str()
+            .is_some_and(|uri| uri.contains("2020-12"))
+    );
     for port in ["http", "grpc"] {
         let document: Value = serde_json::from_str(&site.run_ok(&["openapi", "--port", port])?)?;
-        assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
+        assert!(
+            document["openapi"]
+                .as_str()
+                .is_some_and(|version| version.starts_with("3.1"))
+        );
     }
     Ok(())
 }

@@ -49,7 +49,10 @@ async fn nothing_acknowledged_is_lost_and_nothing_revoked_returns() -> Result<()
 
         let _server = site.serve().await?;
         let told = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
-        ensure!(told.alive.len() > CLIENTS && told.ended.len() > CLIENTS, "no load");
+        ensure!(
+            told.alive.len() > CLIENTS && told.ended.len() > CLIENTS,
+            "no load"
+        );
         total += told.alive.len() + told.ended.len();
         rounds(told.alive.len(), 32, |n| alive(told.alive[n].clone())).await?;
         rounds(told.ended.len(), 32, |n| ended(told.ended[n].clone())).await?;
@@ -59,13 +62,21 @@ async fn nothing_acknowledged_is_lost_and_nothing_revoked_returns() -> Result<()
 }
 
 /// Registers, refreshes, logs every other one out, and remembers only what was acknowledged.
-async fn work(http: &Http, told: &Mutex<Acknowledged>, stop: &AtomicBool, round: usize, client: usize) {
+async fn work(
+    http: &Http,
+    told: &Mutex<Acknowledged>,
+    stop: &AtomicBool,
+    round: usize,
+    client: usize,
+) {
     for number in 0.. {
         if stop.load(Ordering::Relaxed) {
             return;
         }
         let name = format!("u{round}-{client}-{number}");
-        let Ok(mut persona) = Persona::register(http, &name).await else { return };
+        let Ok(mut persona) = Persona::register(http, &name).await else {
+            return;
+        };
         let refreshed = persona.refresh().await;
         if number % 2 == 0 && refreshed.is_ok() {
             let reply = persona.logout(&persona.access, false).await;
@@ -73,27 +84,48 @@ async fn work(http: &Http, told: &Mutex<Acknowledged>, stop: &AtomicBool, round:
                 // Unknown: it may or may not have been done.
                 return;
             }
-            told.lock().unwrap_or_else(PoisonError::into_inner).ended.push(persona);
+            told.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .ended
+                .push(persona);
         } else {
-            told.lock().unwrap_or_else(PoisonError::into_inner).alive.push(persona);
+            told.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .alive
+                .push(persona);
         }
     }
 }
 
 async fn alive(mut persona: Persona) -> Result<()> {
     let reply = persona.info().await?;
-    ensure!(reply.status == StatusCode::OK, "an acknowledged user is lost: {reply:?}");
+    ensure!(
+        reply.status == StatusCode::OK,
+        "an acknowledged user is lost: {reply:?}"
+    );
     let reply = persona.refresh().await?;
-    ensure!(reply.status == StatusCode::OK, "an acknowledged session is lost: {reply:?}");
+    ensure!(
+        reply.status == StatusCode::OK,
+        "an acknowledged session is lost: {reply:?}"
+    );
     let reply = persona.login().await?;
-    ensure!(reply.status == StatusCode::OK, "an acknowledged password is lost: {reply:?}");
+    ensure!(
+        reply.status == StatusCode::OK,
+        "an acknowledged password is lost: {reply:?}"
+    );
     Ok(())
 }
 
 async fn ended(persona: Persona) -> Result<()> {
     let reply = persona.info().await?;
-    ensure!(reply.code() == "token_revoked", "a revoked token returned: {reply:?}");
+    ensure!(
+        reply.code() == "token_revoked",
+        "a revoked token returned: {reply:?}"
+    );
     let reply = persona.use_refresh_token(&persona.refresh).await?;
-    ensure!(reply.code() == "token_revoked", "an ended session returned: {reply:?}");
+    ensure!(
+        reply.code() == "token_revoked",
+        "an ended session returned: {reply:?}"
+    );
     Ok(())
 }

@@ -21,7 +21,10 @@ async fn a_registration_is_told_once_without_personal_data() -> Result<()> {
     })
     .await?;
     let log = site.log()?;
-    let lines: Vec<_> = log.lines().filter(|line| line.contains("event delivered")).collect();
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("event delivered"))
+        .collect();
     assert_eq!(lines.len(), 1);
     assert!(lines[0].contains(&alice.id));
     for secret in ["alice@", "the secret of", &alice.access, &alice.refresh] {

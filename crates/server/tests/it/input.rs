@@ -9,8 +9,13 @@ use sso_testkit::{http::Reply, persona::Persona, process::Server};
 use crate::support::site;
 
 /// Every route and rpc that reads a body.
-const HTTP: [&str; 5] =
-    ["/auth/registration", "/auth/login", "/auth/refresh", "/auth/logout", "/auth/password"];
+const HTTP: [&str; 5] = [
+    "/auth/registration",
+    "/auth/login",
+    "/auth/refresh",
+    "/auth/logout",
+    "/auth/password",
+];
 const RPCS: [&str; 12] = [
     "/sso/register",
     "/sso/login",
@@ -38,12 +43,21 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
         ("trailing garbage", b"{} {}".to_vec()),
         ("a byte order mark", b"\xef\xbb\xbf{}".to_vec()),
         ("invalid UTF-8", b"{\"email\":\"\xff\xfe\"}".to_vec()),
-        ("invalid UTF-8 where nobody reads", b"{\"x\":\"\xff\xfe\"}".to_vec()),
+        (
+            "invalid UTF-8 where nobody reads",
+            b"{\"x\":\"\xff\xfe\"}".to_vec(),
+        ),
         ("a lone surrogate", br#"{"email":"\ud800"}"#.to_vec()),
         ("NaN", b"{\"email\":NaN}".to_vec()),
         ("a comment", b"{/**/}".to_vec()),
-        ("duplicate members", br#"{"token":"a","token":"a"}"#.to_vec()),
-        ("duplicate members below", br#"{"x":{"a":1,"a":1}}"#.to_vec()),
+        (
+            "duplicate members",
+            br#"{"token":"a","token":"a"}"#.to_vec(),
+        ),
+        (
+            "duplicate members below",
+            br#"{"x":{"a":1,"a":1}}"#.to_vec(),
+        ),
         ("arrays in arrays", "[".repeat(30_000).into_bytes()),
         ("objects in objects", r#"{"a":"#.repeat(10_000).into_bytes()),
         ("100,000 levels", "[".repeat(100_000).into_bytes()),
@@ -54,9 +68,18 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
 fn wrong_members() -> Vec<(&'static str, String)> {
     let all = |value: &str| {
         let names = [
-            "email", "password", "token", "refresh_token", "user_id", "current_password", "new_password",
+            "email",
+            "password",
+            "token",
+            "refresh_token",
+            "user_id",
+            "current_password",
+            "new_password",
         ];
-        let members: Vec<_> = names.iter().map(|name| format!("\"{name}\":{value}")).collect();
+        let members: Vec<_> = names
+            .iter()
+            .map(|name| format!("\"{name}\":{value}"))
+            .collect();
         format!("{{{}}}", members.join(","))
     };
     vec![
@@ -77,19 +100,35 @@ fn refused(what: &str, path: &str, reply: &Reply, statuses: &[u16]) -> Result<()
     if path.starts_with("/auth/") {
         ensure!(body["status"] == "Error", "{path}, {what}: {reply:?}");
         for member in ["error", "code", "request_id"] {
-            ensure!(body[member].is_string(), "{path}, {what}: no {member}: {reply:?}");
+            ensure!(
+                body[member].is_string(),
+                "{path}, {what}: no {member}: {reply:?}"
+            );
         }
-        ensure!(body["request_id"] == reply.header("x-request-id"), "{path}, {what}: {reply:?}");
+        ensure!(
+            body["request_id"] == reply.header("x-request-id"),
+            "{path}, {what}: {reply:?}"
+        );
     } else {
-        ensure!(body["code"].is_number() && body["message"].is_string(), "{path}, {what}: {reply:?}");
+        ensure!(
+            body["code"].is_number() && body["message"].is_string(),
+            "{path}, {what}: {reply:?}"
+        );
     }
     Ok(())
 }
 
 async fn send(server: &Server, path: &str, token: &str, body: &[u8]) -> Result<Reply> {
-    let port = if HTTP.contains(&path) { &server.http } else { &server.grpc_json() };
+    let port = if HTTP.contains(&path) {
+        &server.http
+    } else {
+        &server.grpc_json()
+    };
     let bearer = format!("Bearer {token}");
-    let headers = [("content-type", "application/json"), ("authorization", bearer.as_str())];
+    let headers = [
+        ("content-type", "application/json"),
+        ("authorization", bearer.as_str()),
+    ];
     port.send(Method::POST, path, &headers, body.to_vec()).await
 }
 
@@ -108,12 +147,24 @@ async fn bad_bodies_are_refused_by_every_route_and_rpc() -> Result<()> {
             refused(what, path, &reply, &[400])?;
             if HTTP.contains(path) {
                 let named = reply.json()["fields"].as_array().map_or(0, Vec::len);
-                let wanted = if path.ends_with("refresh") || path.ends_with("logout") { 1 } else { 2 };
-                ensure!(named == wanted, "{path}, {what}: not every bad field is named: {reply:?}");
+                let wanted = if path.ends_with("refresh") || path.ends_with("logout") {
+                    1
+                } else {
+                    2
+                };
+                ensure!(
+                    named == wanted,
+                    "{path}, {what}: not every bad field is named: {reply:?}"
+                );
             }
         }
         let large = format!(r#"{{"token":"{}"}}"#, ".".repeat(1 << 20));
-        refused("1 MB", path, &send(&server, path, &alice.access, large.as_bytes()).await?, &[413])?;
+        refused(
+            "1 MB",
+            path,
+            &send(&server, path, &alice.access, large.as_bytes()).await?,
+            &[413],
+        )?;
     }
     Ok(())
 }
@@ -125,25 +176,116 @@ async fn odd_requests_get_the_contracts_codes() -> Result<()> {
     let json = ("content-type", "application/json");
     let cases: [(Method, &str, &[(&str, &str)], &str, u16, &str); 14] = [
         (Method::GET, "/nothing", &[], "", 404, "not_found"),
-        (Method::POST, "/auth/login/", &[json], "{}", 404, "not_found"),
-        (Method::GET, "/auth/login", &[], "", 405, "method_not_allowed"),
-        (Method::DELETE, "/auth/info", &[], "", 405, "method_not_allowed"),
-        (Method::POST, "/auth/login", &[("content-type", "text/plain")], "{}", 415, "unsupported_media_type"),
-        (Method::POST, "/auth/login", &[("content-encoding", "br")], "{}", 415, "unsupported_media_type"),
-        (Method::POST, "/auth/login", &[("content-encoding", "gzip")], "{}", 400, "invalid_request"),
+        (
+            Method::POST,
+            "/auth/login/",
+            &[json],
+            "{}",
+            404,
+            "not_found",
+        ),
+        (
+            Method::GET,
+            "/auth/login",
+            &[],
+            "",
+            405,
+            "method_not_allowed",
+        ),
+        (
+            Method::DELETE,
+            "/auth/info",
+            &[],
+            "",
+            405,
+            "method_not_allowed",
+        ),
+        (
+            Method::POST,
+            "/auth/login",
+            &[("content-type", "text/plain")],
+            "{}",
+            415,
+            "unsupported_media_type",
+        ),
+        (
+            Method::POST,
+            "/auth/login",
+            &[("content-encoding", "br")],
+            "{}",
+            415,
+            "unsupported_media_type",
+        ),
+        (
+            Method::POST,
+            "/auth/login",
+            &[("content-encoding", "gzip")],
+            "{}",
+            400,
+            "invalid_request",
+        ),
         (Method::GET, "/auth/info", &[], "", 401, "invalid_token"),
-        (Method::GET, "/auth/info", &[("authorization", "")], "", 401, "invalid_token"),
-        (Method::GET, "/auth/info", &[("authorization", "Bearer")], "", 401, "invalid_token"),
-        (Method::GET, "/auth/info", &[("authorization", "Basic YTpi")], "", 401, "invalid_token"),
-        (Method::GET, "/auth/info", &[("authorization", "Bearer a"), ("authorization", "Bearer a")], "", 401, "invalid_token"),
+        (
+            Method::GET,
+            "/auth/info",
+            &[("authorization", "")],
+            "",
+            401,
+            "invalid_token",
+        ),
+        (
+            Method::GET,
+            "/auth/info",
+            &[("authorization", "Bearer")],
+            "",
+            401,
+            "invalid_token",
+        ),
+        (
+            Method::GET,
+            "/auth/info",
+            &[("authorization", "Basic YTpi")],
+            "",
+            401,
+            "invalid_token",
+        ),
+        (
+            Method::GET,
+            "/auth/info",
+            &[("authorization", "Bearer a"), ("authorization", "Bearer a")],
+            "",
+            401,
+            "invalid_token",
+        ),
         // 401 comes before 415 and 400.
-        (Method::POST, "/auth/password", &[("content-type", "text/plain")], "x", 401, "invalid_token"),
-        (Method::DELETE, "/auth/sessions/x", &[], "", 401, "invalid_token"),
+        (
+            Method::POST,
+            "/auth/password",
+            &[("content-type", "text/plain")],
+            "x",
+            401,
+            "invalid_token",
+        ),
+        (
+            Method::DELETE,
+            "/auth/sessions/x",
+            &[],
+            "",
+            401,
+            "invalid_token",
+        ),
     ];
     for (method, path, headers, body, status, code) in cases {
-        let reply = server.http.send(method.clone(), path, headers, body).await?;
+        let reply = server
+            .http
+            .send(method.clone(), path, headers, body)
+            .await?;
         let found = (reply.status.as_u16(), reply.code());
-        assert_eq!(found, (status, code.to_owned()), "{method} {path} {headers:?}: {reply:?}");
+        assert_eq!(
+            found,
+            (status, code.to_owned()),
+            "{method} {path} {headers:?}: {reply:?}"
+        );
         assert_eq!(reply.header("x-content-type-options"), "nosniff");
         match status {
             401 => assert_eq!(reply.header("www-authenticate"), "Bearer"),
@@ -152,12 +294,32 @@ async fn odd_requests_get_the_contracts_codes() -> Result<()> {
         }
     }
     let long = format!("Bearer {}", "x".repeat(64 * 1024));
-    let reply = server.http.send(Method::GET, "/auth/info", &[("authorization", &long)], "").await?;
-    assert_eq!((reply.status, reply.code().as_str()), (StatusCode::UNAUTHORIZED, "invalid_token"));
+    let reply = server
+        .http
+        .send(Method::GET, "/auth/info", &[("authorization", &long)], "")
+        .await?;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (StatusCode::UNAUTHORIZED, "invalid_token")
+    );
     let id = [("x-request-id", "abc-123.X_y")];
-    assert_eq!(server.http.send(Method::GET, "/nothing", &id, "").await?.text("request_id"), "abc-123.X_y");
+    assert_eq!(
+        server
+            .http
+            .send(Method::GET, "/nothing", &id, "")
+            .await?
+            .text("request_id"),
+        "abc-123.X_y"
+    );
     let id = [("x-request-id", "short")];
-    assert_ne!(server.http.send(Method::GET, "/nothing", &id, "").await?.text("request_id"), "short");
+    assert_ne!(
+        server
+            .http
+            .send(Method::GET, "/nothing", &id, "")
+            .await?
+            .text("request_id"),
+        "short"
+    );
     Ok(())
 }
 
@@ -178,7 +340,10 @@ async fn bad_input_does_not_grow_memory() -> Result<()> {
     let before = server.resident_bytes()?;
     flood(2_000).await?;
     let growth = server.resident_bytes()?.saturating_sub(before);
-    assert!(growth < 4 << 20, "{growth} bytes more after 4,000 bad requests");
+    assert!(
+        growth < 4 << 20,
+        "{growth} bytes more after 4,000 bad requests"
+    );
     let ready: Value = server.http.get("/auth/ready", None).await?.json();
     assert_eq!(ready["state"], "ready");
     Ok(())

@@ -32,7 +32,10 @@ async fn sigterm_cuts_no_request_and_ends_with_0() -> Result<()> {
     let site = site()?;
     let mut server = site.serve().await?;
     let alice = Persona::register(&server.http, "alice").await?;
-    let login = format!(r#"{{"email":"{}","password":"{}"}}"#, alice.email, alice.password);
+    let login = format!(
+        r#"{{"email":"{}","password":"{}"}}"#,
+        alice.email, alice.password
+    );
     let stopped = Arc::new(AtomicBool::new(false));
     let answered = Arc::new(AtomicUsize::new(0));
     let clients: Vec<_> = (0..16)
@@ -65,7 +68,9 @@ async fn sigterm_cuts_no_request_and_ends_with_0() -> Result<()> {
 }
 
 async fn request(address: std::net::SocketAddr, body: &str) -> Fate {
-    let Ok(mut stream) = TcpStream::connect(address).await else { return Fate::Refused };
+    let Ok(mut stream) = TcpStream::connect(address).await else {
+        return Fate::Refused;
+    };
     let request = format!(
         "POST /auth/login HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()

@@ -1,7 +1,7 @@
 //! Starts that must fail: one clear sentence with the remedy, the contract's exit code, and nothing
 //! damaged.
 
-use std::{fs, net::TcpListener, process::Output};
+use std::{fs, net::TcpListener, process::Output, time::Duration};
 
 use anyhow::{Context, Result};
 use http::StatusCode;
@@ -25,11 +25,22 @@ fn serve(site: &Site) -> Result<Output> {
 async fn a_second_server_on_one_folder_is_refused() -> Result<()> {
     let mut site = site()?;
     let server = site.serve().await?;
-    for listen in ["SSO__HTTP__LISTEN", "SSO__GRPC__LISTEN", "SSO__ADMIN__LISTEN"] {
+    for listen in [
+        "SSO__HTTP__LISTEN",
+        "SSO__GRPC__LISTEN",
+        "SSO__ADMIN__LISTEN",
+    ] {
         site.set(listen, "127.0.0.1:0");
     }
     fails(&serve(&site)?, 69, "another server");
-    assert_eq!(Persona::register(&server.http, "alice").await?.info().await?.status, StatusCode::OK);
+    assert_eq!(
+        Persona::register(&server.http, "alice")
+            .await?
+            .info()
+            .await?
+            .status,
+        StatusCode::OK
+    );
     Ok(())
 }
 
@@ -60,11 +71,14 @@ fn a_folder_that_cannot_be_made_is_named() -> Result<()> {
 #[tokio::test]
 async fn a_corrupt_database_is_left_as_it_is() -> Result<()> {
     let site = site()?;
-    drop(site.serve().await?);
+    let mut server = site.serve().await?;
+    // Killed, its write-ahead log would mend the file.
+    server.terminate()?;
+    server.wait(Duration::from_secs(10)).await?;
     let database = database(&site)?;
     let damaged = vec![b'x'; 8192];
     fs::write(&database, &damaged)?;
-    fails(&serve(&site)?, 65, "damaged");
+    fails(&serve(&site)?, 65, "restore a backup");
     assert_eq!(fs::read(&database)?, damaged);
     Ok(())
 }
@@ -78,7 +92,10 @@ async fn a_wrong_master_key_is_refused_and_the_right_one_goes_on() -> Result<()>
     let alice = Persona::register(&server.http, "alice").await?;
     drop(server);
 
-    site.set("SSO__KEYS__MASTER_KEY", "HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+    site.set(
+        "SSO__KEYS__MASTER_KEY",
+        "HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    );
     let output = serve(&site)?;
     fails(&output, 78, "master key");
     assert!(!String::from_utf8_lossy(&output.stderr).contains("HwECAw"));
@@ -109,11 +126,19 @@ fn every_problem_of_the_configuration_is_told_at_once() -> Result<()> {
     let output = serve(&site)?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(78));
-    for part in ["http.listen", "tokens.access_ttl", "SSO__HTTP__LISTN", "keys.master_key"] {
+    for part in [
+        "http.listen",
+        "tokens.access_ttl",
+        "SSO__HTTP__LISTN",
+        "keys.master_key",
+    ] {
         assert!(said.contains(part), "{part} is not in:\n{said}");
     }
     assert!(!said.contains("c2hvcnQ"), "a secret was told:\n{said}");
-    assert!(!site.data_dir().exists(), "nothing is touched by a wrong configuration");
+    assert!(
+        !site.data_dir().exists(),
+        "nothing is touched by a wrong configuration"
+    );
     Ok(())
 }
 

@@ -66,5 +66,7 @@ pub(crate) async fn eventually_within(
 
 /// A question to Validate.
 pub(crate) fn validate(token: &str) -> auth::ValidateRequest {
-    auth::ValidateRequest { token: token.to_owned() }
+    auth::ValidateRequest {
+        token: token.to_owned(),
+    }
 }

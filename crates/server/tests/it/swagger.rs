@@ -46,11 +46,16 @@ impl Browser {
         });
         let options = options.as_object().cloned().context("an object")?;
         let address = format!("http://127.0.0.1:{port}");
-        let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
+        let mut builder =
+            ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
         builder.capabilities(options);
         for _ in 0..200 {
             if let Ok(client) = builder.connect(&address).await {
-                return Ok(Self { driver, client, _profile: profile });
+                return Ok(Self {
+                    driver,
+                    client,
+                    _profile: profile,
+                });
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -62,23 +67,42 @@ impl Browser {
         let within = |rest: &str| format!("//*[@id='{operation}']{rest}");
         let click = async |path: String| -> Result<()> {
             let found = self.client.wait().for_element(Locator::XPath(&path)).await;
-            found.with_context(|| format!("{path} is not on the page"))?.click().await?;
+            found
+                .with_context(|| format!("{path} is not on the page"))?
+                .click()
+                .await?;
             Ok(())
         };
         click(within("//*[contains(@class,'opblock-summary-control')]")).await?;
         click(within("//button[contains(@class,'try-out__btn')]")).await?;
         let editor = within("//textarea[contains(@class,'body-param__text')]");
-        let editor = self.client.wait().for_element(Locator::XPath(&editor)).await?;
+        let editor = self
+            .client
+            .wait()
+            .for_element(Locator::XPath(&editor))
+            .await?;
         // React listens to the property's setter, not to the attribute.
         let script = "const [e, v] = arguments; \
             Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value').set.call(e, v); \
             e.dispatchEvent(new Event('input', { bubbles: true }));";
-        self.client.execute(script, vec![serde_json::to_value(&editor)?, json!(body)]).await?;
+        self.client
+            .execute(script, vec![serde_json::to_value(&editor)?, json!(body)])
+            .await?;
         click(within("//button[contains(@class,'execute')]")).await?;
-        let live = within("//*[contains(@class,'live-responses-table')]//td[contains(@class,'response-col_status')]");
-        self.client.wait().for_element(Locator::XPath(&live)).await?;
+        let live = within(
+            "//*[contains(@class,'live-responses-table')]//td[contains(@class,'response-col_status')]",
+        );
+        self.client
+            .wait()
+            .for_element(Locator::XPath(&live))
+            .await?;
         let table = within("//*[contains(@class,'live-responses-table')]");
-        Ok(self.client.find(Locator::XPath(&table)).await?.text().await?)
+        Ok(self
+            .client
+            .find(Locator::XPath(&table))
+            .await?
+            .text()
+            .await?)
     }
 
     /// Keeps a picture for people when `SSO_SCREENSHOTS` names a folder.
@@ -100,8 +124,15 @@ impl Drop for Browser {
 }
 
 async fn page(browser: &Browser, address: SocketAddr, path: &str) -> Result<()> {
-    browser.client.goto(&format!("http://{address}{path}")).await?;
-    let title = browser.client.wait().for_element(Locator::Css(".swagger-ui .info .title")).await;
+    browser
+        .client
+        .goto(&format!("http://{address}{path}"))
+        .await?;
+    let title = browser
+        .client
+        .wait()
+        .for_element(Locator::Css(".swagger-ui .info .title"))
+        .await;
     title.context("the document is not shown")?;
     Ok(())
 }
@@ -114,14 +145,20 @@ async fn both_pages_load_without_a_network_and_can_be_tried_out() -> Result<()> 
     let who = r#"{"email":"alice@example.com","password":"correct horse battery"}"#;
 
     page(&browser, server.http_address, "/swagger/index.html").await?;
-    let operation = "operations-auth-registration";
+    let operation = "operations-account-registration";
     let answer = browser.try_out(operation, who).await?;
     browser.picture("swagger-http.png").await?;
-    assert!(answer.contains("201") && answer.contains("access_token"), "{answer}");
+    assert!(
+        answer.contains("201") && answer.contains("access_token"),
+        "{answer}"
+    );
 
     page(&browser, server.grpc_address, "/sw/").await?;
     let answer = browser.try_out("operations-auth.Auth-Login", who).await?;
     browser.picture("swagger-grpc.png").await?;
-    assert!(answer.contains("200") && answer.contains("accessToken"), "{answer}");
+    assert!(
+        answer.contains("200") && answer.contains("accessToken"),
+        "{answer}"
+    );
     Ok(())
 }
