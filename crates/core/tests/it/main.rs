@@ -1,0 +1,18 @@
+//! The use cases, on the store in memory and on SQLite, with real hashes and real tokens.
+
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod administer;
+mod change_password;
+mod info;
+mod login;
+mod logout;
+mod races;
+mod refresh;
+mod registration;
+mod relay;
+mod replica;
+mod reuse;
+mod revocations;
+mod sessions;
+mod support;
