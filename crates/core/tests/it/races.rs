@@ -102,7 +102,7 @@ impl Round {
         B: Send + 'static,
     {
         let behind = self.number / 2 % 4;
-        let (first, second) = if self.number % 2 == 0 {
+        let (first, second) = if self.number.is_multiple_of(2) {
             (0, behind)
         } else {
             (behind, 0)

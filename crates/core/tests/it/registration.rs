@@ -25,6 +25,7 @@ on_every_store! {
     a_commit_that_fails_leaves_neither_user_nor_event
     of_fifty_registrations_of_one_address_one_wins
     where_registration_is_switched_off_only_the_operator_registers
+    only_the_operator_creates_users
     who_wants_no_tokens_gets_no_session
     every_bad_field_is_named
 }
@@ -135,6 +136,17 @@ async fn where_registration_is_switched_off_only_the_operator_registers(store: A
     let caller = app.caller(&tokens.access_token).unwrap();
     let asked = register::register(&app.sso, &caller, alice(&app));
     assert!(matches!(asked.await, Err(RegisterError::SwitchedOff)));
+}
+
+async fn only_the_operator_creates_users(store: AnyStore) {
+    let app = app(store).await;
+    let bob = app.register("bob").await.unwrap();
+    for caller in [anonymous(), app.caller(&bob.access_token).unwrap()] {
+        let refused = register::create(&app.sso, &caller, alice(&app), true).await;
+        assert_eq!(code(refused), "forbidden");
+    }
+    let created = register::create(&app.sso, &Caller::operator(), alice(&app), false).await;
+    assert!(!created.unwrap().is_admin);
 }
 
 async fn who_wants_no_tokens_gets_no_session(store: AnyStore) {

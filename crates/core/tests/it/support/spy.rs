@@ -45,6 +45,12 @@ pub(crate) struct SpyStore {
     beat_takes: Mutex<Option<(Arc<ManualClock>, Duration)>>,
 }
 
+/// Who answers a read.
+enum Replica {
+    Answers(Option<User>),
+    AskPrimary,
+}
+
 fn fail_once(fail: &AtomicBool) -> Result<(), StoreError> {
     if fail.swap(false, Relaxed) {
         Err(StoreError::unavailable("as the test wants"))
@@ -102,14 +108,18 @@ impl SpyStore {
         &self.inner
     }
 
-    /// The replica's answer, if it may give one: `None` asks the primary.
-    fn replica(&self, fresh: Freshness, is: impl Fn(&User) -> bool) -> Option<Option<User>> {
+    fn replica(&self, fresh: Freshness, is: impl Fn(&User) -> bool) -> Replica {
         let replica = self.replica.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = replica.as_ref()?.iter().find(|user| is(user)).cloned();
-        match fresh {
-            Freshness::Any => Some(found),
-            Freshness::AtLeast(version) => found.filter(|user| user.version >= version).map(Some),
-            Freshness::Primary => None,
+        let Some(rows) = replica.as_ref() else {
+            return Replica::AskPrimary;
+        };
+        let found = rows.iter().find(|user| is(user)).cloned();
+        match (fresh, found) {
+            (Freshness::Any, found) => Replica::Answers(found),
+            (Freshness::AtLeast(version), Some(user)) if user.version >= version => {
+                Replica::Answers(Some(user))
+            }
+            (Freshness::AtLeast(_) | Freshness::Primary, _) => Replica::AskPrimary,
         }
     }
 }
@@ -138,16 +148,16 @@ impl UserReads for SpyStore {
     ) -> Result<Option<User>, StoreError> {
         let inner = self.read();
         match self.replica(fresh, |user| user.email.canonical() == email.canonical()) {
-            Some(found) => Ok(found),
-            None => inner.user_by_email(email, fresh).await,
+            Replica::Answers(found) => Ok(found),
+            Replica::AskPrimary => inner.user_by_email(email, fresh).await,
         }
     }
 
     async fn user(&self, id: UserId, fresh: Freshness) -> Result<Option<User>, StoreError> {
         let inner = self.read();
         match self.replica(fresh, |user| user.id == id) {
-            Some(found) => Ok(found),
-            None => inner.user(id, fresh).await,
+            Replica::Answers(found) => Ok(found),
+            Replica::AskPrimary => inner.user(id, fresh).await,
         }
     }
 
