@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use sso_core::ports::{
     Store, StoreError,
     store::{
-        Freshness, NewRevocation, Reach, Revocation, RevocationFeed, Revoked, SessionReads,
-        UserReads,
+        Freshness, NewRevocation, Reach, Revocation, RevocationFeed, Revoked, Rotate, Rotation,
+        SessionReads, UserReads,
     },
 };
 use sso_store_sqlite::{OpenError, Role, SqliteStore};
@@ -144,6 +144,25 @@ async fn a_beat_that_was_dropped_told_nothing() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_disabled_users_session_is_over_even_if_nothing_ended_it() {
+    let (server, folder) = serving();
+    let given = Given::new();
+    let alice = user(&server, &given, "alice@example.com").await;
+    let dynamic: Arc<dyn Store> = Arc::<SqliteStore>::clone(&server);
+    let session = given.session(&dynamic, &alice).await;
+    // The port cannot do that: disabling ends the sessions. The condition holds by itself.
+    let raw = rusqlite::Connection::open(folder.path().join("sso.db")).unwrap();
+    raw.execute_batch("UPDATE users SET disabled = 1").unwrap();
+    let rotation = server.rotate(Rotate {
+        session: session.id,
+        generation: 0,
+        now: START,
+        grace: Duration::ZERO,
+    });
+    assert_eq!(rotation.await.unwrap(), Rotation::Over);
 }
 
 #[tokio::test]
