@@ -76,13 +76,25 @@ impl Browser {
         };
         click(within("//*[contains(@class,'opblock-summary-control')]")).await?;
         let button = within("//button[contains(@class,'try-out__btn')]");
-        let button = self.client.wait().for_element(Locator::XPath(&button)).await?;
+        let button = self
+            .client
+            .wait()
+            .for_element(Locator::XPath(&button))
+            .await?;
         // The page may be set to unfold ready to be tried out.
-        if !button.attr("class").await?.is_some_and(|class| class.contains("cancel")) {
+        if !button
+            .attr("class")
+            .await?
+            .is_some_and(|class| class.contains("cancel"))
+        {
             button.click().await?;
         }
         let editor = within("//textarea[contains(@class,'body-param__text')]");
-        let editor = self.client.wait().for_element(Locator::XPath(&editor)).await;
+        let editor = self
+            .client
+            .wait()
+            .for_element(Locator::XPath(&editor))
+            .await;
         let editor = editor.context("no editor")?;
         // React listens to the property's setter, not to the attribute.
         let script = "const [e, v] = arguments; \
