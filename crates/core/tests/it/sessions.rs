@@ -7,6 +7,7 @@ use crate::support::{AnyStore, SECOND, access, app, assert_alive, assert_over, o
 
 on_every_store! {
     a_user_lists_his_live_sessions_newest_first
+    an_expired_session_is_not_listed
     a_user_ends_a_session_of_his_and_no_other
 }
 
@@ -31,6 +32,17 @@ async fn a_user_lists_his_live_sessions_newest_first(store: AnyStore) {
 
     let refused = sessions::list(&app.sso, &anonymous()).await;
     assert!(matches!(refused, Err(SessionsError::NotAllowed(_))));
+}
+
+async fn an_expired_session_is_not_listed(store: AnyStore) {
+    let app = app(store).await;
+    app.register("alice").await.unwrap();
+    app.advance(app.sso.policy.refresh_ttl).await.unwrap();
+    let tokens = app.login("alice", &password_of("alice")).await.unwrap();
+    let caller = app.caller(&tokens.access_token).unwrap();
+    let listed = sessions::list(&app.sso, &caller).await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|one| one.session.id).collect();
+    assert_eq!(listed, [access(&app, &tokens).session]);
 }
 
 async fn a_user_ends_a_session_of_his_and_no_other(store: AnyStore) {
