@@ -17,7 +17,7 @@ const PROXY_BUFFER: usize = 256;
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// A connection before HTTP. Without the PROXY protocol nothing is buffered.
+/// A connection before HTTP.
 pub(super) type Raw = BufReader<TcpStream>;
 
 /// Why a connection did not get to HTTP.
@@ -45,9 +45,10 @@ impl OpenError {
     }
 }
 
-/// Wraps a socket whose proxy says first for whom it speaks, or not.
+/// Wraps a socket whose proxy says first for whom it speaks, or not. Reads that are longer than the
+/// buffer pass it by.
 pub(super) fn raw(stream: TcpStream, proxied: bool) -> Raw {
-    BufReader::with_capacity(if proxied { PROXY_BUFFER } else { 0 }, stream)
+    BufReader::with_capacity(if proxied { PROXY_BUFFER } else { 1 }, stream)
 }
 
 /// Reads for whom a trusted proxy speaks.
