@@ -7,7 +7,7 @@ use tower_http::compression::{
     predicate::{NotForContentType, SizeAbove},
 };
 
-use crate::{error::HttpError, observe, openapi, routes, state::HttpState};
+use crate::{cors, error::HttpError, observe, openapi, routes, state::HttpState};
 
 /// Below this gzip makes an answer longer, or no shorter worth its time.
 const MIN_COMPRESSED: u64 = 1024;
@@ -38,6 +38,7 @@ pub fn router(state: HttpState) -> Router {
     } else {
         router
     };
+    let router = cors::layer(router, &state.cors_origins);
     let router = observe::layer(router, Arc::clone(&state.sso.clock));
     let compress = SizeAbove::new(MIN_COMPRESSED).and(NotForContentType::IMAGES);
     let router = router.layer(CompressionLayer::new().gzip(true).compress_when(compress));

@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use axum::http::HeaderValue;
 use serde_json::Value;
 use sso_core::Sso;
 use sso_web::request_id::Generator;
@@ -29,6 +30,8 @@ pub struct HttpState {
     pub new_request_id: Generator,
     /// From a request's head to its answer's; 10 s by contract.
     pub request_timeout: Duration,
+    /// Origins of the web pages whose scripts may use the API, as browsers send them.
+    pub cors_origins: Vec<HeaderValue>,
     /// Development mode: other hosts than this machine's are answered with 421.
     pub loopback_only: bool,
 }

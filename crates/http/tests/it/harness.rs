@@ -41,6 +41,7 @@ pub(crate) struct Options {
     pub(crate) hasher: Option<Arc<dyn Hasher>>,
     pub(crate) policy: Policy,
     pub(crate) request_timeout: Duration,
+    pub(crate) cors_origins: Vec<HeaderValue>,
     pub(crate) loopback_only: bool,
     pub(crate) metrics: bool,
 }
@@ -54,6 +55,7 @@ impl Default for Options {
                 ..Policy::default()
             },
             request_timeout: Duration::from_mins(1),
+            cors_origins: Vec::new(),
             loopback_only: false,
             metrics: false,
         }
@@ -108,6 +110,7 @@ impl App {
                 format!("request-{}", ids.fetch_add(1, Ordering::Relaxed))
             }),
             request_timeout: options.request_timeout,
+            cors_origins: options.cors_origins,
             loopback_only: options.loopback_only,
         });
         Self {

@@ -28,6 +28,8 @@ pub(super) fn validate(
     }
     rules.addresses_differ();
     rules.waits();
+    rules.certificates();
+    rules.proxies();
 }
 
 struct Rules<'a> {
@@ -95,6 +97,66 @@ impl Rules<'_> {
                 &["http.request_timeout"],
                 "must be shorter than http.request_timeout, else the answer is 504",
             );
+        }
+    }
+
+    /// A certificate and its key come together.
+    fn certificates(&mut self) {
+        let Config {
+            http, grpc, admin, ..
+        } = self.config;
+        let both_or_none = [
+            (
+                "http.tls_cert",
+                &http.tls_cert,
+                "http.tls_key",
+                &http.tls_key,
+            ),
+            (
+                "grpc.tls_cert",
+                &grpc.tls_cert,
+                "grpc.tls_key",
+                &grpc.tls_key,
+            ),
+            (
+                "admin.tls_cert",
+                &admin.tls_cert,
+                "admin.tls_key",
+                &admin.tls_key,
+            ),
+        ];
+        for (certificate, has_certificate, key, has_key) in both_or_none {
+            let (given, missing) = match (has_certificate, has_key) {
+                (Some(_), None) => (certificate, key),
+                (None, Some(_)) => (key, certificate),
+                _ => continue,
+            };
+            self.broken(given, &[missing], &format!("needs {missing} beside it"));
+        }
+        if grpc.tls_client_ca.is_some() && grpc.tls_cert.is_none() {
+            self.broken(
+                "grpc.tls_client_ca",
+                &["grpc.tls_cert"],
+                "needs grpc.tls_cert beside it: without TLS nobody shows a certificate",
+            );
+        }
+    }
+
+    /// Without a trusted proxy the PROXY protocol would be believed from nobody.
+    fn proxies(&mut self) {
+        let Config { http, grpc, .. } = self.config;
+        let on = [
+            ("http.proxy_protocol", http.proxy_protocol),
+            ("grpc.proxy_protocol", grpc.proxy_protocol),
+        ];
+        for (key, on) in on {
+            if on && http.trusted_proxies.is_empty() {
+                self.broken(
+                    key,
+                    &["http.trusted_proxies"],
+                    "needs http.trusted_proxies: from others it is not accepted",
+                );
+            }
         }
     }
 

@@ -111,9 +111,10 @@ pub(crate) struct Misshapen;
 pub(crate) struct PublicUrl(String);
 
 impl PublicUrl {
-    /// The URL of a plain HTTP listener.
-    pub(super) fn of_listener(address: SocketAddr) -> Self {
-        Self(format!("http://{address}"))
+    /// The URL of a listener, with TLS or without.
+    pub(super) fn of_listener(address: SocketAddr, tls: bool) -> Self {
+        let scheme = if tls { "https" } else { "http" };
+        Self(format!("{scheme}://{address}"))
     }
 }
 
@@ -164,7 +165,7 @@ impl TokenName {
 
 impl From<&PublicUrl> for TokenName {
     fn from(url: &PublicUrl) -> Self {
-        Self(url.0.clone())
+        Self(url.as_str().to_owned())
     }
 }
 

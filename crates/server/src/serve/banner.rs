@@ -19,6 +19,9 @@ pub(super) fn show(loaded: &Loaded, addresses: &Addresses) {
     if !loaded.development {
         return;
     }
+    let scheme = |tls: &Option<std::path::PathBuf>| if tls.is_some() { "https" } else { "http" };
+    let http_scheme = scheme(&loaded.config.http.tls_cert);
+    let grpc_scheme = scheme(&loaded.config.grpc.tls_cert);
     let passwords = &loaded.config.passwords;
     let common = if passwords.refuse_common {
         "refused"
@@ -29,16 +32,16 @@ pub(super) fn show(loaded: &Loaded, addresses: &Addresses) {
         "
 sso {version}, development mode: not for production
 
-  HTTP   http://{http}    Swagger UI  http://{http}/swagger/index.html
-  gRPC   {grpc}          Swagger UI  http://{grpc}/sw/
+  HTTP   {http_scheme}://{http}    Swagger UI  {http_scheme}://{http}/swagger/index.html
+  gRPC   {grpc}          Swagger UI  {grpc_scheme}://{grpc}/sw/
   data   {data}
 
   Relaxed: passwords from {least} characters, common ones are {common}; metrics on
-  http://{http}/metrics; plain text, loopback only, other Host headers are refused.
+  {http_scheme}://{http}/metrics; loopback only, other Host headers are refused.
   Any setting ends development mode; `sso config example` shows them all.
 
   curl -d '{{\"email\":\"test@test.com\",\"password\":\"test\"}}' \\
-    -H 'content-type: application/json' http://{http}/auth/registration
+    -H 'content-type: application/json' {http_scheme}://{http}/auth/registration
 ",
         version = env!("CARGO_PKG_VERSION"),
         data = loaded.config.data_dir.display(),

@@ -2,13 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderValue;
 use sso_core::{Sso, ports::RandomIds};
 use sso_grpc::GrpcOptions;
 use sso_http::{AdminState, HttpState, LogLevel};
 use sso_telemetry::{Filter, LogControl, Metrics};
 
 use super::{health::Health, listeners::Routers};
-use crate::{config::Loaded, wiring::Parts};
+use crate::{
+    config::{CorsOrigin, Loaded},
+    wiring::Parts,
+};
 
 /// How long others may keep the public keys; a new key signs no earlier than that after it was
 /// published.
@@ -42,8 +46,14 @@ fn http(world: &World<'_>, metrics: &Metrics) -> HttpState {
         metrics: http.expose_metrics.then(|| render(metrics)),
         new_request_id: request_ids(&world.parts.sso),
         request_timeout: http.request_timeout,
+        cors_origins: http.cors_origins.iter().filter_map(origin).collect(),
         loopback_only: world.loaded.development,
     }
+}
+
+/// An origin is a URL's scheme, host and port: always a good value of a header.
+fn origin(origin: &CorsOrigin) -> Option<HeaderValue> {
+    origin.as_str().parse().ok()
 }
 
 fn grpc(world: &World<'_>) -> GrpcOptions {

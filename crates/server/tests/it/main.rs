@@ -6,6 +6,7 @@ mod development;
 mod events;
 mod input;
 mod metrics;
+mod network;
 mod revocation;
 mod sessions;
 mod shutdown;
