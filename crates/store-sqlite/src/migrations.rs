@@ -218,6 +218,43 @@ mod tests {
     }
 
     #[test]
+    fn revocations_survive_the_migration_of_the_keys_and_their_ids_go_on() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let before = MIGRATIONS.iter().take_while(|(version, ..)| *version < 3);
+        for (_, _, sql) in before {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection
+            .execute_batch(
+                "INSERT INTO revocations (id, kind, subject, version, until) VALUES
+                     (7, 'session', zeroblob(16), NULL, 5), (9, 'user', zeroblob(16), 3, 6);
+                 DELETE FROM revocations WHERE id = 9;",
+            )
+            .unwrap();
+        let (_, _, keys) = MIGRATIONS
+            .iter()
+            .find(|(version, ..)| *version == 3)
+            .unwrap();
+        connection.execute_batch(keys).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO revocations (kind, subject, until) VALUES ('key', zeroblob(16), 7)",
+            )
+            .unwrap();
+        let rows = all(
+            &connection,
+            "SELECT id, kind, until FROM revocations ORDER BY id",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        );
+        let rows: Vec<(i64, String, i64)> = rows.unwrap();
+        let expected = [(7, "session".to_owned(), 5), (10, "key".to_owned(), 7)];
+        assert_eq!(rows, expected);
+        let min: i64 = one(&connection, MIN_VERSION, [], scalar).unwrap();
+        assert_eq!(min, 3);
+    }
+
+    #[test]
     fn every_statement_can_be_prepared() {
         let mut connection = Connection::open_in_memory().unwrap();
         run(&mut connection, Path::new("memory")).unwrap();

@@ -100,7 +100,7 @@ impl Key {
     }
 
     /// Seals the private part of a stored key under another master key.
-    pub(super) fn reseal(
+    pub(crate) fn reseal(
         stored: &SealedKey,
         old: &MasterKey,
         new: &MasterKey,

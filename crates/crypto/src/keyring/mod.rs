@@ -343,7 +343,7 @@ mod tests {
         let ring = KeyRing::open(&keys(&master, NOW), &master).unwrap();
         let printed = format!("{ring:?}");
         assert!(
-            printed.contains("EdDsa") && printed.len() < 250,
+            printed.contains("EdDSA") && printed.len() < 250,
             "{printed}"
         );
     }

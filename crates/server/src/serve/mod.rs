@@ -3,6 +3,7 @@
 mod background;
 mod banner;
 mod health;
+mod keys;
 mod listeners;
 mod routers;
 
@@ -119,6 +120,9 @@ async fn start_loops(
     loops
         .running
         .spawn(background::beat(parts.sso.clone(), health.clone(), stop()));
+    loops
+        .running
+        .spawn(keys::follow(parts, health.clone(), stop()));
     let relay = background::relay(
         parts.sso.clone(),
         sink,
