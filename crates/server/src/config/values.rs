@@ -119,6 +119,7 @@ impl PublicUrl {
     }
 
     /// As it was written.
+    #[cfg(test)]
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -27,7 +27,7 @@ pub const SPREAD: Duration = Duration::from_secs(2);
 pub const MAX_KEYS: usize = 512;
 /// How many retired keys a list shows.
 const RETIRED_SHOWN: u32 = 100;
-/// Attempts of a reseal that meets rotations.
+/// Attempts of a rotation or a reseal whose ring was changed meanwhile.
 const ATTEMPTS: u32 = 5;
 
 /// Why nothing was changed.
@@ -42,8 +42,8 @@ pub enum KeysError {
     /// Without it nothing could be signed or verified.
     #[error("no other key of this use signs yet: rotate first, and wait until the new one signs")]
     LastKey,
-    /// Another rotation, retirement or reseal came first.
-    #[error("the keys were changed by somebody else meanwhile: look at them again")]
+    /// Another rotation came first.
+    #[error("the keys were rotated by somebody else meanwhile: look at them again")]
     Contended,
     /// As many as there may be.
     #[error("there are {MAX_KEYS} keys that are not retired: retire some first")]
@@ -196,20 +196,51 @@ pub async fn rotate(
     add(sso, &seen, usages, start).await
 }
 
-/// Adds keys to the ring `seen`.
+/// Adds keys to the ring `seen`. A retirement or a reseal that comes between is no reason to give
+/// up; another rotation is: of two that were decided on one ring one is made.
 async fn add(
     sso: &Sso,
     seen: &[SealedKey],
     usages: &[KeyUse],
     start: Start,
 ) -> Result<Vec<Listed>, KeysError> {
+    let newest = newest_of(seen, usages)?;
+    let mut ring = seen.to_vec();
+    for _ in 0..ATTEMPTS {
+        if let Some(made) = try_add(sso, &ring, usages, start).await? {
+            return Ok(made);
+        }
+        ring = sso.store.keys().await?;
+        if newest_of(&ring, usages)? != newest {
+            break;
+        }
+    }
+    Err(KeysError::Contended)
+}
+
+/// The ids of the newest keys of these uses.
+fn newest_of(ring: &[SealedKey], usages: &[KeyUse]) -> Result<Vec<String>, KeysError> {
+    let newest = |usage: &KeyUse| of_use(ring, *usage).last().map(|key| key.id.clone());
+    usages
+        .iter()
+        .map(|usage| newest(usage).ok_or(KeysError::Missing(*usage)))
+        .collect()
+}
+
+/// `None`: the ring is no longer `seen`.
+async fn try_add(
+    sso: &Sso,
+    seen: &[SealedKey],
+    usages: &[KeyUse],
+    start: Start,
+) -> Result<Option<Vec<Listed>>, KeysError> {
     if seen.len() + usages.len() > MAX_KEYS {
         return Err(KeysError::TooMany);
     }
     let mut new = Vec::with_capacity(usages.len());
     for usage in usages {
-        let newest = of_use(seen, *usage).last().copied().cloned();
-        let beside = newest.ok_or(KeysError::Missing(*usage))?;
+        let beside = of_use(seen, *usage).last().copied().cloned();
+        let beside = beside.ok_or(KeysError::Missing(*usage))?;
         new.push(sso.keys.make(beside).await?);
     }
     // Only now: to make a key may take seconds, and they are none of its publication.
@@ -223,7 +254,7 @@ async fn add(
     }
     let mut tx = sso.store.begin().await?;
     if !tx.insert_keys(&new, seen).await? {
-        return Err(KeysError::Contended);
+        return Ok(None);
     }
     tx.commit().await?;
     for key in &new {
@@ -233,10 +264,8 @@ async fn add(
             "a signing key was made"
         );
     }
-    Ok(new
-        .iter()
-        .map(|key| Listed::live(key, KeyState::Next))
-        .collect())
+    let listed = new.iter().map(|key| Listed::live(key, KeyState::Next));
+    Ok(Some(listed.collect()))
 }
 
 /// A key that was retired, and who obeys that.

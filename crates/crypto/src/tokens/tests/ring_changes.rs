@@ -28,11 +28,7 @@ impl Clock for Seconds {
 /// A key beside those of the fixture.
 async fn another(fixture: &Fixture, signs_from: OffsetDateTime) -> SealedKey {
     let master = MasterKey::from_base64(&fixture.master.to_base64()).unwrap();
-    let workshop = KeyWorkshop::new(
-        AccessAlgorithm::default(),
-        master,
-        Arc::new(SystemRandom),
-    );
+    let workshop = KeyWorkshop::new(AccessAlgorithm::default(), master, Arc::new(SystemRandom));
     let made = workshop.make(fixture.stored[0].clone()).await.unwrap();
     SealedKey { signs_from, ..made }
 }
@@ -87,9 +83,7 @@ async fn keys_resealed_under_an_unknown_master_key_go_on_and_new_ones_are_not_ta
     let resealed: Vec<_> = fixture
         .stored
         .iter()
-        .map(|key| {
-            Key::reseal(key, &fixture.master, &new_master, &SystemRandom).unwrap()
-        })
+        .map(|key| Key::reseal(key, &fixture.master, &new_master, &SystemRandom).unwrap())
         .collect();
     let problem = reload(&fixture, &resealed, &fixture.master);
     assert!(matches!(problem, Some(KeyRingError::WrongMasterKey { .. })));
@@ -100,8 +94,7 @@ async fn keys_resealed_under_an_unknown_master_key_go_on_and_new_ones_are_not_ta
     // A key of the new master key only: what it signed cannot be judged here.
     let mut grown = resealed.clone();
     let sealed_anew = another(&fixture, NOW).await;
-    let sealed_anew =
-        Key::reseal(&sealed_anew, &fixture.master, &new_master, &SystemRandom);
+    let sealed_anew = Key::reseal(&sealed_anew, &fixture.master, &new_master, &SystemRandom);
     grown.push(sealed_anew.unwrap());
     assert!(reload(&fixture, &grown, &fixture.master).is_some());
     assert_eq!(fixture.verify(&token), Ok(access()));
