@@ -204,27 +204,21 @@ async fn add(
     usages: &[KeyUse],
     start: Start,
 ) -> Result<Vec<Listed>, KeysError> {
-    let newest = newest_of(seen, usages)?;
     let mut ring = seen.to_vec();
     for _ in 0..ATTEMPTS {
         if let Some(made) = try_add(sso, &ring, usages, start).await? {
             return Ok(made);
         }
         ring = sso.store.keys().await?;
-        if newest_of(&ring, usages)? != newest {
+        let is_new = |key: &SealedKey| seen.iter().all(|known| known.id != key.id);
+        if ring
+            .iter()
+            .any(|key| usages.contains(&key.usage) && is_new(key))
+        {
             break;
         }
     }
     Err(KeysError::Contended)
-}
-
-/// The ids of the newest keys of these uses.
-fn newest_of(ring: &[SealedKey], usages: &[KeyUse]) -> Result<Vec<String>, KeysError> {
-    let newest = |usage: &KeyUse| of_use(ring, *usage).last().map(|key| key.id.clone());
-    usages
-        .iter()
-        .map(|usage| newest(usage).ok_or(KeysError::Missing(*usage)))
-        .collect()
 }
 
 /// `None`: the ring is no longer `seen`.
