@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn revocations_survive_the_migration_of_the_keys_and_their_ids_go_on() {
-        let mut connection = Connection::open_in_memory().unwrap();
+        let connection = Connection::open_in_memory().unwrap();
         let before = MIGRATIONS.iter().take_while(|(version, ..)| *version < 3);
         for (_, _, sql) in before {
             connection.execute_batch(sql).unwrap();

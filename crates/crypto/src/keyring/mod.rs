@@ -28,7 +28,7 @@ use key::Times;
 
 /// Every key that signs or verifies. Not changed after it was opened: a change of the stored keys
 /// makes a new ring.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct KeyRing {
     /// By the time from which they sign, the oldest first.
     keys: Vec<Key>,
@@ -165,13 +165,9 @@ impl KeyRing {
         Ok(Self { keys, complete })
     }
 
-    /// The ring without these keys, whatever is left.
-    pub(crate) fn without(&self, retired: &HashSet<KeyTag>) -> Self {
-        let stays = |key: &&Key| !retired.contains(&key.tag);
-        Self {
-            keys: self.keys.iter().filter(stays).cloned().collect(),
-            complete: self.complete,
-        }
+    /// Drops these keys, whatever is left.
+    pub(crate) fn drop_retired(&mut self, retired: &HashSet<KeyTag>) {
+        self.keys.retain(|key| !retired.contains(&key.tag));
     }
 
     /// Whether every stored key is in it, as far as it knows.

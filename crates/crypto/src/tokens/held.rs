@@ -64,17 +64,20 @@ impl HeldRing {
 
     /// Replaces the ring. What was retired meanwhile does not come back with it; once a ring comes
     /// without it, none will come with it again, since they are read one after the other.
-    pub(super) fn replace(&self, ring: KeyRing) {
+    pub(super) fn replace(&self, mut ring: KeyRing) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         current.retired.retain(|tag| ring.has(*tag));
-        current.ring = Arc::new(ring.without(&current.retired));
+        ring.drop_retired(&current.retired);
+        current.ring = Arc::new(ring);
     }
 
     pub(super) fn retire(&self, key: KeyTag) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         // Also one that it does not have: a ring that has it may be on its way.
         current.retired.insert(key);
-        current.ring = Arc::new(current.ring.without(&current.retired));
+        let mut ring = KeyRing::clone(&current.ring);
+        ring.drop_retired(&current.retired);
+        current.ring = Arc::new(ring);
     }
 
     pub(super) fn was_read(&self, at: Duration) {

@@ -180,9 +180,8 @@ impl Keys {
     }
 
     fn reload(&self, stored: &[SealedKey]) -> Result<(), KeyRingError> {
-        let error = match self.use_ring(stored, &self.workshop.master())? {
-            None => return Ok(()),
-            Some(error) => error,
+        let Some(error) = self.use_ring(stored, &self.workshop.master())? else {
+            return Ok(());
         };
         if matches!(error, KeyRingError::WrongMasterKey { .. }) {
             // Somebody has resealed: the new master key may lie where ours lay.

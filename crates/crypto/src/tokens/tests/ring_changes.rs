@@ -167,7 +167,7 @@ fn beyond_the_max_age_an_unknown_key_is_not_known_to_be_forged() {
         verified_tokens: 4,
     };
     let ring = KeyRing::open(&stored, &master).unwrap();
-    let tokens = JwsTokens::new(settings, ring).with_max_age(clock.clone(), Span::from_secs(300));
+    let tokens = JwsTokens::new(settings, ring).with_max_age(clock.clone(), Span::from_mins(5));
     let stranger = fixture().access();
     let verify = |token: &str| tokens.verify_access(token, NOW).map(|_| ());
     let ours = tokens.sign_access(&access()).unwrap();
