@@ -11,7 +11,7 @@ use sso_core::{
     },
     values::KeyTag,
 };
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::{
     KeyRingError,
@@ -28,6 +28,8 @@ pub(crate) struct Key {
     pub(crate) tag: KeyTag,
     pub(crate) usage: KeyUse,
     pub(crate) signs_from: OffsetDateTime,
+    /// How long it is to be known here before it signs.
+    notice: Duration,
     /// Everything before the payload of a token: the encoded header and a dot.
     pub(crate) header: String,
     /// Of the sealed private part that it was opened from.
@@ -94,6 +96,7 @@ impl Key {
             tag: key_tag(&stored.id),
             usage: stored.usage,
             signs_from: stored.signs_from,
+            notice: notice(stored),
             sealed: sha256(&stored.sealed),
             pair: Arc::new(pair),
         })
@@ -131,11 +134,13 @@ impl Key {
             && self.algorithm().as_str() == stored.algorithm
     }
 
-    /// The same key with what a row says of it.
-    pub(super) fn at(&self, stored: &SealedKey) -> Self {
-        Self {
-            signs_from: stored.signs_from,
-            ..self.clone()
+    /// The key becomes known here at `now`. Its row says when it signs if all goes well; who reads
+    /// the row late, because he is overloaded or the store was away, publishes the key late, and so
+    /// uses it later. Not so a key of refresh tokens, which nobody waits for: of the same claims
+    /// each instance makes the same bytes.
+    pub(super) fn arrives(&mut self, now: OffsetDateTime) {
+        if self.usage == KeyUse::Access {
+            self.signs_from = self.signs_from.max(now.saturating_add(self.notice));
         }
     }
 
@@ -194,6 +199,12 @@ fn header(kid: &str, usage: KeyUse, algorithm: Algorithm) -> String {
         "typ": token_typ(usage),
     });
     URL_SAFE_NO_PAD.encode(header.to_string()) + "."
+}
+
+/// What is left of the time between making and signing when it was read within a second.
+fn notice(stored: &SealedKey) -> Duration {
+    let notice = stored.signs_from - stored.created_at - Duration::SECOND;
+    notice.max(Duration::ZERO)
 }
 
 /// What a sealed private part is bound to, so that it cannot be moved to another row.

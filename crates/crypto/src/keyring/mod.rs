@@ -124,24 +124,31 @@ impl KeyRing {
 
     /// The ring after the stored keys have changed. What this one has opened it need not open
     /// again, and keeps even if it cannot (keys resealed under a master key that this process was
-    /// not given yet); what is stored no more is gone. An error is a reason to go on with this one.
+    /// not given yet); what is stored no more is gone. What is new arrives at `now`. An error is a reason to go on with this one.
     pub fn reload(
         &self,
         stored: &[SealedKey],
         master: &MasterKey,
+        now: OffsetDateTime,
     ) -> Result<Reloaded, KeyRingError> {
         let (mut keys, mut problem, mut complete) = (Vec::new(), None, true);
         for row in stored {
             let known = self.keys.iter().find(|key| key.is_named_by(row));
             if let Some(key) = known.filter(|key| key.is_of(row)) {
-                keys.push(key.at(row));
+                keys.push(key.clone());
                 continue;
             }
             match Key::open(row, master) {
-                Ok(key) => keys.push(key),
+                Ok(mut key) => {
+                    match known {
+                        Some(known) => key.signs_from = known.signs_from,
+                        None => key.arrives(now),
+                    }
+                    keys.push(key);
+                }
                 Err(error) => {
                     complete &= known.is_some();
-                    keys.extend(known.map(|key| key.at(row)));
+                    keys.extend(known.cloned());
                     problem.get_or_insert(error);
                 }
             }

@@ -156,7 +156,10 @@ impl Keys {
         let seen = self.seen();
         let mut problem = seen.problem;
         if stored != seen.stored || problem.is_some() {
-            problem = self.reload(&stored).err().map(|error| error.to_string());
+            problem = self
+                .reload(&stored, clock)
+                .err()
+                .map(|error| error.to_string());
             *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Seen {
                 stored,
                 problem: problem.clone(),
@@ -179,14 +182,14 @@ impl Keys {
         Seen::clone(&seen)
     }
 
-    fn reload(&self, stored: &[SealedKey]) -> Result<(), KeyRingError> {
-        let Some(error) = self.use_ring(stored, &self.workshop.master())? else {
+    fn reload(&self, stored: &[SealedKey], clock: &dyn Clock) -> Result<(), KeyRingError> {
+        let Some(error) = self.use_ring(stored, &self.workshop.master(), clock)? else {
             return Ok(());
         };
         if matches!(error, KeyRingError::WrongMasterKey { .. }) {
             // Somebody has resealed: the new master key may lie where ours lay.
             for master in self.source.candidates() {
-                if self.use_ring(stored, &master)?.is_none() {
+                if self.use_ring(stored, &master, clock)?.is_none() {
                     self.workshop.adopt(master);
                     tracing::info!(source = %self.source, "the new master key is in use");
                     return Ok(());
@@ -201,8 +204,10 @@ impl Keys {
         &self,
         stored: &[SealedKey],
         master: &MasterKey,
+        clock: &dyn Clock,
     ) -> Result<Option<KeyRingError>, KeyRingError> {
-        let Reloaded { ring, problem } = self.tokens.ring().reload(stored, master)?;
+        let ring = self.tokens.ring();
+        let Reloaded { ring, problem } = ring.reload(stored, master, clock.now())?;
         self.tokens.replace_ring(ring);
         Ok(problem)
     }

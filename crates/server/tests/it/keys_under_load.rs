@@ -60,12 +60,14 @@ impl Verifier {
     }
 
     async fn fetch(&mut self) -> Result<()> {
+        // RFC 9111, 4.2.3: what it took to get the answer is part of its age.
+        let asked = Instant::now();
         let reply = self.http.get("/.well-known/jwks.json", None).await?;
         let max_age = reply
             .header("cache-control")
             .rsplit_once('=')
             .context("no max-age")?;
-        self.good_until = Instant::now() + Duration::from_secs(max_age.1.parse()?);
+        self.good_until = asked + Duration::from_secs(max_age.1.parse()?);
         self.keys.clear();
         for key in reply.json()["keys"].as_array().context("no keys")? {
             let member = |name: &str| key[name].as_str().context("no member");

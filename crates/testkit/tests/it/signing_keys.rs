@@ -39,7 +39,10 @@ async fn rotate(app: &App) -> Result<Vec<keys::Listed>, KeysError> {
 async fn reload(app: &App) -> Result<()> {
     let master = sso_crypto::MasterKey::from_bytes(&[7; 32]);
     let stored = app.sso.store.keys().await?;
-    let reloaded = app.tokens.ring().reload(&stored, &master)?;
+    let reloaded = app
+        .tokens
+        .ring()
+        .reload(&stored, &master, app.sso.clock.now())?;
     app.tokens.replace_ring(reloaded.ring);
     Ok(())
 }

@@ -25,16 +25,20 @@ impl Clock for Seconds {
     async fn sleep_until(&self, _until: Span) {}
 }
 
-/// A key beside those of the fixture.
+/// A key beside those of the fixture, made a minute before it signs.
 async fn another(fixture: &Fixture, signs_from: OffsetDateTime) -> SealedKey {
     let master = MasterKey::from_base64(&fixture.master.to_base64()).unwrap();
     let workshop = KeyWorkshop::new(AccessAlgorithm::default(), master, Arc::new(SystemRandom));
     let made = workshop.make(fixture.stored[0].clone()).await.unwrap();
-    SealedKey { signs_from, ..made }
+    SealedKey {
+        signs_from,
+        created_at: signs_from - Duration::MINUTE,
+        ..made
+    }
 }
 
 fn reload(fixture: &Fixture, stored: &[SealedKey], master: &MasterKey) -> Option<KeyRingError> {
-    let reloaded = fixture.tokens.ring().reload(stored, master).unwrap();
+    let reloaded = fixture.tokens.ring().reload(stored, master, NOW).unwrap();
     fixture.tokens.replace_ring(reloaded.ring);
     reloaded.problem
 }
@@ -57,6 +61,35 @@ async fn a_new_key_is_published_first_and_signs_later() {
     assert_eq!(kid_at(NOW + Duration::seconds(59)), stored[0].id);
     assert_eq!(kid_at(NOW + Duration::MINUTE), stored[2].id);
     assert_eq!(fixture.verify(&old), Ok(access()));
+}
+
+/// Who reads it late publishes it late.
+#[tokio::test]
+async fn a_key_signs_no_earlier_than_it_was_known_here_for_long_enough() {
+    let fixture = fixture();
+    let mut stored = fixture.stored.clone();
+    stored.push(another(&fixture, NOW + Duration::MINUTE).await);
+    let late = NOW + Duration::seconds(50);
+    let ring = fixture.tokens.ring();
+    let reloaded = ring.reload(&stored, &fixture.master, late).unwrap();
+    fixture.tokens.replace_ring(reloaded.ring);
+    let signing = |at| {
+        let ring = fixture.tokens.ring();
+        ring.signing(KeyUse::Access, at).unwrap().id.clone()
+    };
+    // A minute, of which a second is for the way.
+    let first = late + Duration::seconds(59);
+    assert_eq!(signing(first - Duration::SECOND), stored[0].id);
+    assert_eq!(signing(first), stored[2].id);
+    // It does not begin anew with each reload.
+    let ring = fixture.tokens.ring();
+    let reloaded = ring.reload(&stored, &fixture.master, first).unwrap();
+    fixture.tokens.replace_ring(reloaded.ring);
+    assert_eq!(signing(first), stored[2].id);
+    // One that was there at the start is not new.
+    let ring = KeyRing::open(&stored, &fixture.master).unwrap();
+    fixture.tokens.replace_ring(ring);
+    assert_eq!(signing(NOW + Duration::MINUTE), stored[2].id);
 }
 
 #[tokio::test]
@@ -111,7 +144,7 @@ async fn keys_resealed_under_an_unknown_master_key_go_on_and_new_ones_are_not_ta
     let lost = fixture
         .tokens
         .ring()
-        .reload(&without, &fixture.master)
+        .reload(&without, &fixture.master, NOW)
         .err();
     assert_eq!(lost, Some(KeyRingError::Missing(KeyUse::Access)));
     assert_eq!(reload(&fixture, &without, &new_master), None);
@@ -123,7 +156,7 @@ async fn an_emptied_or_damaged_ring_does_not_replace_the_one_in_use() {
     let fixture = fixture();
     let token = fixture.access();
     let ring = fixture.tokens.ring();
-    let emptied = ring.reload(&[], &fixture.master).err();
+    let emptied = ring.reload(&[], &fixture.master, NOW).err();
     assert_eq!(emptied, Some(KeyRingError::Missing(KeyUse::Access)));
     let mut damaged = fixture.stored.clone();
     damaged[0].sealed.truncate(3);
