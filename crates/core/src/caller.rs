@@ -117,6 +117,14 @@ impl Caller {
             Identity::Anonymous | Identity::User(_) => Err(NotAllowed),
         }
     }
+
+    /// Whether the caller may see and change the signing keys.
+    pub fn may_administer_keys(&self) -> Result<(), NotAllowed> {
+        match &self.identity {
+            Identity::Operator => Ok(()),
+            Identity::Anonymous | Identity::User(_) => Err(NotAllowed),
+        }
+    }
 }
 
 /// The caller may not do this.

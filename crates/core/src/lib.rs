@@ -17,5 +17,5 @@ pub mod values;
 
 pub use caller::{Agent, Caller, Identity, Network, NotAllowed, Origin};
 pub use failure::{BadFields, Failure, FieldError, Fields, Kind};
-pub use policy::{CLOCK_LEEWAY, Policy};
+pub use policy::{CLOCK_LEEWAY, KeyPolicy, Policy};
 pub use sso::Sso;

@@ -8,7 +8,10 @@ mod random;
 mod tokens;
 
 pub use hashing::{Argon2Params, HashPool, HashPoolError, HashPoolSettings};
-pub use keyring::{KeyRing, KeyRingError, MalformedMasterKey, MasterKey};
+pub use keyring::{
+    AccessAlgorithm, KeyRing, KeyRingError, KeyWorkshop, MalformedMasterKey, MasterKey, Reloaded,
+    Resealer,
+};
 pub use metrics::register_metrics;
 pub use random::{SystemRandom, sha256};
-pub use tokens::{JwsSettings, JwsTokens, VERIFIED_TOKENS};
+pub use tokens::{CompatSecret, JwsSettings, JwsTokens, VERIFIED_TOKENS};

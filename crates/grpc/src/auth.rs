@@ -59,7 +59,7 @@ impl Auth for AuthService {
 
     async fn validate(&self, request: Request<ValidateRequest>) -> Answer<ValidateResponse> {
         let (call, message) = Call::open(request);
-        call.end(check(&self.0, &call, &message))
+        call.end(check(&self.0, &call, &message).await)
     }
 }
 
@@ -123,10 +123,14 @@ async fn logout(sso: &Sso, call: &Call, message: &LogoutRequest) -> Result<Reach
     Ok(logout::logout(sso, &request).await?)
 }
 
-fn check(sso: &Sso, call: &Call, message: &ValidateRequest) -> Result<ValidateResponse, Failure> {
+async fn check(
+    sso: &Sso,
+    call: &Call,
+    message: &ValidateRequest,
+) -> Result<ValidateResponse, Failure> {
     let mut fields = call.fields();
     let token = fields.required("token", Some(&message.token), Ok);
-    let claims = validate(sso, fields.finish(token)?)?;
+    let claims = validate(sso, fields.finish(token)?).await?;
     Ok(ValidateResponse {
         success: true,
         user_id: claims.user.to_string(),

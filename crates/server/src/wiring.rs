@@ -1,35 +1,35 @@
 //! The adapters behind the ports, from the configuration: the only place that names them all.
 
-mod master_key;
+mod keys;
+pub(crate) mod master_key;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use sso_core::{
-    Caller, Failure, Policy, Sso,
-    ports::{Clock, Store, store::KeyStore},
+    Caller, Failure, KeyPolicy, Policy, Sso,
+    ports::{Clock, Store},
     revocation::{LeaseTerms, Revocations},
     values::PasswordPolicy,
 };
-use sso_crypto::{
-    Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, KeyRingError,
-    SystemRandom, VERIFIED_TOKENS,
-};
+use sso_crypto::{Argon2Params, HashPool, HashPoolSettings, SystemRandom};
 use sso_store_sqlite::{Limits, OpenError, Role, Settings, SqliteStore};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    config::{Config, Loaded, section},
+    config::{Config, Loaded},
     exit::{Exit, Failed},
     system::{RuntimeTasks, SystemClock},
 };
+
+pub(crate) use keys::Keys;
 
 /// What a process of ours consists of.
 pub(crate) struct Parts {
     /// For the use cases.
     pub(crate) sso: Sso,
-    /// The signing keys are in there.
-    pub(crate) tokens: Arc<JwsTokens>,
+    /// The signing keys.
+    pub(crate) keys: Arc<Keys>,
     /// The hashing pool, to be stopped.
     pub(crate) hashes: Arc<HashPool>,
     /// Wakes the relay.
@@ -43,9 +43,8 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random = Arc::new(SystemRandom);
     let store: Arc<dyn Store> = Arc::new(open_store(config, role)?);
-    let ring = open_keys(config, store.as_ref(), clock.as_ref()).await?;
+    let keys = Arc::new(keys::open(config, role, store.as_ref(), clock.clone()).await?);
     let hashes = Arc::new(start_hashing(config)?);
-    let tokens = Arc::new(JwsTokens::new(tokens(&config.tokens), ring));
     let terms = LeaseTerms {
         lease: config.revocation.lease,
         ack_wait,
@@ -53,15 +52,13 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
     let tasks = TaskTracker::new();
     let stored = Arc::new(Notify::new());
     let nudge = Arc::clone(&stored);
+    let revocations = Revocations::new(Arc::clone(&store), Arc::clone(&clock), terms);
     let sso = Sso {
-        revocations: Arc::new(Revocations::new(
-            Arc::clone(&store),
-            Arc::clone(&clock),
-            terms,
-        )),
+        revocations: Arc::new(revocations.telling(keys.tokens.clone())),
         store,
         hasher: Arc::clone(&hashes) as _,
-        tokens: Arc::clone(&tokens) as _,
+        tokens: keys.tokens.clone(),
+        keys: keys.workshop.clone(),
         clock,
         random,
         tasks: Arc::new(RuntimeTasks::new(tasks.clone())),
@@ -70,7 +67,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
     };
     Ok(Parts {
         sso,
-        tokens,
+        keys,
         hashes,
         stored,
         tasks,
@@ -92,6 +89,17 @@ pub(crate) fn command<T>(
     wait: Wait,
     run: impl AsyncFnOnce(&Sso, &Caller) -> Result<T, Failure>,
 ) -> Result<T, Failed> {
+    command_with(loaded, wait, async |parts, operator| {
+        run(&parts.sso, operator).await.map_err(of_failure)
+    })
+}
+
+/// As [`command`], for what needs more than the use cases.
+pub(crate) fn command_with<T>(
+    loaded: &Loaded,
+    wait: Wait,
+    run: impl AsyncFnOnce(&Parts, &Caller) -> Result<T, Failed>,
+) -> Result<T, Failed> {
     let config = &loaded.config;
     let ack_wait = match wait {
         Wait::No => Duration::ZERO,
@@ -103,10 +111,10 @@ pub(crate) fn command<T>(
     let runtime = runtime.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
     runtime.block_on(async {
         let parts = open(config, Role::Command, ack_wait).await?;
-        let done = run(&parts.sso, &Caller::operator()).await;
+        let done = run(&parts, &Caller::operator()).await;
         parts.tasks.close();
         parts.tasks.wait().await;
-        done.map_err(of_failure)
+        done
     })
 }
 
@@ -134,31 +142,6 @@ pub(crate) fn of_open(error: &OpenError) -> Failed {
     Failed::new(exit, format!("{key}{error}"))
 }
 
-async fn open_keys(
-    config: &Config,
-    store: &(impl KeyStore + ?Sized),
-    clock: &dyn Clock,
-) -> Result<KeyRing, Failed> {
-    let damaged = |error: &dyn std::error::Error| Failed::from_error(Exit::DataDamaged, error);
-    let mut stored = store.keys().await.map_err(|error| damaged(&error))?;
-    let (master, origin) = master_key::of(config, stored.is_empty(), &SystemRandom)?;
-    if stored.is_empty() {
-        let first = KeyRing::first_keys(&master, &SystemRandom, clock.now());
-        let first = first.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
-        stored = store
-            .insert_first_keys(&first)
-            .await
-            .map_err(|error| damaged(&error))?;
-    }
-    KeyRing::open(&stored, &master).map_err(|error| match error {
-        KeyRingError::WrongMasterKey { .. } => Failed::new(
-            Exit::Configuration,
-            format!("{error}: give the master key of this database ({origin})"),
-        ),
-        error => damaged(&error),
-    })
-}
-
 fn start_hashing(config: &Config) -> Result<HashPool, Failed> {
     let mut settings = HashPoolSettings {
         deadline: config.hashing.queue_deadline,
@@ -177,18 +160,6 @@ fn start_hashing(config: &Config) -> Result<HashPool, Failed> {
         .map_err(|error| Failed::from_error(Exit::Configuration, &error))
 }
 
-fn tokens(tokens: &section::Tokens) -> JwsSettings {
-    JwsSettings {
-        issuer: tokens.issuer.as_str().to_owned(),
-        audiences: tokens
-            .audience
-            .iter()
-            .map(|name| name.as_str().to_owned())
-            .collect(),
-        verified_tokens: VERIFIED_TOKENS,
-    }
-}
-
 fn policy(config: &Config) -> Policy {
     Policy {
         access_ttl: config.tokens.access_ttl,
@@ -201,11 +172,15 @@ fn policy(config: &Config) -> Policy {
             refuse_common: config.passwords.refuse_common,
         },
         registration_enabled: config.registration.enabled,
+        keys: KeyPolicy {
+            jwks_max_age: config.keys.jwks_max_age,
+            rotate_every: config.keys.rotate_every.get(),
+        },
     }
 }
 
 /// A use case that failed at the command line: its sentences, and for a fault of ours the cause.
-fn of_failure(failure: Failure) -> Failed {
+pub(crate) fn of_failure(failure: Failure) -> Failed {
     let exit = match failure.kind {
         sso_core::Kind::Unavailable => Exit::Unavailable,
         _ => Exit::Failure,

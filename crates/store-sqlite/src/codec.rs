@@ -8,8 +8,10 @@ use std::net::IpAddr;
 use rusqlite::{Row, types::FromSql};
 use sso_core::{
     Agent,
-    ports::store::{KeyUse, PendingEvent, Revocation, Revoked, SealedKey, Session, User},
-    values::{Birthday, Email, EventId, Name, PasswordHash, SessionId, UserId, Version},
+    ports::store::{
+        KeyUse, PendingEvent, RetiredKey, Revocation, Revoked, SealedKey, Session, User,
+    },
+    values::{Birthday, Email, EventId, KeyTag, Name, PasswordHash, SessionId, UserId, Version},
 };
 use time::{Date, OffsetDateTime, macros::format_description};
 use uuid::Uuid;
@@ -80,19 +82,29 @@ pub(crate) fn event(row: &Row<'_>) -> Result<PendingEvent, Fault> {
 }
 
 pub(crate) fn key(row: &Row<'_>) -> Result<SealedKey, Fault> {
-    let usage = |text: &str| {
-        [KeyUse::Access, KeyUse::Refresh]
-            .into_iter()
-            .find(|usage| usage.as_str() == text)
-    };
     Ok(SealedKey {
         id: get(row, "id")?,
-        usage: parsed(row, "usage", usage)?,
+        usage: parsed(row, "usage", key_use)?,
         algorithm: get(row, "algorithm")?,
         sealed: get(row, "sealed")?,
         created_at: time(row, "created_at")?,
         signs_from: time(row, "signs_from")?,
     })
+}
+
+pub(crate) fn retired_key(row: &Row<'_>) -> Result<RetiredKey, Fault> {
+    Ok(RetiredKey {
+        id: get(row, "id")?,
+        usage: parsed(row, "usage", key_use)?,
+        algorithm: get(row, "algorithm")?,
+        created_at: time(row, "created_at")?,
+        signs_from: time(row, "signs_from")?,
+        retired_at: time(row, "retired_at")?,
+    })
+}
+
+fn key_use(text: &str) -> Option<KeyUse> {
+    KeyUse::ALL.into_iter().find(|usage| usage.as_str() == text)
 }
 
 pub(crate) fn revocation(row: &Row<'_>) -> Result<Revocation, Fault> {
@@ -103,6 +115,7 @@ pub(crate) fn revocation(row: &Row<'_>) -> Result<Revocation, Fault> {
             UserId::from_uuid(subject),
             Version::new(unsigned(row, "version")?),
         ),
+        KEY => Revoked::Key(KeyTag::from_uuid(subject)),
         _ => return Err(Fault::Undecodable("kind")),
     };
     Ok(Revocation {
@@ -116,6 +129,8 @@ pub(crate) fn revocation(row: &Row<'_>) -> Result<Revocation, Fault> {
 pub(crate) const SESSION: &str = "session";
 /// `revocations.kind` of a user's tokens below a version.
 pub(crate) const USER: &str = "user";
+/// `revocations.kind` of a signing key.
+pub(crate) const KEY: &str = "key";
 
 fn get<T: FromSql>(row: &Row<'_>, column: &'static str) -> Result<T, Fault> {
     row.get(column).map_err(|error| match error {

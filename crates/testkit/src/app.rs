@@ -23,7 +23,8 @@ use sso_core::{
     values::UserId,
 };
 use sso_crypto::{
-    Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, MasterKey,
+    AccessAlgorithm, Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing,
+    KeyWorkshop, MasterKey,
 };
 
 use crate::{clock::ManualClock, random::SeededRandom, tasks::TokioTasks};
@@ -78,6 +79,7 @@ impl App {
             verified_tokens: 64,
         };
         let tokens = Arc::new(JwsTokens::new(jws, KeyRing::open(&stored, &master)?));
+        let workshop = KeyWorkshop::new(AccessAlgorithm::default(), master, random.clone());
         let argon2 = Argon2Params {
             memory_kib: 64,
             iterations: 1,
@@ -95,11 +97,11 @@ impl App {
         let sso = Sso {
             hasher: Arc::new(HashPool::start(pool, random.clone())?),
             tokens: tokens.clone(),
-            revocations: Arc::new(Revocations::new(
-                store.clone(),
-                clock.clone(),
-                LeaseTerms::default(),
-            )),
+            keys: Arc::new(workshop),
+            revocations: Arc::new(
+                Revocations::new(store.clone(), clock.clone(), LeaseTerms::default())
+                    .telling(tokens.clone()),
+            ),
             store,
             clock: clock.clone(),
             random,
@@ -157,7 +159,7 @@ impl App {
         current: &str,
         new: &str,
     ) -> Result<SignedIn, Failure> {
-        let caller = self.caller(access_token)?;
+        let caller = self.caller(access_token).await?;
         let input = change_password::Input {
             current_password: Some(current),
             new_password: Some(new),
@@ -179,8 +181,8 @@ impl App {
     }
 
     /// Validates an access token.
-    pub fn validate(&self, access_token: &str) -> Result<AccessClaims, TokenRefused> {
-        validate::validate(&self.sso, access_token)
+    pub async fn validate(&self, access_token: &str) -> Result<AccessClaims, TokenRefused> {
+        validate::validate(&self.sso, access_token).await
     }
 
     /// Lets time pass for an instance whose beats go on.
@@ -190,9 +192,9 @@ impl App {
     }
 
     /// The caller whom this access token speaks for.
-    pub fn caller(&self, access_token: &str) -> Result<Caller, Failure> {
+    pub async fn caller(&self, access_token: &str) -> Result<Caller, Failure> {
         let origin = sso_core::Origin::default();
-        Ok(validate::authenticate(&self.sso, origin, access_token)?)
+        Ok(validate::authenticate(&self.sso, origin, access_token).await?)
     }
 
     /// The user's row.

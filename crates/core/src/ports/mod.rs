@@ -2,6 +2,7 @@
 
 mod clock;
 mod hasher;
+mod keys;
 mod random;
 pub mod store;
 mod tasks;
@@ -9,7 +10,11 @@ mod tokens;
 
 pub use clock::Clock;
 pub use hasher::{HashError, Hasher, Match, Queue, Work};
+pub use keys::{KeyMaker, KeySealer, NoKey};
 pub use random::{Random, RandomIds};
 pub use store::{Store, StoreError, Tx};
 pub use tasks::Tasks;
-pub use tokens::{AccessClaims, RefreshClaims, SignError, TokenRefused, TokenSubject, Tokens};
+pub use tokens::{
+    AccessClaims, AccessKind, RefreshClaims, SignError, TokenOwner, TokenRefused, TokenSubject,
+    Tokens,
+};

@@ -2,11 +2,14 @@
 
 use crate::{
     failure::{BadFields, Failure, Fields},
+    policy::CLOCK_LEEWAY,
     ports::{
-        StoreError, TokenRefused, TokenSubject,
-        store::{Ended, Reach, Revoked},
+        AccessClaims, StoreError, TokenOwner, TokenRefused, TokenSubject,
+        store::{Ended, NewRevocation, Reach, Revoked},
     },
     sso::Sso,
+    usecases::validate,
+    values::UserId,
 };
 
 /// A token whose session is to end, unverified.
@@ -55,7 +58,10 @@ impl From<LogoutError> for Failure {
 /// Ends the token's session, so that its other token dies too, or all sessions of its user. Any
 /// token of ours will do, of either type and any generation, expired or ended: it is idempotent.
 pub async fn logout(sso: &Sso, request: &Logout<'_>) -> Result<Reach, LogoutError> {
-    let subject = sso.tokens.subject(request.token)?;
+    let subject = match sso.tokens.subject(request.token)? {
+        TokenOwner::Session(subject) => subject,
+        TokenOwner::Seed(claims) => return logout_seed(sso, request, &claims).await,
+    };
     if request.everywhere {
         return Ok(end_all(sso, subject).await?);
     }
@@ -93,13 +99,44 @@ async fn end_all(sso: &Sso, subject: TokenSubject) -> Result<Reach, StoreError> 
     if known.is_none_or(|session| session.user != subject.user) {
         return Ok(Reach::Everywhere);
     }
+    end_all_of(sso, subject.user).await
+}
+
+async fn end_all_of(sso: &Sso, user: UserId) -> Result<Reach, StoreError> {
     let mut tx = sso.store.begin().await?;
-    let Some(user) = tx.end_user_sessions(subject.user).await? else {
+    let Some(user) = tx.end_user_sessions(user).await? else {
         return Ok(Reach::Everywhere);
     };
     let entry = sso
         .revoke(tx.as_mut(), Revoked::TokensBelow(user.id, user.version))
         .await?;
+    tx.commit().await?;
+    Ok(sso.revocations.announce(&[entry]).await)
+}
+
+/// Ends a token that is of no session, or all that its user has. One that is expired or over
+/// already ends nothing: it may have been found years later.
+async fn logout_seed(
+    sso: &Sso,
+    request: &Logout<'_>,
+    claims: &AccessClaims,
+) -> Result<Reach, LogoutError> {
+    match validate::validate(sso, request.token).await {
+        Ok(_) => {}
+        Err(TokenRefused::Unknowable) => return Err(TokenRefused::Unknowable.into()),
+        Err(_) => return Ok(Reach::Everywhere),
+    }
+    if request.everywhere {
+        return Ok(end_all_of(sso, claims.user).await?);
+    }
+    let entry = NewRevocation {
+        revoked: Revoked::Session(claims.session),
+        until: claims
+            .expires_at
+            .saturating_add((2 * CLOCK_LEEWAY).try_into().unwrap_or_default()),
+    };
+    let mut tx = sso.store.begin().await?;
+    let entry = tx.revoke(&entry).await?;
     tx.commit().await?;
     Ok(sso.revocations.announce(&[entry]).await)
 }

@@ -7,6 +7,7 @@ pub mod change_password;
 pub mod info;
 pub mod is_admin;
 mod issue;
+pub mod keys;
 pub mod login;
 pub mod logout;
 pub mod refresh;

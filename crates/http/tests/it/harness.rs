@@ -22,7 +22,8 @@ use sso_core::{
     revocation::{LeaseTerms, Revocations},
 };
 use sso_crypto::{
-    Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, MasterKey,
+    AccessAlgorithm, Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing,
+    KeyWorkshop, MasterKey,
 };
 use sso_http::{Health, HealthReport, HttpState, ServiceState};
 use sso_testkit::{
@@ -183,6 +184,11 @@ async fn sso(options: &Options, clock: Arc<ManualClock>) -> (Sso, Arc<JwsTokens>
         store,
         hasher,
         tokens: tokens.clone(),
+        keys: Arc::new(KeyWorkshop::new(
+            AccessAlgorithm::default(),
+            MasterKey::from_bytes(&[7; 32]),
+            random.clone(),
+        )),
         revocations: Arc::new(revocations),
         clock,
         random,

@@ -2,6 +2,7 @@
 
 mod config;
 mod healthcheck;
+mod keys;
 mod migrate;
 mod openapi;
 mod output;
@@ -72,6 +73,9 @@ enum Command {
     /// Manage users, also beside a running server.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Show, make and retire signing keys, also beside a running server.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Check, show and document the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -117,6 +121,7 @@ fn dispatch(cli: Cli) -> Result<Exit, crate::exit::Failed> {
         Command::Serve => serve::run(&settings.load()?),
         Command::Migrate(command) => migrate::run(&settings.load()?, &command),
         Command::User(command) => user::run(&settings.load()?, command),
+        Command::Keys(command) => keys::run(&settings.load()?, command),
         Command::Config(command) => config::run(&settings, &command),
         Command::Healthcheck(args) => healthcheck::run(&settings.load()?, &args),
         Command::Openapi(args) => openapi::run(&args),

@@ -2,7 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{problems::Problems, section::Config, sources::Origins};
+use sso_crypto::CompatSecret;
+
+use super::{
+    problems::Problems,
+    section::{Config, TokenMode},
+    sources::Origins,
+};
 
 /// Whether only this machine can reach `address`, IPv4 in IPv6 included.
 pub(super) fn is_loopback(address: IpAddr) -> bool {
@@ -27,6 +33,8 @@ pub(super) fn validate(
         rules.development();
     }
     rules.addresses_differ();
+    rules.shared_secret();
+    rules.key_rotation();
     rules.waits();
     rules.certificates();
     rules.proxies();
@@ -87,6 +95,46 @@ impl Rules<'_> {
                     &format!("must be another port than {other} has"),
                 );
             }
+        }
+    }
+
+    fn shared_secret(&mut self) {
+        let tokens = &self.config.tokens;
+        if tokens.mode != TokenMode::Hs256 {
+            return;
+        }
+        match &tokens.hs256_secret {
+            None => self.broken(
+                "tokens.mode",
+                &["tokens.hs256_secret", "tokens.hs256_secret_file"],
+                "is hs256, which needs tokens.hs256_secret",
+            ),
+            Some(secret)
+                if secret.bytes().len() < CompatSecret::MIN_BYTES && !tokens.hs256_accept_weak =>
+            {
+                self.broken(
+                    "tokens.hs256_secret",
+                    &["tokens.hs256_accept_weak"],
+                    "is shorter than 32 bytes: whoever has a token can guess it. Take a longer \
+                     one, or write `tokens.hs256_accept_weak = true`",
+                );
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn key_rotation(&mut self) {
+        let keys = &self.config.keys;
+        if keys
+            .rotate_every
+            .get()
+            .is_some_and(|every| every <= keys.jwks_max_age)
+        {
+            self.broken(
+                "keys.rotate_every",
+                &["keys.jwks_max_age"],
+                "must be longer than keys.jwks_max_age: a key would be old before it signs",
+            );
         }
     }
 

@@ -2,13 +2,15 @@
 //!
 //! Each says in [`Shape`] what is right: the same words stand in the manual and in problems.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::Url;
 use zeroize::Zeroizing;
+
+use super::duration;
 
 /// Longest URL or name in bytes.
 const MAX_BYTES: usize = 255;
@@ -165,7 +167,7 @@ impl TokenName {
 
 impl From<&PublicUrl> for TokenName {
     fn from(url: &PublicUrl) -> Self {
-        Self(url.as_str().to_owned())
+        Self(url.to_string())
     }
 }
 
@@ -237,6 +239,85 @@ impl fmt::Display for DatabaseUrl {
         match self {
             Self::Sqlite => f.write_str("sqlite:"),
         }
+    }
+}
+
+/// A duration, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DurationOrOff(Option<Duration>);
+
+impl DurationOrOff {
+    const BOUNDS: RangeInclusive<Duration> =
+        Duration::from_secs(1)..=Duration::from_hours(10 * 366 * 24);
+
+    /// This duration.
+    pub(super) const fn of(duration: Duration) -> Self {
+        Self(Some(duration))
+    }
+
+    /// The duration, unless it is off.
+    pub(crate) const fn get(self) -> Option<Duration> {
+        self.0
+    }
+}
+
+impl Shape for DurationOrOff {
+    const SHAPE: &str = "a duration such as 90d, 12h or 15m, from 1s to 3660d, or off";
+}
+
+impl FromStr for DurationOrOff {
+    type Err = Misshapen;
+
+    fn from_str(text: &str) -> Result<Self, Misshapen> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        duration::parse(text)
+            .filter(|duration| Self::BOUNDS.contains(duration))
+            .map(Self::of)
+            .ok_or(Misshapen)
+    }
+}
+
+impl fmt::Display for DurationOrOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(duration) => f.write_str(&duration::show(duration)),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+/// The secret that services share in the mode `hs256`. Neither printed nor serialised.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SharedSecret(Zeroizing<String>);
+
+impl SharedSecret {
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl Shape for SharedSecret {
+    const SHAPE: &str = "a text of 1 to 4096 bytes without control characters";
+}
+
+impl<'de> Deserialize<'de> for SharedSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+    }
+}
+
+impl Serialize for SharedSecret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(MasterKey::HIDDEN)
+    }
+}
+
+impl fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedSecret(..)")
     }
 }
 

@@ -5,6 +5,7 @@ mod banner;
 mod certificates;
 mod descriptors;
 mod health;
+mod keys;
 mod listeners;
 mod routers;
 
@@ -128,6 +129,9 @@ async fn start_loops(
     loops
         .running
         .spawn(background::beat(parts.sso.clone(), health.clone(), stop()));
+    loops
+        .running
+        .spawn(keys::follow(parts, health.clone(), stop()));
     let relay = background::relay(
         parts.sso.clone(),
         sink,

@@ -1,6 +1,6 @@
 //! What each listener serves.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::HeaderValue;
 use sso_core::{Sso, ports::RandomIds};
@@ -13,10 +13,6 @@ use crate::{
     config::{CorsOrigin, Loaded},
     wiring::Parts,
 };
-
-/// How long others may keep the public keys; a new key signs no earlier than that after it was
-/// published.
-const JWKS_MAX_AGE: Duration = Duration::from_mins(5);
 
 /// What the routers are made of.
 pub(super) struct World<'a> {
@@ -37,12 +33,12 @@ pub(super) fn build(world: &World<'_>, log: &LogControl, metrics: &Metrics) -> R
 
 fn http(world: &World<'_>, metrics: &Metrics) -> HttpState {
     let http = &world.loaded.config.http;
-    let tokens = Arc::clone(&world.parts.tokens);
+    let tokens = Arc::clone(&world.parts.keys.tokens);
     HttpState {
         sso: world.parts.sso.clone(),
         health: Arc::clone(world.health) as _,
-        jwks: Arc::new(move || tokens.ring().jwks()),
-        jwks_max_age: JWKS_MAX_AGE,
+        jwks: Arc::new(move || tokens.jwks()),
+        jwks_max_age: world.loaded.config.keys.jwks_max_age,
         metrics: http.expose_metrics.then(|| render(metrics)),
         new_request_id: request_ids(&world.parts.sso),
         request_timeout: http.request_timeout,

@@ -89,6 +89,11 @@ macro_rules! store_contract {
             }
             keys {
                 the_first_keys_are_stored_once
+                keys_are_added_to_the_ring_that_was_seen
+                a_retired_key_leaves_the_ring_for_good
+                the_last_key_that_signs_is_never_retired
+                keys_are_resealed_all_or_none
+                only_the_last_retired_keys_are_remembered
             }
             revocations {
                 each_entry_is_told_once_with_a_rising_id
@@ -103,6 +108,8 @@ macro_rules! store_contract {
                 of_fifty_registrations_of_one_address_one_is_stored
                 of_fifty_password_changes_at_one_version_one_is_made
                 of_fifty_first_key_rings_one_is_stored
+                of_fifty_rotations_of_one_ring_one_is_made
+                of_fifty_keys_that_are_all_retired_at_once_one_is_left
                 no_refresh_survives_a_logout
                 no_session_of_a_login_survives_a_password_change
                 no_session_of_a_login_survives_a_disabling

@@ -1,5 +1,6 @@
 //! A store in memory, with the semantics of the real ones.
 
+mod keys;
 mod state;
 mod tx;
 
@@ -16,9 +17,9 @@ use sso_core::{
     ports::{
         Store, StoreError, Tx,
         store::{
-            Backlog, Delivered, Freshness, KeyStore, OutboxStore, PendingEvent, Reach, Revocation,
-            RevocationFeed, Rotate, Rotation, SealedKey, Session, SessionReads, User, UserPage,
-            UserReads,
+            Backlog, Delivered, Freshness, KeyStore, OutboxStore, PendingEvent, Reach, RetiredKey,
+            Revocation, RevocationFeed, Rotate, Rotation, SealedKey, Session, SessionReads, User,
+            UserPage, UserReads,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, UserId},
@@ -173,6 +174,12 @@ impl OutboxStore for MemoryStore {
 impl KeyStore for MemoryStore {
     async fn keys(&self) -> Result<Vec<SealedKey>, StoreError> {
         Ok(self.state().keys.clone())
+    }
+
+    async fn retired_keys(&self, limit: u32) -> Result<Vec<RetiredKey>, StoreError> {
+        let state = self.state();
+        let newest = state.retired_keys.iter().rev();
+        Ok(newest.take(limit as usize).cloned().collect())
     }
 
     async fn insert_first_keys(&self, keys: &[SealedKey]) -> Result<Vec<SealedKey>, StoreError> {

@@ -7,8 +7,8 @@ use sso_core::{
         StoreError,
         store::{
             Backlog, Constraint, Delivered, Ended, EventStatus, NewEvent, NewRevocation,
-            NewSession, NewUser, PasswordChange, PendingEvent, Revocation, Rotate, Rotated,
-            Rotation, SealedKey, Session, User,
+            NewSession, NewUser, PasswordChange, PendingEvent, RetiredKey, Revocation, Rotate,
+            Rotated, Rotation, SealedKey, Session, User,
         },
     },
     values::{EventId, PasswordHash, SessionId, UserId, Version},
@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) users: BTreeMap<UserId, User>,
     pub(super) sessions: BTreeMap<SessionId, Session>,
     pub(super) keys: Vec<SealedKey>,
+    /// Those retired last come last.
+    pub(super) retired_keys: Vec<RetiredKey>,
     pub(super) revocations: Vec<Revocation>,
     outbox: Vec<Event>,
 }

@@ -39,7 +39,7 @@ impl MemoryTx {
     }
 
     /// A transaction is over with its first error, as in a real database.
-    fn step<T>(
+    pub(super) fn step<T>(
         &mut self,
         step: impl FnOnce(&mut State) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

@@ -14,7 +14,7 @@ mod users;
 use async_trait::async_trait;
 
 pub use error::{Constraint, StoreError};
-pub use keys::{KeyStore, KeyUse, SealedKey};
+pub use keys::{KeyStore, KeyUse, KeyWrites, RETIRED_KEYS_KEPT, RetiredKey, Retirement, SealedKey};
 pub use outbox::{
     Backlog, Delivered, EventStatus, NewEvent, OutboxStore, OutboxWrites, PendingEvent,
 };
@@ -52,7 +52,9 @@ pub trait Store:
 /// A transaction: what it wrote is seen by nobody before [`Tx::commit`], and never if it is
 /// dropped.
 #[async_trait]
-pub trait Tx: UserWrites + SessionWrites + RevocationWrites + OutboxWrites + Send {
+pub trait Tx:
+    UserWrites + SessionWrites + RevocationWrites + OutboxWrites + KeyWrites + Send
+{
     /// Makes it durable. Fails if any statement of the transaction failed.
     ///
     /// Where commits are grouped a transaction can see what others have not committed yet; when

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use access::{Hashing, Login, Passwords, Registration, Sessions, Tokens};
+pub(crate) use access::{Hashing, Login, Passwords, Registration, Sessions, TokenMode, Tokens};
 pub(crate) use log::Log;
-pub(crate) use state::{Database, Events, Keys, Revocation, Sink};
+pub(crate) use state::{Algorithm, Database, Events, Keys, Revocation, Sink};
 pub(crate) use transport::{Admin, Grpc, Http, Shutdown};
 
 /// All that can be configured.
