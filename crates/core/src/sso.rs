@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::{
     policy::Policy,
-    ports::{Clock, Hasher, Random, Store, Tasks, Tokens},
+    ports::{Clock, Cursors, Hasher, Random, Store, Tasks, Tokens},
     revocation::Revocations,
 };
 
@@ -15,6 +15,8 @@ pub struct Sso {
     pub hasher: Arc<dyn Hasher>,
     /// Signs and verifies.
     pub tokens: Arc<dyn Tokens>,
+    /// Seals the places where lists go on.
+    pub cursors: Arc<dyn Cursors>,
     /// What is over.
     pub revocations: Arc<Revocations>,
     /// Time.

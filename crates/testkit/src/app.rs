@@ -24,6 +24,7 @@ use sso_core::{
 };
 use sso_crypto::{
     Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, MasterKey,
+    SealedCursors,
 };
 
 use crate::{clock::ManualClock, random::SeededRandom, tasks::TokioTasks};
@@ -93,6 +94,7 @@ impl App {
         let sso = Sso {
             hasher: Arc::new(HashPool::start(pool, random.clone())?),
             tokens: tokens.clone(),
+            cursors: Arc::new(SealedCursors::new(&master)),
             revocations: Arc::new(Revocations::new(
                 store.clone(),
                 clock.clone(),

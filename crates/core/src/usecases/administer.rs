@@ -1,14 +1,17 @@
 //! What administrators do to users: list, show, disable, enable, grant and take the admin role, set
-//! a password, end sessions.
+//! a password, list and end sessions.
+
+use uuid::Uuid;
 
 use crate::{
     caller::{Caller, NotAllowed},
     failure::{BadFields, Failure, FieldError, Fields, Kind},
     ports::{
         HashError, Queue, StoreError, Tx, Work,
-        store::{Freshness, PasswordChange, Reach, Revoked, User, UserPage},
+        store::{Freshness, PasswordChange, Reach, Revoked, Session, User, UserPage},
     },
     sso::Sso,
+    usecases::paging::{self, Ask, Page},
     values::{Email, NewPassword, UserId},
 };
 
@@ -78,6 +81,39 @@ pub async fn list(
     Ok(sso.store.users(page).await?)
 }
 
+/// A page of users by cursor, for who is far away.
+pub async fn page(
+    sso: &Sso,
+    caller: &Caller,
+    ask: Ask<'_>,
+    fields: Fields,
+) -> Result<Page<User>, AdministerError> {
+    caller.may_administer_users()?;
+    let read = |place: &[u8]| Uuid::from_slice(place).ok().map(UserId::from_uuid);
+    let (after, size) = paging::parse(sso, "users", ask, read, fields)?;
+    let page = UserPage {
+        after,
+        // One more tells whether there is a next page.
+        limit: size + 1,
+    };
+    let users = sso.store.users(page).await?;
+    Ok(paging::cut(sso, "users", users, size, |user| {
+        user.id.as_uuid().into_bytes().to_vec()
+    }))
+}
+
+/// A user's live sessions, newest first.
+pub async fn sessions(
+    sso: &Sso,
+    caller: &Caller,
+    user: UserId,
+) -> Result<Vec<Session>, AdministerError> {
+    caller.may_administer_users()?;
+    let known = sso.store.user(user, Freshness::Primary).await?;
+    known.ok_or(AdministerError::NotFound)?;
+    Ok(sso.store.live_sessions(user, sso.now()).await?)
+}
+
 /// The user with this id or this address.
 pub async fn find(sso: &Sso, caller: &Caller, name: &str) -> Result<User, AdministerError> {
     caller.may_administer_users()?;
@@ -119,13 +155,23 @@ pub async fn set_password(
     user: UserId,
     password: Option<&str>,
 ) -> Result<Changed, AdministerError> {
+    set_password_with(sso, caller, user, password, Fields::default()).await
+}
+
+/// As [`set_password`], with what the transport has found wrong already.
+pub async fn set_password_with(
+    sso: &Sso,
+    caller: &Caller,
+    user: UserId,
+    password: Option<&str>,
+    mut fields: Fields,
+) -> Result<Changed, AdministerError> {
     caller.may_administer_users()?;
     let found = sso
         .store
         .user(user, Freshness::Primary)
         .await?
         .ok_or(AdministerError::NotFound)?;
-    let mut fields = Fields::default();
     let password = fields.required("password", password, |text| {
         NewPassword::parse("password", text, &found.email, sso.policy.passwords)
     });

@@ -3,12 +3,15 @@
 //! [`Failure`](crate::Failure).
 
 pub mod administer;
+pub mod admit;
 pub mod change_password;
+pub mod events;
 pub mod info;
 pub mod is_admin;
 mod issue;
 pub mod login;
 pub mod logout;
+mod paging;
 pub mod refresh;
 pub mod register;
 pub mod relay;
@@ -16,3 +19,4 @@ pub mod sessions;
 pub mod validate;
 
 pub use issue::SignedIn;
+pub use paging::{Ask, DEFAULT_PAGE, MAX_PAGE, Page};

@@ -6,9 +6,9 @@ use sso_core::{
     ports::{
         StoreError,
         store::{
-            Backlog, Constraint, Delivered, Ended, EventStatus, NewEvent, NewRevocation,
-            NewSession, NewUser, PasswordChange, PendingEvent, Revocation, Rotate, Rotated,
-            Rotation, SealedKey, Session, User,
+            Backlog, Constraint, Delivered, Ended, EventPage, EventStatus, Moved, NewEvent,
+            NewRevocation, NewSession, NewUser, PasswordChange, PendingEvent, Revocation, Rotate,
+            Rotated, Rotation, SealedKey, Session, StoredEvent, User,
         },
     },
     values::{EventId, PasswordHash, SessionId, UserId, Version},
@@ -21,7 +21,27 @@ const TIMELINE: u32 = 0;
 #[derive(Debug, Clone)]
 struct Event {
     status: EventStatus,
+    skipped_at: Option<OffsetDateTime>,
     event: PendingEvent,
+}
+
+impl Event {
+    fn waits_for_a_person(&self) -> bool {
+        self.status == EventStatus::Failed && self.skipped_at.is_none()
+    }
+
+    fn stored(&self) -> StoredEvent {
+        StoredEvent {
+            sequence: self.event.sequence,
+            id: self.event.id,
+            user: self.event.user,
+            kind: self.event.kind.clone(),
+            status: self.status,
+            skipped_at: self.skipped_at,
+            attempts: self.event.attempts,
+            created_at: self.event.created_at,
+        }
+    }
 }
 
 /// A whole database.
@@ -288,6 +308,7 @@ impl State {
         };
         self.outbox.push(Event {
             status: EventStatus::InProgress,
+            skipped_at: None,
             event,
         });
         Ok(())
@@ -295,7 +316,10 @@ impl State {
 
     pub(super) fn pending_events(&self, limit: u32) -> Vec<PendingEvent> {
         let held_back = |event: &PendingEvent| {
-            self.of(EventStatus::Failed)
+            self.outbox
+                .iter()
+                .filter(|stored| stored.waits_for_a_person())
+                .map(|stored| &stored.event)
                 .any(|failed| failed.user == event.user && failed.sequence < event.sequence)
         };
         self.of(EventStatus::InProgress)
@@ -310,7 +334,10 @@ impl State {
             return;
         };
         match (delivered, stored.status) {
-            (Delivered::Success, _) => stored.status = EventStatus::Success,
+            (Delivered::Success, _) => {
+                stored.status = EventStatus::Success;
+                stored.skipped_at = None;
+            }
             (Delivered::Refused, EventStatus::InProgress) => stored.event.attempts += 1,
             (Delivered::Failed, EventStatus::InProgress) => {
                 stored.event.attempts += 1;
@@ -320,10 +347,46 @@ impl State {
         }
     }
 
+    pub(super) fn events(&self, page: EventPage) -> Vec<StoredEvent> {
+        self.outbox
+            .iter()
+            .filter(|stored| page.status.is_none_or(|status| status == stored.status))
+            .filter(|stored| stored.event.sequence > page.after)
+            .take(page.limit as usize)
+            .map(Event::stored)
+            .collect()
+    }
+
+    pub(super) fn resend_event(&mut self, id: EventId) -> Moved {
+        self.move_event(id, |stored| {
+            stored.status = EventStatus::InProgress;
+            stored.event.attempts = 0;
+        })
+    }
+
+    pub(super) fn skip_event(&mut self, id: EventId, now: OffsetDateTime) -> Moved {
+        self.move_event(id, |stored| stored.skipped_at = Some(now))
+    }
+
+    fn move_event(&mut self, id: EventId, change: impl FnOnce(&mut Event)) -> Moved {
+        match self.outbox.iter_mut().find(|stored| stored.event.id == id) {
+            None => Moved::Unknown,
+            Some(stored) if stored.waits_for_a_person() => {
+                change(stored);
+                Moved::Now(stored.stored())
+            }
+            Some(stored) => Moved::Not(stored.stored()),
+        }
+    }
+
     pub(super) fn backlog(&self) -> Backlog {
         Backlog {
             in_progress: self.of(EventStatus::InProgress).count() as u64,
-            failed: self.of(EventStatus::Failed).count() as u64,
+            failed: self
+                .outbox
+                .iter()
+                .filter(|stored| stored.waits_for_a_person())
+                .count() as u64,
             oldest: self
                 .of(EventStatus::InProgress)
                 .next()
