@@ -8,6 +8,7 @@
 
 pub mod bearer;
 pub mod body;
+mod client_certificate;
 pub mod deadline;
 pub mod host;
 pub mod listener;
@@ -19,6 +20,7 @@ pub mod trace_context;
 use axum::response::Response;
 
 pub use bearer::bearer;
+pub use client_certificate::ClientCertificate;
 pub use listener::ClientAddress;
 pub use request_id::RequestId;
 

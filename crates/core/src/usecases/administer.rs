@@ -11,7 +11,10 @@ use crate::{
         store::{Freshness, PasswordChange, Reach, Revoked, Session, User, UserPage},
     },
     sso::Sso,
-    usecases::paging::{self, Ask, Page},
+    usecases::{
+        is_admin,
+        paging::{self, Ask, Page},
+    },
     values::{Email, NewPassword, UserId},
 };
 
@@ -117,14 +120,47 @@ pub async fn sessions(
 /// The user with this id or this address.
 pub async fn find(sso: &Sso, caller: &Caller, name: &str) -> Result<User, AdministerError> {
     caller.may_administer_users()?;
-    let user = if let Ok(id) = UserId::parse(name) {
-        sso.store.user(id, Freshness::Primary).await?
+    let named = if let Ok(id) = UserId::parse(name) {
+        Named::Id(id)
     } else {
-        let email = Email::parse(name).map_err(|_| {
+        Named::Email(Email::parse(name).map_err(|_| {
             let why = "a user is named by his e-mail address or his id, a UUID";
             BadFields(vec![FieldError::new("user", "invalid_request", why)])
-        })?;
-        sso.store.user_by_email(&email, Freshness::Primary).await?
+        })?)
+    };
+    get(sso, caller, &named).await
+}
+
+/// How a user is named.
+#[derive(Debug, Clone)]
+pub enum Named {
+    /// By his id.
+    Id(UserId),
+    /// By his address.
+    Email(Email),
+}
+
+impl Named {
+    /// Parses the two of which one must be given.
+    pub fn parse(user_id: &str, email: &str, mut fields: Fields) -> Result<Self, BadFields> {
+        if email.is_empty() {
+            return is_admin::parse_with(Some(user_id), fields).map(Self::Id);
+        }
+        let email = fields.take(Email::parse(email));
+        if !user_id.is_empty() {
+            let why = "give user_id or email, not both";
+            fields.bad(FieldError::new("user_id", "invalid_request", why));
+        }
+        fields.finish(email).map(Self::Email)
+    }
+}
+
+/// The user of this name.
+pub async fn get(sso: &Sso, caller: &Caller, named: &Named) -> Result<User, AdministerError> {
+    caller.may_administer_users()?;
+    let user = match named {
+        Named::Id(id) => sso.store.user(*id, Freshness::Primary).await?,
+        Named::Email(email) => sso.store.user_by_email(email, Freshness::Primary).await?,
     };
     user.ok_or(AdministerError::NotFound)
 }
@@ -155,23 +191,13 @@ pub async fn set_password(
     user: UserId,
     password: Option<&str>,
 ) -> Result<Changed, AdministerError> {
-    set_password_with(sso, caller, user, password, Fields::default()).await
-}
-
-/// As [`set_password`], with what the transport has found wrong already.
-pub async fn set_password_with(
-    sso: &Sso,
-    caller: &Caller,
-    user: UserId,
-    password: Option<&str>,
-    mut fields: Fields,
-) -> Result<Changed, AdministerError> {
     caller.may_administer_users()?;
     let found = sso
         .store
         .user(user, Freshness::Primary)
         .await?
         .ok_or(AdministerError::NotFound)?;
+    let mut fields = Fields::default();
     let password = fields.required("password", password, |text| {
         NewPassword::parse("password", text, &found.email, sso.policy.passwords)
     });
