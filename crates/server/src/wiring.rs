@@ -5,14 +5,14 @@ mod master_key;
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use sso_core::{
-    Caller, Failure, Policy, Sso,
+    Caller, Failure, Policy, Scopes, Service, Sso,
     ports::{Clock, Store, store::KeyStore},
     revocation::{LeaseTerms, Revocations},
     values::PasswordPolicy,
 };
 use sso_crypto::{
     Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, KeyRingError,
-    SystemRandom, VERIFIED_TOKENS,
+    KnownCaller, KnownCallers, SealedCursors, SystemRandom, VERIFIED_TOKENS,
 };
 use sso_store_sqlite::{Limits, OpenError, Role, Settings, SqliteStore};
 use tokio::sync::Notify;
@@ -43,7 +43,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random = Arc::new(SystemRandom);
     let store: Arc<dyn Store> = Arc::new(open_store(config, role)?);
-    let ring = open_keys(config, store.as_ref(), clock.as_ref()).await?;
+    let (ring, cursors) = open_keys(config, store.as_ref(), clock.as_ref()).await?;
     let hashes = Arc::new(start_hashing(config)?);
     let tokens = Arc::new(JwsTokens::new(tokens(&config.tokens), ring));
     let terms = LeaseTerms {
@@ -62,6 +62,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         store,
         hasher: Arc::clone(&hashes) as _,
         tokens: Arc::clone(&tokens) as _,
+        cursors: Arc::new(cursors),
         clock,
         random,
         tasks: Arc::new(RuntimeTasks::new(tasks.clone())),
@@ -138,7 +139,7 @@ async fn open_keys(
     config: &Config,
     store: &(impl KeyStore + ?Sized),
     clock: &dyn Clock,
-) -> Result<KeyRing, Failed> {
+) -> Result<(KeyRing, SealedCursors), Failed> {
     let damaged = |error: &dyn std::error::Error| Failed::from_error(Exit::DataDamaged, error);
     let mut stored = store.keys().await.map_err(|error| damaged(&error))?;
     let (master, origin) = master_key::of(config, stored.is_empty(), &SystemRandom)?;
@@ -150,13 +151,34 @@ async fn open_keys(
             .await
             .map_err(|error| damaged(&error))?;
     }
-    KeyRing::open(&stored, &master).map_err(|error| match error {
+    let ring = KeyRing::open(&stored, &master).map_err(|error| match error {
         KeyRingError::WrongMasterKey { .. } => Failed::new(
             Exit::Configuration,
             format!("{error}: give the master key of this database ({origin})"),
         ),
         error => damaged(&error),
-    })
+    })?;
+    Ok((ring, SealedCursors::new(&master)))
+}
+
+/// The services that the operator has written down.
+pub(crate) fn callers(callers: &section::Callers) -> KnownCallers {
+    let known = callers.iter().map(|caller| KnownCaller {
+        token_sha256: caller.token_sha256.as_ref().map(|digest| *digest.bytes()),
+        certificate: caller
+            .certificate
+            .as_ref()
+            .map(|name| name.as_str().to_owned()),
+        service: Service {
+            name: caller.name.as_str().into(),
+            scopes: caller
+                .scopes
+                .iter()
+                .map(|scope| scope.0)
+                .collect::<Scopes>(),
+        },
+    });
+    KnownCallers::new(known.collect())
 }
 
 fn start_hashing(config: &Config) -> Result<HashPool, Failed> {

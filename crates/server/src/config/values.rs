@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::Url;
 use zeroize::Zeroizing;
 
+/// What stands for a value that is set and not shown.
+pub(super) const HIDDEN: &str = "<set>";
 /// Longest URL or name in bytes.
 const MAX_BYTES: usize = 255;
 
@@ -249,9 +251,6 @@ impl fmt::Display for DatabaseUrl {
 pub(crate) struct MasterKey(Zeroizing<[u8; 32]>);
 
 impl MasterKey {
-    /// What stands for a secret that is set.
-    pub(super) const HIDDEN: &str = "<set>";
-
     /// The 32 bytes.
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.0
@@ -275,7 +274,7 @@ impl<'de> Deserialize<'de> for MasterKey {
 
 impl Serialize for MasterKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(Self::HIDDEN)
+        serializer.serialize_str(HIDDEN)
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sso_core::{Sso, ports::RandomIds};
+use sso_core::{Sso, ports::RandomIds, usecases::admit::Doorkeeper};
 use sso_grpc::GrpcOptions;
 use sso_http::{AdminState, HttpState, LogLevel};
 use sso_telemetry::{Filter, LogControl, Metrics};
 
 use super::{health::Health, listeners::Routers};
-use crate::{config::Loaded, wiring::Parts};
+use crate::{
+    config::Loaded,
+    wiring::{self, Parts},
+};
 
 /// How long others may keep the public keys; a new key signs no earlier than that after it was
 /// published.
@@ -55,6 +58,10 @@ fn grpc(world: &World<'_>) -> GrpcOptions {
         max_message_size: config.grpc.max_message_size,
         loopback_only: world.loaded.development,
         health: world.grpc_health.clone(),
+        doorkeeper: Doorkeeper {
+            callers: Arc::new(wiring::callers(&config.grpc.callers)),
+            require_caller: config.grpc.require_caller,
+        },
         ..GrpcOptions::new(sso, ids)
     }
 }
