@@ -204,6 +204,15 @@ mod tests {
     }
 
     #[test]
+    fn a_stranger_is_no_user_and_the_operator_no_user_but_an_administrator() {
+        let (stranger, operator) = (Caller::anonymous(Origin::default()), Caller::operator());
+        assert_eq!(stranger.user(), Err(NotAllowed));
+        assert_eq!(operator.user(), Err(NotAllowed));
+        assert_eq!(stranger.may_administer_users(), Err(NotAllowed));
+        assert_eq!(operator.may_administer_users(), Ok(()));
+    }
+
+    #[test]
     fn an_agent_stays_one_short_line() {
         let agent = Agent::new(&format!("a\r\n\u{1b}[31m{}", "x".repeat(300)));
         assert_eq!(agent.as_str().chars().count(), 200);

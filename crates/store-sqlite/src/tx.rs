@@ -14,10 +14,6 @@ use crate::{
     writer::{Message, rolled_back},
 };
 
-/// Longest line of messages of one transaction: its steps come one after the other, so more than
-/// two means that their callers were dropped.
-const LINE: usize = 16;
-
 /// A transaction. It takes the writing thread with its first step, not before.
 pub(crate) struct SqliteTx {
     shared: Arc<Shared>,
@@ -48,9 +44,11 @@ impl SqliteTx {
             succeeded
         }));
         if let Some(steps) = &self.steps {
-            steps.try_send(message).map_err(|_| rolled_back())?;
+            steps.send(message).map_err(|_| rolled_back())?;
         } else {
-            let (steps, rest) = crossbeam_channel::bounded(LINE);
+            // A step waits for the one before it, so the channel is short without a bound. With one
+            // it would keep a step that comes when the transaction ends, and never answer it.
+            let (steps, rest) = crossbeam_channel::unbounded();
             self.steps = Some(steps);
             self.shared.writer.transaction(message, rest).await?;
         }
@@ -66,7 +64,7 @@ impl Tx for SqliteTx {
         };
         let (reply, answered) = oneshot::channel();
         steps
-            .try_send(Message::Commit(reply))
+            .send(Message::Commit(reply))
             .map_err(|_| rolled_back())?;
         answered.await.map_err(|_| rolled_back())?
     }

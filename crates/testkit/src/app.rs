@@ -88,6 +88,8 @@ impl App {
         let pool = HashPoolSettings {
             threads,
             argon2,
+            // A busy machine is no reason to fail.
+            deadline: Duration::from_mins(1),
             ..HashPoolSettings::default()
         };
         let tasks = Arc::new(TokioTasks::default());

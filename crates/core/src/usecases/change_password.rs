@@ -187,6 +187,8 @@ async fn write(
     };
     let mut tx = sso.store.begin().await?;
     let Some(user) = tx.set_password(&change).await? else {
+        // The change that it met is committed then, and the next read shows it.
+        tx.commit().await?;
         return Ok(None);
     };
     let session = sso.new_session(user.id, &caller.origin);

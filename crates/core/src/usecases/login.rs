@@ -196,6 +196,8 @@ async fn open(
     let session = sso.new_session(seen.id, &caller.origin);
     let mut tx = sso.store.begin().await?;
     let Some(rows) = tx.open_session(&session, seen.version).await? else {
+        // The change that it met is committed then, and the next read shows it.
+        tx.commit().await?;
         return Ok(None);
     };
     let surplus = sso.end_surplus_sessions(tx.as_mut(), seen.id).await?;

@@ -76,7 +76,9 @@ pub(crate) async fn end_one(sso: &Sso, subject: TokenSubject) -> Result<Option<R
             Ok(Some(sso.revocations.announce(&[entry]).await))
         }
         Ended::Before => {
-            // Perhaps ended by the command line a moment ago: obey before the next beat.
+            // Perhaps its end is being committed just now.
+            tx.commit().await?;
+            // Or the command line ended it a moment ago: obey before the next beat.
             sso.revocations
                 .obey(revoked, sso.policy.revocation_until(sso.clock.now()));
             Ok(None)

@@ -40,22 +40,18 @@ pub(super) fn document() -> Value {
     schemas.insert(STATUS, status_schema());
     let (mut paths, mut tags) = (Map::new(), BTreeMap::new());
     for method in methods::all().iter().filter(|method| method.is_unary()) {
-        let service = method.descriptor.parent_service();
-        let file = service.parent_file();
-        let comment = Comment::at(file.file_descriptor_proto(), service.path());
-        tags.insert(&method.service, comment.text);
-
         let operation = operation(method, &mut schemas);
-        if let Some(short) = &method.short_path {
+        for form in forms(method) {
             let mut operation = operation.clone();
-            operation["operationId"] = json!(method.name);
-            paths.insert(short.clone(), json!({ "post": operation }));
+            operation["tags"] = json!([form.tag]);
+            operation["operationId"] = Value::String(form.id);
+            paths.insert(form.path.to_owned(), json!({ "post": operation }));
+            tags.insert(form.tag, form.about);
         }
-        paths.insert(method.path.clone(), json!({ "post": operation }));
     }
     let tags = tags
         .iter()
-        .map(|(name, text)| json!({ "name": name, "description": text }));
+        .map(|(name, about)| json!({ "name": name, "description": about }));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -73,14 +69,46 @@ pub(super) fn document() -> Value {
     })
 }
 
+/// One path of a method, and the group that it stands in.
+struct Form {
+    path: &'static str,
+    id: String,
+    tag: String,
+    about: String,
+}
+
+/// The short path first, if there is one; that of gRPC then stands in a group of its own.
+fn forms(method: &'static Method) -> Vec<Form> {
+    let service = method.descriptor.parent_service();
+    let comment = Comment::at(
+        service.parent_file().file_descriptor_proto(),
+        service.path(),
+    );
+    let mut long = Form {
+        path: &method.path,
+        id: format!("{}.{}", method.service, method.name),
+        tag: method.service.clone(),
+        about: comment.text,
+    };
+    let Some(path) = &method.short_path else {
+        return vec![long];
+    };
+    let short = Form {
+        path,
+        id: method.name.clone(),
+        tag: long.tag.clone(),
+        about: std::mem::replace(&mut long.about, "The same.".to_owned()),
+    };
+    long.tag += " by the paths of gRPC";
+    vec![short, long]
+}
+
 fn operation(method: &Method, schemas: &mut Schemas) -> Value {
     let file = method.descriptor.parent_service().parent_file();
     let comment = Comment::at(file.file_descriptor_proto(), method.descriptor.path());
     let body = |schema: Value| json!({ "application/json": { "schema": schema } });
     let mut operation = json!({
-        "tags": [method.service],
-        "operationId": format!("{}.{}", method.service, method.name),
-        "summary": comment.summary(),
+        "summary": if comment.text.is_empty() { &method.name } else { comment.summary() },
         "description": comment.text,
         "requestBody": {
             "required": true,

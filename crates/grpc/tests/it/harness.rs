@@ -20,6 +20,7 @@ use sso_web::listener::{self, Limits, Shutdown};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
+    time::timeout,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Code, Status};
@@ -27,6 +28,9 @@ use tonic_types::StatusExt;
 
 pub(crate) const EMAIL: &str = "alice@example.com";
 pub(crate) const PASSWORD: &str = "the secret of alice";
+
+/// Longest wait for what must come: longer than any test, so that what never comes is a failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A port on loopback; it stops when this is dropped.
 pub(crate) struct Port {
@@ -89,7 +93,7 @@ impl Port {
         body: impl Into<Bytes>,
     ) -> Result<Reply> {
         let headers = [&[("content-type", "application/json")], headers].concat();
-        self.http.send(Method::POST, path, &headers, body).await
+        timeout(PATIENCE, self.http.send(Method::POST, path, &headers, body)).await?
     }
 
     /// A gRPC call made by hand: `message` is sent in a frame with `flag`.
@@ -121,7 +125,8 @@ impl Port {
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
         tokio::spawn(connection);
-        let (head, body) = sender.send_request(request).await?.into_parts();
+        let answer = timeout(PATIENCE, sender.send_request(request)).await??;
+        let (head, body) = answer.into_parts();
         let body = body.collect().await?;
         Ok(Raw {
             code: head.status,

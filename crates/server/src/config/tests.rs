@@ -196,7 +196,7 @@ fn what_is_not_set_follows_what_it_depends_on() {
     let Loaded {
         config, origins, ..
     } = given.good();
-    assert_eq!(config.http.public_url.as_str(), "http://127.0.0.1:9");
+    assert_eq!(config.http.public_url.to_string(), "http://127.0.0.1:9");
     assert_eq!(config.tokens.issuer.as_str(), "http://127.0.0.1:9");
     assert_eq!(
         origins.of("tokens.audience"),

@@ -117,11 +117,6 @@ impl PublicUrl {
     pub(super) fn of_listener(address: SocketAddr) -> Self {
         Self(format!("http://{address}"))
     }
-
-    /// As it was written.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl Shape for PublicUrl {

@@ -92,10 +92,12 @@ impl Health {
             found.since = self.clock.now();
             match problem {
                 Some(problem) => {
-                    tracing::error!(dependency = found.name, problem, "a dependency is down")
+                    tracing::error!(dependency = found.name, problem, "a dependency is down");
                 }
                 None if starting => {}
-                None => tracing::info!(dependency = found.name, "a dependency is up again"),
+                None => {
+                    tracing::info!(dependency = found.name, "a dependency is up again");
+                }
             }
         }
         found.state = state;

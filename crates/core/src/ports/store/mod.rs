@@ -55,5 +55,8 @@ pub trait Store:
 #[async_trait]
 pub trait Tx: UserWrites + SessionWrites + RevocationWrites + OutboxWrites + Send {
     /// Makes it durable. Fails if any statement of the transaction failed.
+    ///
+    /// Where commits are grouped a transaction can see what others have not committed yet; when
+    /// this returns it is committed. So commit also what only looked, before acting on what it saw.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }

@@ -1,0 +1,99 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use async_trait::async_trait;
+use sso_core::{
+    ports::{
+        StoreError, Tx,
+        store::{
+            Ended, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites, PasswordChange,
+            Revocation, RevocationWrites, Session, SessionWrites, User, UserWrites,
+        },
+    },
+    values::{SessionId, UserId, Version},
+};
+use time::OffsetDateTime;
+
+/// A transaction whose commit can fail.
+pub(super) struct SpyTx {
+    pub(super) inner: Box<dyn Tx>,
+    pub(super) fail: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Tx for SpyTx {
+    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        if self.fail.swap(false, Relaxed) {
+            return Err(StoreError::unavailable("as the test wants"));
+        }
+        self.inner.commit().await
+    }
+}
+
+#[async_trait]
+impl UserWrites for SpyTx {
+    async fn insert_user(&mut self, user: &NewUser) -> Result<User, StoreError> {
+        self.inner.insert_user(user).await
+    }
+
+    async fn set_password(&mut self, change: &PasswordChange) -> Result<Option<User>, StoreError> {
+        self.inner.set_password(change).await
+    }
+
+    async fn set_disabled(&mut self, user: UserId, to: bool) -> Result<Option<User>, StoreError> {
+        self.inner.set_disabled(user, to).await
+    }
+
+    async fn set_admin(&mut self, user: UserId, to: bool) -> Result<Option<User>, StoreError> {
+        self.inner.set_admin(user, to).await
+    }
+
+    async fn end_user_sessions(&mut self, user: UserId) -> Result<Option<User>, StoreError> {
+        self.inner.end_user_sessions(user).await
+    }
+}
+
+#[async_trait]
+impl SessionWrites for SpyTx {
+    async fn open_session(
+        &mut self,
+        session: &NewSession,
+        seen: Version,
+    ) -> Result<Option<(User, Session)>, StoreError> {
+        self.inner.open_session(session, seen).await
+    }
+
+    async fn end_session(
+        &mut self,
+        id: SessionId,
+        user: Option<UserId>,
+        now: OffsetDateTime,
+    ) -> Result<Ended, StoreError> {
+        self.inner.end_session(id, user, now).await
+    }
+
+    async fn end_oldest_sessions(
+        &mut self,
+        user: UserId,
+        keep: u32,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Session>, StoreError> {
+        self.inner.end_oldest_sessions(user, keep, now).await
+    }
+}
+
+#[async_trait]
+impl RevocationWrites for SpyTx {
+    async fn revoke(&mut self, revocation: &NewRevocation) -> Result<Revocation, StoreError> {
+        self.inner.revoke(revocation).await
+    }
+}
+
+#[async_trait]
+impl OutboxWrites for SpyTx {
+    async fn append_event(&mut self, event: &NewEvent) -> Result<(), StoreError> {
+        self.inner.append_event(event).await
+    }
+}
