@@ -53,7 +53,7 @@ async fn neither_users_nor_strangers_administer(store: AnyStore) {
     let app = app(store).await;
     let alice = app.register("alice").await.unwrap();
     app.change(alice.user, Change::GrantAdmin).await.unwrap();
-    // Not even by an admin's token: that is for `sso.v1` to allow, when it comes.
+    // Not even by an admin's token: only `admit` turns that into an administrator.
     let tokens = app.login("alice", &password_of("alice")).await.unwrap();
     let before = app.user(alice.user).await.unwrap();
     for caller in [anonymous(), app.caller(&tokens.access_token).unwrap()] {

@@ -13,9 +13,9 @@ use sso_core::{
     ports::{
         Store, StoreError, Tx,
         store::{
-            Backlog, Delivered, Freshness, KeyStore, OutboxStore, PendingEvent, Reach, Revocation,
-            RevocationFeed, Rotate, Rotation, SealedKey, Session, SessionReads, User, UserPage,
-            UserReads,
+            Backlog, Delivered, EventPage, Freshness, KeyStore, OutboxStore, PendingEvent, Reach,
+            Revocation, RevocationFeed, Rotate, Rotation, SealedKey, Session, SessionReads,
+            StoredEvent, User, UserPage, UserReads,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, UserId},
@@ -207,6 +207,10 @@ impl OutboxStore for SpyStore {
     ) -> Result<(), StoreError> {
         fail_once(&self.fail_settle)?;
         self.write().settle_events(settled, now).await
+    }
+
+    async fn events(&self, page: EventPage) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read().events(page).await
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {

@@ -8,11 +8,11 @@ use sso_core::{
     ports::{
         StoreError, Tx,
         store::{
-            Ended, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites, PasswordChange,
-            Revocation, RevocationWrites, Session, SessionWrites, User, UserWrites,
+            Ended, Moved, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
+            PasswordChange, Revocation, RevocationWrites, Session, SessionWrites, User, UserWrites,
         },
     },
-    values::{SessionId, UserId, Version},
+    values::{EventId, SessionId, UserId, Version},
 };
 use time::OffsetDateTime;
 
@@ -95,5 +95,13 @@ impl RevocationWrites for SpyTx {
 impl OutboxWrites for SpyTx {
     async fn append_event(&mut self, event: &NewEvent) -> Result<(), StoreError> {
         self.inner.append_event(event).await
+    }
+
+    async fn resend_event(&mut self, id: EventId) -> Result<Moved, StoreError> {
+        self.inner.resend_event(id).await
+    }
+
+    async fn skip_event(&mut self, id: EventId, now: OffsetDateTime) -> Result<Moved, StoreError> {
+        self.inner.skip_event(id, now).await
     }
 }
