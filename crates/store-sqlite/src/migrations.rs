@@ -214,6 +214,32 @@ mod tests {
     }
 
     #[test]
+    fn events_of_before_skipping_are_as_they_were_and_only_failed_ones_can_be_skipped() {
+        let connection = Connection::open_in_memory().unwrap();
+        let sql = |version| MIGRATIONS.iter().find(|(of, ..)| *of == version).unwrap().2;
+        connection.execute_batch(sql(1)).unwrap();
+        let insert = "
+            INSERT INTO outbox (id, user_id, shard, kind, payload, status, attempts, created_at,
+                                delivered_at)
+            VALUES (randomblob(16), randomblob(16), 0, 'registration', x'00', ?, 5, 1, ?)";
+        for (status, delivered) in [("inProgress", None), ("Success", Some(2)), ("Failed", None)] {
+            connection.execute(insert, (status, delivered)).unwrap();
+        }
+        connection.execute_batch(sql(6)).unwrap();
+        let count = |what: &str| -> i64 {
+            let sql = format!("SELECT count(*) FROM outbox WHERE {what}");
+            connection.query_row(&sql, [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(count("attempts = 5 AND skipped_at IS NULL"), 3);
+        let skip = |status: &str| {
+            let sql = "UPDATE outbox SET skipped_at = 3 WHERE status = ?";
+            connection.execute(sql, [status])
+        };
+        assert!(skip("inProgress").is_err() && skip("Success").is_err());
+        assert_eq!(skip("Failed").unwrap(), 1);
+    }
+
+    #[test]
     fn the_mark_is_the_one_that_is_looked_for() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(MARK).unwrap();

@@ -21,6 +21,18 @@ pub mod auth {
     tonic::include_proto!("auth");
 }
 
+/// Package `sso.v1`, compiled as a client of somebody else would be.
+pub mod v1 {
+    #![allow(
+        missing_docs,
+        unused_qualifications,
+        clippy::all,
+        clippy::pedantic,
+        reason = "generated"
+    )]
+    tonic::include_proto!("sso.v1");
+}
+
 /// A gRPC client of `auth.Auth`.
 pub type Grpc = auth::auth_client::AuthClient<Channel>;
 
