@@ -1,6 +1,7 @@
 //! The command line.
 
 mod config;
+mod events;
 mod healthcheck;
 mod migrate;
 mod openapi;
@@ -72,6 +73,9 @@ enum Command {
     /// Manage users, also beside a running server.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// See events such as registrations, and say what becomes of those that failed.
+    #[command(subcommand)]
+    Events(events::EventsCommand),
     /// Check, show and document the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -117,6 +121,7 @@ fn dispatch(cli: Cli) -> Result<Exit, crate::exit::Failed> {
         Command::Serve => serve::run(&settings.load()?),
         Command::Migrate(command) => migrate::run(&settings.load()?, &command),
         Command::User(command) => user::run(&settings.load()?, command),
+        Command::Events(command) => events::run(&settings.load()?, command),
         Command::Config(command) => config::run(&settings, &command),
         Command::Healthcheck(args) => healthcheck::run(&settings.load()?, &args),
         Command::Openapi(args) => openapi::run(&args),

@@ -70,11 +70,13 @@ impl<'de> Deserialize<'de> for Callers {
         let mut callers = Vec::new();
         for (at, table) in (1..).zip(Vec::<Table>::deserialize(deserializer)?) {
             wrong.caller = at;
-            callers.extend(wrong.caller(&table));
+            callers.extend(wrong.caller(&table).map(|caller| (at, caller)));
         }
         wrong.twins(&callers);
         if wrong.texts.is_empty() {
-            Ok(Self(callers))
+            Ok(Self(
+                callers.into_iter().map(|(_, caller)| caller).collect(),
+            ))
         } else {
             Err(de::Error::custom(wrong.texts.join("; ")))
         }
@@ -132,11 +134,11 @@ impl Wrong {
     }
 
     /// Who would two callers be that are known by the same?
-    fn twins(&mut self, callers: &[Caller]) {
-        for (at, caller) in callers.iter().enumerate() {
-            self.caller = at + 1;
+    fn twins(&mut self, callers: &[(usize, Caller)]) {
+        for (at, (number, caller)) in callers.iter().enumerate() {
+            self.caller = *number;
             let mut twin = |key: &str, same: &dyn Fn(&Caller) -> bool| {
-                if callers[..at].iter().any(same) {
+                if callers[..at].iter().any(|(_, other)| same(other)) {
                     self.add(format!("{key} is also another caller's"));
                 }
             };
