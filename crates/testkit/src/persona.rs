@@ -129,6 +129,11 @@ impl Persona {
         self.http.get("/auth/info", Some(&self.access)).await
     }
 
+    /// Asks for his sessions, with the newest access token.
+    pub async fn sessions(&self) -> Result<Reply> {
+        self.http.get("/auth/sessions", Some(&self.access)).await
+    }
+
     /// Changes his password and keeps the tokens.
     pub async fn change_password(&mut self, new: &str) -> Result<Reply> {
         let body = json!({ "current_password": self.password, "new_password": new }).to_string();

@@ -1,11 +1,13 @@
 //! The real binary, black-box: what the contract promises is asked over the wire.
 
+mod callers;
 mod commands;
 mod crash;
 mod development;
 mod events;
 mod input;
 mod metrics;
+mod policy;
 mod revocation;
 mod sessions;
 mod shutdown;
