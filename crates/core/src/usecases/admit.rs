@@ -6,10 +6,7 @@ use crate::{
     access::Access,
     caller::{Identity, NotAllowed, Service},
     failure::{Failure, Kind},
-    ports::{
-        AccessClaims, Callers, StoreError, TokenRefused,
-        store::{Freshness, User},
-    },
+    ports::{AccessClaims, Callers, StoreError, TokenRefused, store::Freshness},
     scope::Scope,
     sso::Sso,
     usecases::validate::validate,
@@ -131,16 +128,19 @@ impl Doorkeeper {
 /// The claims of an administrator's access token, if the primary's row still bears them out. A
 /// token in the seed's form never says `adm`, so it ends here.
 async fn administrator(sso: &Sso, token: &str) -> Result<AccessClaims, AdmitError> {
-    let claims = validate(sso, token)?;
+    let claims = sso.tokens.verify_access(token, sso.clock.now())?;
+    let row = if claims.is_admin {
+        sso.store.user(claims.user, Freshness::Primary).await?
+    } else {
+        None
+    };
+    // After the row: what ended his session while it was read counts, and the lease is read last.
+    sso.revocations.check(&claims)?;
     if !claims.is_admin {
         return Err(NotAllowed.into());
     }
-    let user = sso.store.user(claims.user, Freshness::Primary).await?;
-    let honoured = |user: &User| user.honours(claims.version);
-    let user = user.filter(honoured).ok_or(TokenRefused::Revoked)?;
-    // What ended his session meanwhile is in the set, and the lease is read last.
-    sso.revocations.check(&claims)?;
-    if user.is_admin {
+    let row = row.filter(|user| user.honours(claims.version));
+    if row.ok_or(TokenRefused::Revoked)?.is_admin {
         Ok(claims)
     } else {
         Err(NotAllowed.into())

@@ -209,6 +209,19 @@ async fn the_row_decides_where_the_token_and_the_set_say_nothing_yet() {
 }
 
 #[tokio::test]
+async fn a_role_counts_only_when_the_token_says_it() {
+    let app = app(memory()).await;
+    let alice = app.register("alice").await.unwrap();
+    // As another instance would: committed, and not heard of here.
+    let mut tx = app.sso.store.begin().await.unwrap();
+    tx.set_admin(alice.user, true).await.unwrap();
+    tx.commit().await.unwrap();
+    let shown = bearer(&alice.access_token);
+    let refused = admitted(&app, &keeper(true), USERS, shown).await;
+    assert_eq!(refused, "forbidden");
+}
+
+#[tokio::test]
 async fn without_a_lease_nobody_is_let_in_on_a_token() {
     let app = app(memory()).await;
     let keeper = keeper(true);
