@@ -92,7 +92,7 @@ async fn a_user_is_created_shown_and_listed() -> Result<()> {
     }
     let listed = users.list(v1::ListUsersRequest::default()).await?;
     let listed = listed.into_inner();
-    assert_eq!(listed.users, [created.clone()]);
+    assert_eq!(listed.users, std::slice::from_ref(&created));
     assert_eq!(listed.next_cursor, "");
 
     let body = json!({ "userId": created.user_id });
@@ -205,8 +205,8 @@ async fn what_takes_access_away_does_and_says_how_far_it_has_reached() -> Result
         user_id: id(),
         is_admin: false,
     };
-    let taken = users.set_admin(request).await?.into_inner().user;
-    assert!(!taken.context("no user")?.is_admin);
+    let after = users.set_admin(request).await?.into_inner().user;
+    assert!(!after.context("no user")?.is_admin);
 
     let request = v1::SetPasswordRequest {
         user_id: id(),
@@ -369,10 +369,10 @@ async fn a_failed_event_is_listed_resent_and_skipped() -> Result<()> {
 
     let mut events = self::events(&port).await?;
     let event_id = || event.event_id.clone();
-    let resend = |event_id| v1::ResendEventRequest { event_id };
-    let resent = events.resend(resend(event_id())).await?.into_inner().event;
+    let ask = |event_id| v1::ResendEventRequest { event_id };
+    let resent = events.resend(ask(event_id())).await?.into_inner().event;
     assert_eq!(resent.context("no event")?, event);
-    let again = events.resend(resend(event_id())).await.unwrap_err();
+    let again = events.resend(ask(event_id())).await.unwrap_err();
     assert_eq!(
         (again.code(), &*Refused::of(&again).reason),
         (Code::FailedPrecondition, "event_not_failed")

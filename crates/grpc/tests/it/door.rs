@@ -213,5 +213,5 @@ async fn the_document_says_what_credentials_a_call_takes() -> Result<()> {
 }
 
 fn told(failure: sso_core::Failure) -> anyhow::Error {
-    anyhow::anyhow!("{}", failure.message)
+    anyhow::anyhow!(failure.message)
 }

@@ -23,6 +23,7 @@ use sso_core::{
 };
 use sso_crypto::{
     Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, MasterKey,
+    SealedCursors,
 };
 use sso_http::{Health, HealthReport, HttpState, ServiceState};
 use sso_testkit::{
@@ -180,6 +181,7 @@ async fn sso(options: &Options, clock: Arc<ManualClock>) -> (Sso, Arc<JwsTokens>
         store,
         hasher,
         tokens: tokens.clone(),
+        cursors: Arc::new(SealedCursors::new(&MasterKey::from_bytes(&[7; 32]))),
         revocations: Arc::new(revocations),
         clock,
         random,

@@ -105,8 +105,8 @@ fn list(
             let page = page.map_err(|error: EventsError| Failure::from(error))?;
             left -= page.items.len() as u64;
             let next = page.next.filter(|_| left > 0);
-            let printed = printer.page(&page.items, next.is_none());
-            match (printed, next) {
+            let written = printer.page(&page.items, next.is_none());
+            match (written, next) {
                 // Who reads has seen enough.
                 (Err(error), _) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                 (Err(error), _) => return Err(Failure::internal(error)),

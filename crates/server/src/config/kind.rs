@@ -104,12 +104,11 @@ impl Kind {
         Some(match self {
             Self::Bool => Value::Boolean(text.parse().ok()?),
             Self::Integer { .. } => Value::Integer(text.parse().ok()?),
-            Self::List { .. } if text.is_empty() => Value::Array(Vec::new()),
+            Self::List { .. } | Self::Tables { .. } if text.is_empty() => Value::Array(Vec::new()),
             Self::List { .. } => {
                 let item = |item: &str| Value::String(item.trim().to_owned());
                 Value::Array(text.split(',').map(item).collect())
             }
-            Self::Tables { .. } if text.is_empty() => Value::Array(Vec::new()),
             Self::Tables { .. } if text.len() > MAX_TABLES => return None,
             Self::Tables { .. } => {
                 let value = ValueDeserializer::parse(&text).ok()?;

@@ -9,7 +9,9 @@ use sso_core::Scope;
 use sso_testkit::{http::Reply, persona::Persona, process::Server};
 use tonic::{Code, Request};
 
-use crate::support::{admin_call, callers, eventually, site, token_of, unique, validate};
+use crate::support::{
+    admin_call, callers, digest_of, eventually, site, token_of, unique, validate,
+};
 
 async fn post(server: &Server, path: &str, headers: &[(&str, &str)]) -> Result<Reply> {
     let headers = [&[("content-type", "application/json")], headers].concat();
@@ -29,8 +31,7 @@ fn reason(reply: &Reply) -> String {
 #[tokio::test]
 async fn callers_of_the_file_are_known_by_their_tokens_in_both_forms() -> Result<()> {
     let mut site = site()?;
-    let digest = sso_crypto::sha256(b"a random token");
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest_of("a random token");
     let file = site.folder().join("sso.toml");
     let text = format!(
         "[grpc]\nrequire_caller = true\n\n\
@@ -238,8 +239,8 @@ async fn a_failed_event_is_skipped_or_resent_beside_the_server() -> Result<()> {
     let server = site.serve().await?;
     let resend = json!({ "eventId": ids[1] });
     let path = "/sso.v1.Events/Resend";
-    let resent = admin_call(&server, Scope::EventsAdmin, path, &resend).await?;
-    assert_eq!(resent["event"]["status"], "inProgress");
+    let answer = admin_call(&server, Scope::EventsAdmin, path, &resend).await?;
+    assert_eq!(answer["event"]["status"], "inProgress");
     eventually("the resent event is delivered", async || {
         Ok(list(&["--status", "Success"])?[0]["event_id"] == ids[1])
     })

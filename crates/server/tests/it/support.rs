@@ -1,6 +1,7 @@
 //! What these tests share.
 
 use std::{
+    fmt::Write,
     future::Future,
     sync::{
         Arc,
@@ -91,11 +92,20 @@ pub(crate) fn token_of(scope: Scope) -> String {
     format!("the token of {scope}")
 }
 
+/// The SHA-256 of a token in hex, as `sha256sum` prints it.
+pub(crate) fn digest_of(token: &str) -> String {
+    let mut hex = String::new();
+    for byte in sso_crypto::sha256(token.as_bytes()) {
+        // Writing to a string does not fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
 /// `grpc.callers`: a service for each scope.
 pub(crate) fn callers() -> String {
     let callers = Scope::ALL.map(|scope| {
-        let digest = sso_crypto::sha256(token_of(scope).as_bytes());
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest_of(&token_of(scope));
         let name = scope.as_str().replace(':', "-");
         format!("{{ name = '{name}', token_sha256 = '{digest}', scopes = ['{scope}'] }}")
     });

@@ -205,6 +205,6 @@ pub async fn of_fifty_resends_and_skips_of_one_event_one_moves_it(store: Arc<dyn
         }
     })
     .await;
-    let moves = moved.iter().filter(|one| matches!(one, Moved::Now(_)));
-    assert_eq!(moves.count(), 1);
+    let winners = moved.iter().filter(|one| matches!(one, Moved::Now(_)));
+    assert_eq!(winners.count(), 1);
 }

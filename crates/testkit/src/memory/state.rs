@@ -19,13 +19,13 @@ use time::OffsetDateTime;
 const TIMELINE: u32 = 0;
 
 #[derive(Debug, Clone)]
-struct Event {
+struct Kept {
     status: EventStatus,
     skipped_at: Option<OffsetDateTime>,
     event: PendingEvent,
 }
 
-impl Event {
+impl Kept {
     fn waits_for_a_person(&self) -> bool {
         self.status == EventStatus::Failed && self.skipped_at.is_none()
     }
@@ -51,7 +51,7 @@ pub(super) struct State {
     pub(super) sessions: BTreeMap<SessionId, Session>,
     pub(super) keys: Vec<SealedKey>,
     pub(super) revocations: Vec<Revocation>,
-    outbox: Vec<Event>,
+    outbox: Vec<Kept>,
 }
 
 // Users.
@@ -306,7 +306,7 @@ impl State {
             traceparent: new.traceparent.clone(),
             tracestate: new.tracestate.clone(),
         };
-        self.outbox.push(Event {
+        self.outbox.push(Kept {
             status: EventStatus::InProgress,
             skipped_at: None,
             event,
@@ -316,10 +316,7 @@ impl State {
 
     pub(super) fn pending_events(&self, limit: u32) -> Vec<PendingEvent> {
         let held_back = |event: &PendingEvent| {
-            self.outbox
-                .iter()
-                .filter(|stored| stored.waits_for_a_person())
-                .map(|stored| &stored.event)
+            self.waiting()
                 .any(|failed| failed.user == event.user && failed.sequence < event.sequence)
         };
         self.of(EventStatus::InProgress)
@@ -353,7 +350,7 @@ impl State {
             .filter(|stored| page.status.is_none_or(|status| status == stored.status))
             .filter(|stored| stored.event.sequence > page.after)
             .take(page.limit as usize)
-            .map(Event::stored)
+            .map(Kept::stored)
             .collect()
     }
 
@@ -368,7 +365,7 @@ impl State {
         self.move_event(id, |stored| stored.skipped_at = Some(now))
     }
 
-    fn move_event(&mut self, id: EventId, change: impl FnOnce(&mut Event)) -> Moved {
+    fn move_event(&mut self, id: EventId, change: impl FnOnce(&mut Kept)) -> Moved {
         match self.outbox.iter_mut().find(|stored| stored.event.id == id) {
             None => Moved::Unknown,
             Some(stored) if stored.waits_for_a_person() => {
@@ -382,16 +379,17 @@ impl State {
     pub(super) fn backlog(&self) -> Backlog {
         Backlog {
             in_progress: self.of(EventStatus::InProgress).count() as u64,
-            failed: self
-                .outbox
-                .iter()
-                .filter(|stored| stored.waits_for_a_person())
-                .count() as u64,
+            failed: self.waiting().count() as u64,
             oldest: self
                 .of(EventStatus::InProgress)
                 .next()
                 .map(|event| event.created_at),
         }
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &PendingEvent> {
+        let failed = self.outbox.iter().filter(|one| one.waits_for_a_person());
+        failed.map(|one| &one.event)
     }
 
     fn of(&self, status: EventStatus) -> impl Iterator<Item = &PendingEvent> {

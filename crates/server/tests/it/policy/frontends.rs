@@ -24,20 +24,20 @@ const ROLES: [&str; 6] = [
 
 pub(super) async fn call_as_everybody(server: &Server, rule: &Rule) -> Result<Line> {
     let mut line = Line::default();
-    for role in ROLES {
-        let about_another = role.ends_with("another's");
+    for who in ROLES {
+        let about_another = who.ends_with("another's");
         if about_another && !rule.path.contains("{id}") {
             continue;
         }
-        let (reply, let_in) = call(server, rule, role, about_another).await?;
+        let (reply, let_in) = call(server, rule, who, about_another).await?;
         let expected = match rule.access {
             Access::Anyone => true,
             // An administrator's rights are those of `sso.v1`.
-            Access::Own => role == "user" || role == "admin",
+            Access::Own => who == "user" || who == "admin",
             other => anyhow::bail!("{other:?} is no rule of this port"),
         };
-        assert_eq!(let_in, expected, "{role} {rule:?} {reply:?}");
-        line.add(role, format!("{} {}", reply.status.as_u16(), reply.code()));
+        assert_eq!(let_in, expected, "{who} {rule:?} {reply:?}");
+        line.add(who, format!("{} {}", reply.status.as_u16(), reply.code()));
     }
     Ok(line)
 }
@@ -45,12 +45,12 @@ pub(super) async fn call_as_everybody(server: &Server, rule: &Rule) -> Result<Li
 async fn call(
     server: &Server,
     rule: &Rule,
-    role: &str,
+    who: &str,
     about_another: bool,
 ) -> Result<(Reply, bool)> {
     let mut subject = Persona::register(&server.http, &unique()).await?;
     let other = Persona::register(&server.http, &unique()).await?;
-    if role.starts_with("admin") {
+    if who.starts_with("admin") {
         let body = json!({ "userId": subject.id, "isAdmin": true });
         let path = "/sso.v1.Users/SetAdmin";
         admin_call(server, Scope::UsersAdmin, path, &body).await?;
@@ -66,10 +66,10 @@ async fn call(
         path => path.to_owned(),
     };
     let body = body(rule.path, &subject);
-    if role == "ended session" {
+    if who == "ended session" {
         other.logout(&refresh, false).await?;
     }
-    let token = (role != "stranger").then_some(access.as_str());
+    let token = (who != "stranger").then_some(access.as_str());
     let method: Method = rule.method.parse()?;
     let reply = server
         .http
