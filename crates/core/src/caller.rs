@@ -1,10 +1,11 @@
 //! Who asks, and from where.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use crate::{
     failure::{Failure, Kind},
     ports::AccessClaims,
+    scope::{Scope, Scopes},
 };
 
 /// Longest part of a user agent that is kept.
@@ -70,10 +71,24 @@ impl Agent {
 pub enum Identity {
     /// Nobody yet: registration, login, refresh, logout.
     Anonymous,
-    /// The user of a validated access token.
+    /// The user of a validated access token, about himself.
     User(AccessClaims),
+    /// The user of a validated access token of an administrator, of whom the store has just said
+    /// that he still is one. Made by [`admit`](crate::usecases::admit) only.
+    Admin(AccessClaims),
+    /// Another service that has identified itself.
+    Service(Service),
     /// The operator at the command line of the machine that holds the database.
     Operator,
+}
+
+/// A service that is known by its token or by its certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// The operator's name for it.
+    pub name: Arc<str>,
+    /// What it may do.
+    pub scopes: Scopes,
 }
 
 /// The caller of a use case: always its first argument.
@@ -105,24 +120,41 @@ impl Caller {
     /// The claims of the user who calls.
     pub fn user(&self) -> Result<&AccessClaims, NotAllowed> {
         match &self.identity {
-            Identity::User(claims) => Ok(claims),
-            Identity::Anonymous | Identity::Operator => Err(NotAllowed),
+            Identity::User(claims) | Identity::Admin(claims) => Ok(claims),
+            Identity::Anonymous | Identity::Service(_) | Identity::Operator => Err(NotAllowed),
+        }
+    }
+
+    /// Whether the caller may do what `scope` stands for: a service that has it, an administrator,
+    /// the operator.
+    pub fn may(&self, scope: Scope) -> Result<(), NotAllowed> {
+        match &self.identity {
+            Identity::Operator => Ok(()),
+            // `auth` is what services do on behalf of people.
+            Identity::Admin(_) if scope != Scope::Auth => Ok(()),
+            Identity::Service(service) if service.scopes.has(scope) => Ok(()),
+            Identity::Anonymous | Identity::User(_) | Identity::Admin(_) | Identity::Service(_) => {
+                Err(NotAllowed)
+            }
         }
     }
 
     /// Whether the caller may administer users.
     pub fn may_administer_users(&self) -> Result<(), NotAllowed> {
-        match &self.identity {
-            Identity::Operator => Ok(()),
-            Identity::Anonymous | Identity::User(_) => Err(NotAllowed),
-        }
+        self.may(Scope::UsersAdmin)
     }
 
-    /// Whether the caller may see and change the signing keys.
+    /// Whether the caller may see events and say what becomes of them.
+    pub fn may_administer_events(&self) -> Result<(), NotAllowed> {
+        self.may(Scope::EventsAdmin)
+    }
+
+    /// Whether the caller may see and change the signing keys: there is no scope for that, so no
+    /// service can.
     pub fn may_administer_keys(&self) -> Result<(), NotAllowed> {
         match &self.identity {
-            Identity::Operator => Ok(()),
-            Identity::Anonymous | Identity::User(_) => Err(NotAllowed),
+            Identity::Operator | Identity::Admin(_) => Ok(()),
+            Identity::Anonymous | Identity::User(_) | Identity::Service(_) => Err(NotAllowed),
         }
     }
 }
@@ -147,6 +179,25 @@ impl fmt::Display for Agent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_may_do_what_its_scopes_say_and_nothing_of_a_user() {
+        let caller = Caller {
+            origin: Origin::default(),
+            identity: Identity::Service(Service {
+                name: "billing".into(),
+                scopes: Scopes::from_iter([Scope::EventsAdmin]),
+            }),
+        };
+        assert_eq!(caller.may_administer_events(), Ok(()));
+        assert_eq!(caller.may_administer_users(), Err(NotAllowed));
+        assert!(caller.user().is_err());
+        let stranger = Caller::anonymous(Origin::default());
+        for scope in Scope::ALL {
+            assert_eq!(stranger.may(scope), Err(NotAllowed), "{scope}");
+            assert_eq!(Caller::operator().may(scope), Ok(()), "{scope}");
+        }
+    }
 
     fn network(text: &str) -> Network {
         Network::of(Some(text.parse().unwrap()))

@@ -19,6 +19,8 @@ pub enum Kind {
     NotFound,
     /// It exists already.
     Conflict,
+    /// It is not in the state that this needs.
+    Precondition,
     /// Too many requests of this caller.
     RateLimited,
     /// Overloaded, or a dependency is away.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::{
     policy::Policy,
-    ports::{Clock, Hasher, KeyMaker, Random, Store, Tasks, Tokens},
+    ports::{Clock, Cursors, Hasher, KeyMaker, Random, Store, Tasks, Tokens},
     revocation::Revocations,
 };
 
@@ -17,6 +17,8 @@ pub struct Sso {
     pub tokens: Arc<dyn Tokens>,
     /// Makes signing keys.
     pub keys: Arc<dyn KeyMaker>,
+    /// Seals the places where lists go on.
+    pub cursors: Arc<dyn Cursors>,
     /// What is over.
     pub revocations: Arc<Revocations>,
     /// Time.

@@ -1,12 +1,16 @@
 //! Everything cryptographic of `sso`, behind the ports of the core: the pool that hashes
 //! passwords, the ring of signing keys, the tokens, and randomness.
 
+mod callers;
+mod cursors;
 mod hashing;
 mod keyring;
 mod metrics;
 mod random;
 mod tokens;
 
+pub use callers::{KnownCaller, KnownCallers};
+pub use cursors::SealedCursors;
 pub use hashing::{Argon2Params, HashPool, HashPoolError, HashPoolSettings};
 pub use keyring::{
     AccessAlgorithm, KeyRing, KeyRingError, KeyWorkshop, MalformedMasterKey, MasterKey, Reloaded,

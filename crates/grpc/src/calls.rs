@@ -8,12 +8,12 @@ use axum::{
     Router,
     body::Body,
     extract::Request,
-    http::{HeaderMap, HeaderName},
+    http::{HeaderMap, HeaderName, request::Parts},
     response::Response,
 };
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
-use sso_core::{Failure, Kind, ports::Clock};
+use sso_core::{Failure, Kind, Sso, ports::Clock, usecases::admit::Doorkeeper};
 use sso_web::RequestId;
 use tonic::{Code, Status};
 use tower::ServiceExt;
@@ -21,6 +21,7 @@ use tower::ServiceExt;
 use crate::{
     call::REVOCATION,
     deadline,
+    door::Door,
     metrics::{Meter, Meters},
     status,
 };
@@ -34,6 +35,7 @@ pub(crate) struct Calls(Arc<Inner>);
 
 struct Inner {
     services: Router,
+    door: Door,
     meters: Meters,
     clock: Arc<dyn Clock>,
     /// The longest deadline of a call.
@@ -45,14 +47,16 @@ struct Inner {
 impl Calls {
     pub(crate) fn new(
         services: Router,
-        clock: Arc<dyn Clock>,
+        sso: Sso,
+        keeper: Doorkeeper,
         timeout: Duration,
         limit: usize,
     ) -> Self {
         Self(Arc::new(Inner {
             services,
             meters: Meters::new(),
-            clock,
+            clock: sso.clock.clone(),
+            door: Door::new(sso, keeper),
             timeout,
             limit,
         }))
@@ -68,7 +72,12 @@ impl Calls {
         let meter = self.0.meters.of(request.uri().path());
         let id = RequestId::of(&request);
         let asked = deadline::asked(request.headers());
-        let call = async { Ok(self.forward(request).await) };
+        let call = async {
+            let (mut parts, body) = request.into_parts();
+            let path = parts.uri.path().to_owned();
+            self.admit(&path, &mut parts, &id).await?;
+            Ok(self.forward(Request::from_parts(parts, body)).await)
+        };
         match self.supervise(meter, asked, &id, call).await {
             Ok(response) => finish(response, &id),
             Err(status) => status.into_http(),
@@ -85,6 +94,17 @@ impl Calls {
     ) -> Result<Response, Status> {
         self.supervise(self.0.meters.of(path), asked, id, call)
             .await
+    }
+
+    /// Lets in the call of the method at `path`, or says why not.
+    pub(crate) async fn admit(
+        &self,
+        path: &str,
+        call: &mut Parts,
+        id: &RequestId,
+    ) -> Result<(), Status> {
+        let admitted = self.0.door.admit(path, call).await;
+        admitted.map_err(|failure| status::refuse(&failure, id))
     }
 
     /// Hands a gRPC request to the services, with nothing around it.

@@ -6,18 +6,20 @@ pub(crate) mod master_key;
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use sso_core::{
-    Caller, Failure, KeyPolicy, Policy, Sso,
+    Caller, Failure, KeyPolicy, Policy, Scopes, Service, Sso,
     ports::{Clock, Store},
     revocation::{LeaseTerms, Revocations},
     values::PasswordPolicy,
 };
-use sso_crypto::{Argon2Params, HashPool, HashPoolSettings, SystemRandom};
+use sso_crypto::{
+    Argon2Params, HashPool, HashPoolSettings, KnownCaller, KnownCallers, SystemRandom,
+};
 use sso_store_sqlite::{Limits, OpenError, Role, Settings, SqliteStore};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    config::{Config, Loaded},
+    config::{Config, Loaded, section},
     exit::{Exit, Failed},
     system::{RuntimeTasks, SystemClock},
 };
@@ -59,6 +61,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         hasher: Arc::clone(&hashes) as _,
         tokens: keys.tokens.clone(),
         keys: keys.workshop.clone(),
+        cursors: keys.cursors.clone(),
         clock,
         random,
         tasks: Arc::new(RuntimeTasks::new(tasks.clone())),
@@ -140,6 +143,26 @@ pub(crate) fn of_open(error: &OpenError) -> Failed {
         _ => (Exit::Failure, ""),
     };
     Failed::new(exit, format!("{key}{error}"))
+}
+
+/// The services that the operator has written down.
+pub(crate) fn callers(callers: &section::Callers) -> KnownCallers {
+    let known = callers.iter().map(|caller| KnownCaller {
+        token_sha256: caller.token_sha256.as_ref().map(|digest| *digest.bytes()),
+        certificate: caller
+            .certificate
+            .as_ref()
+            .map(|name| name.as_str().to_owned()),
+        service: Service {
+            name: caller.name.as_str().into(),
+            scopes: caller
+                .scopes
+                .iter()
+                .map(|scope| scope.0)
+                .collect::<Scopes>(),
+        },
+    });
+    KnownCallers::new(known.collect())
 }
 
 fn start_hashing(config: &Config) -> Result<HashPool, Failed> {

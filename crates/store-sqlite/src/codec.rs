@@ -9,7 +9,8 @@ use rusqlite::{Row, types::FromSql};
 use sso_core::{
     Agent,
     ports::store::{
-        KeyUse, PendingEvent, RetiredKey, Revocation, Revoked, SealedKey, Session, User,
+        EventStatus, KeyUse, PendingEvent, RetiredKey, Revocation, Revoked, SealedKey, Session,
+        StoredEvent, User,
     },
     values::{Birthday, Email, EventId, KeyTag, Name, PasswordHash, SessionId, UserId, Version},
 };
@@ -58,9 +59,7 @@ pub(crate) fn session(row: &Row<'_>) -> Result<Session, Fault> {
         created_at: time(row, "created_at")?,
         rotated_at: time(row, "rotated_at")?,
         expires_at: time(row, "expires_at")?,
-        revoked_at: get::<Option<i64>>(row, "revoked_at")?
-            .map(|micros| moment("revoked_at", micros))
-            .transpose()?,
+        revoked_at: optional_time(row, "revoked_at")?,
         address: optional(row, "address", |text| text.parse::<IpAddr>().ok())?,
         agent: optional(row, "agent", |text| Some(Agent::new(text)))?,
     })
@@ -73,12 +72,28 @@ pub(crate) fn event(row: &Row<'_>) -> Result<PendingEvent, Fault> {
         user: UserId::from_uuid(uuid(row, "user_id")?),
         kind: get(row, "kind")?,
         payload: get(row, "payload")?,
-        attempts: u32::try_from(unsigned(row, "attempts")?)
-            .map_err(|_| Fault::Undecodable("attempts"))?,
+        attempts: attempts(row)?,
         created_at: time(row, "created_at")?,
         traceparent: get(row, "traceparent")?,
         tracestate: get(row, "tracestate")?,
     })
+}
+
+pub(crate) fn stored_event(row: &Row<'_>) -> Result<StoredEvent, Fault> {
+    Ok(StoredEvent {
+        sequence: get(row, "sequence")?,
+        id: EventId::from_uuid(uuid(row, "id")?),
+        user: UserId::from_uuid(uuid(row, "user_id")?),
+        kind: get(row, "kind")?,
+        status: parsed(row, "status", EventStatus::parse)?,
+        skipped_at: optional_time(row, "skipped_at")?,
+        attempts: attempts(row)?,
+        created_at: time(row, "created_at")?,
+    })
+}
+
+fn attempts(row: &Row<'_>) -> Result<u32, Fault> {
+    u32::try_from(unsigned(row, "attempts")?).map_err(|_| Fault::Undecodable("attempts"))
 }
 
 pub(crate) fn key(row: &Row<'_>) -> Result<SealedKey, Fault> {
@@ -150,6 +165,12 @@ fn unsigned(row: &Row<'_>, column: &'static str) -> Result<u64, Fault> {
 
 fn time(row: &Row<'_>, column: &'static str) -> Result<OffsetDateTime, Fault> {
     moment(column, get(row, column)?)
+}
+
+fn optional_time(row: &Row<'_>, column: &'static str) -> Result<Option<OffsetDateTime>, Fault> {
+    get::<Option<i64>>(row, column)?
+        .map(|micros| moment(column, micros))
+        .transpose()
 }
 
 fn moment(column: &'static str, micros: i64) -> Result<OffsetDateTime, Fault> {

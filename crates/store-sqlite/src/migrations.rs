@@ -27,6 +27,11 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
         include_str!("../migrations/V1__initial.sql"),
     ),
     (3, "V3__keys", include_str!("../migrations/V3__keys.sql")),
+    (
+        6,
+        "V6__skipped_events",
+        include_str!("../migrations/V6__skipped_events.sql"),
+    ),
 ];
 
 const MARK: &str = "PRAGMA application_id = 0x73736f31";
@@ -207,6 +212,32 @@ mod tests {
             let migration = Migration::unapplied(name, sql).unwrap();
             assert_eq!(u32::try_from(migration.version()).unwrap(), *version);
         }
+    }
+
+    #[test]
+    fn events_of_before_skipping_are_as_they_were_and_only_failed_ones_can_be_skipped() {
+        let connection = Connection::open_in_memory().unwrap();
+        let sql = |version| MIGRATIONS.iter().find(|(of, ..)| *of == version).unwrap().2;
+        connection.execute_batch(sql(1)).unwrap();
+        let insert = "
+            INSERT INTO outbox (id, user_id, shard, kind, payload, status, attempts, created_at,
+                                delivered_at)
+            VALUES (randomblob(16), randomblob(16), 0, 'registration', x'00', ?, 5, 1, ?)";
+        for (status, delivered) in [("inProgress", None), ("Success", Some(2)), ("Failed", None)] {
+            connection.execute(insert, (status, delivered)).unwrap();
+        }
+        connection.execute_batch(sql(6)).unwrap();
+        let count = |what: &str| -> i64 {
+            let sql = format!("SELECT count(*) FROM outbox WHERE {what}");
+            connection.query_row(&sql, [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(count("attempts = 5 AND skipped_at IS NULL"), 3);
+        let skip = |status: &str| {
+            let sql = "UPDATE outbox SET skipped_at = 3 WHERE status = ?";
+            connection.execute(sql, [status])
+        };
+        assert!(skip("inProgress").is_err() && skip("Success").is_err());
+        assert_eq!(skip("Failed").unwrap(), 1);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use sso_core::{
 };
 use sso_crypto::{
     AccessAlgorithm, Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing,
-    KeyWorkshop, MasterKey,
+    KeyWorkshop, MasterKey, SealedCursors,
 };
 
 use crate::{clock::ManualClock, random::SeededRandom, tasks::TokioTasks};
@@ -79,6 +79,7 @@ impl App {
             verified_tokens: 64,
         };
         let tokens = Arc::new(JwsTokens::new(jws, KeyRing::open(&stored, &master)?));
+        let cursors = Arc::new(SealedCursors::new(&master));
         let workshop = KeyWorkshop::new(AccessAlgorithm::default(), master, random.clone());
         let argon2 = Argon2Params {
             memory_kib: 64,
@@ -102,6 +103,7 @@ impl App {
                 Revocations::new(store.clone(), clock.clone(), LeaseTerms::default())
                     .telling(tokens.clone()),
             ),
+            cursors,
             store,
             clock: clock.clone(),
             random,

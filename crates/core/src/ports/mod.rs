@@ -1,6 +1,8 @@
 //! What the use cases need from outside: object-safe traits, one room each.
 
+mod callers;
 mod clock;
+mod cursors;
 mod hasher;
 mod keys;
 mod random;
@@ -8,7 +10,9 @@ pub mod store;
 mod tasks;
 mod tokens;
 
+pub use callers::Callers;
 pub use clock::Clock;
+pub use cursors::Cursors;
 pub use hasher::{HashError, Hasher, Match, Queue, Work};
 pub use keys::{KeyMaker, KeySealer, NoKey};
 pub use random::{Random, RandomIds};

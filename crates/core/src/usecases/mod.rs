@@ -3,13 +3,16 @@
 //! [`Failure`](crate::Failure).
 
 pub mod administer;
+pub mod admit;
 pub mod change_password;
+pub mod events;
 pub mod info;
 pub mod is_admin;
 mod issue;
 pub mod keys;
 pub mod login;
 pub mod logout;
+mod paging;
 pub mod refresh;
 pub mod register;
 pub mod relay;
@@ -17,3 +20,4 @@ pub mod sessions;
 pub mod validate;
 
 pub use issue::SignedIn;
+pub use paging::{Ask, DEFAULT_PAGE, MAX_PAGE, Page};

@@ -53,10 +53,10 @@ async fn neither_users_nor_strangers_administer(store: AnyStore) {
     let app = app(store).await;
     let alice = app.register("alice").await.unwrap();
     app.change(alice.user, Change::GrantAdmin).await.unwrap();
-    // Not even by an admin's token: that is for `sso.v1` to allow, when it comes.
+    // Not even by an admin's token: only `admit` turns that into an administrator.
     let tokens = app.login("alice", &password_of("alice")).await.unwrap();
     let before = app.user(alice.user).await.unwrap();
-    for caller in [anonymous(), app.caller(&tokens.access_token).unwrap()] {
+    for caller in [anonymous(), app.caller(&tokens.access_token).await.unwrap()] {
         let codes = everything(&app, &caller, alice.user).await;
         assert_eq!(codes, HashSet::from(["forbidden"]));
         let page = UserPage {
@@ -103,11 +103,11 @@ async fn a_role_change_makes_tokens_anew_and_ends_no_session(store: AnyStore) {
     for (change, is_admin) in [(Change::GrantAdmin, true), (Change::TakeAdmin, false)] {
         app.change(tokens.user, change).await.unwrap();
         assert_eq!(
-            app.validate(&tokens.access_token),
+            app.validate(&tokens.access_token).await,
             Err(TokenRefused::Revoked)
         );
         tokens = app.refresh(&tokens.refresh_token).await.unwrap();
-        app.validate(&tokens.access_token).unwrap();
+        app.validate(&tokens.access_token).await.unwrap();
         assert_eq!(access(&app, &tokens).is_admin, is_admin);
     }
 }

@@ -36,7 +36,7 @@ async fn every_other_session_ends_and_the_new_tokens_work(store: AnyStore) {
     let app = app(store).await;
     let first = app.register("alice").await.unwrap();
     let other = app.login("alice", &password_of("alice")).await.unwrap();
-    let caller = app.caller(&first.access_token).unwrap();
+    let caller = app.caller(&first.access_token).await.unwrap();
     let asked = request(&app, &caller, &password_of("alice"));
     let (tokens, reach) = change_password::change_password(&app.sso, &caller, asked)
         .await
@@ -107,7 +107,7 @@ async fn a_token_that_was_revoked_meanwhile_changes_nothing(store: AnyStore) {
         ("carol", "elsewhere"),
     ] {
         let tokens = app.register(name).await.unwrap();
-        let caller = app.caller(&tokens.access_token).unwrap();
+        let caller = app.caller(&tokens.access_token).await.unwrap();
         match how {
             "logout" => drop(app.logout(&tokens.access_token, false).await.unwrap()),
             "disable" => drop(app.change(tokens.user, Change::Disable).await.unwrap()),

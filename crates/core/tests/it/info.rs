@@ -25,7 +25,7 @@ on_every_store! {
 async fn a_user_sees_his_own_row(store: AnyStore) {
     let app = app(store).await;
     let tokens = app.register("Alice").await.unwrap();
-    let caller = app.caller(&tokens.access_token).unwrap();
+    let caller = app.caller(&tokens.access_token).await.unwrap();
     let shown = info::info(&app.sso, &caller).await.unwrap();
     assert_eq!(shown, app.user(tokens.user).await.unwrap());
     for nobody in [anonymous(), Caller::operator()] {
@@ -41,6 +41,7 @@ async fn a_token_from_a_lost_future_shows_nothing(store: AnyStore) {
     claims.version = claims.version.next(0);
     let caller = app
         .caller(&app.tokens.sign_access(&claims).unwrap())
+        .await
         .unwrap();
     let refused = info::info(&app.sso, &caller).await.map_err(Into::into);
     assert_eq!(code(refused), "token_revoked");
@@ -49,7 +50,7 @@ async fn a_token_from_a_lost_future_shows_nothing(store: AnyStore) {
 async fn a_row_that_ended_the_token_is_not_shown(store: AnyStore) {
     let app = app(store).await;
     let tokens = app.register("alice").await.unwrap();
-    let caller = app.caller(&tokens.access_token).unwrap();
+    let caller = app.caller(&tokens.access_token).await.unwrap();
     // Committed, and its entry not here yet.
     let mut tx = app.sso.store.begin().await.unwrap();
     tx.end_user_sessions(tokens.user).await.unwrap();

@@ -173,10 +173,10 @@ async fn the_oldest_session_ends_when_there_are_too_many(store: AnyStore) {
     app.clock.advance(SECOND);
     let middle = app.login("alice", &password_of("alice")).await.unwrap();
     app.clock.advance(SECOND);
-    app.validate(&oldest.access_token).unwrap();
+    app.validate(&oldest.access_token).await.unwrap();
     let newest = app.login("alice", &password_of("alice")).await.unwrap();
     assert_eq!(
-        app.validate(&oldest.access_token),
+        app.validate(&oldest.access_token).await,
         Err(TokenRefused::Revoked)
     );
     assert_over(&app, &oldest).await;

@@ -131,7 +131,7 @@ async fn a_session_that_somebody_else_ended_is_obeyed_at_once(store: AnyStore) {
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    app.validate(&tokens.access_token).unwrap();
+    app.validate(&tokens.access_token).await.unwrap();
     app.logout(&tokens.access_token, false).await.unwrap();
     assert_over(&app, &tokens).await;
 }

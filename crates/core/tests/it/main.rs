@@ -7,11 +7,14 @@
 )]
 
 mod administer;
+mod admit;
 mod change_password;
+mod events;
 mod info;
 mod login;
 mod logout;
 mod metrics;
+mod pages;
 mod races;
 mod refresh;
 mod registration;

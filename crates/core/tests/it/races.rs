@@ -141,12 +141,17 @@ impl Round {
 
     /// Neither these tokens nor what they can still be exchanged for carry the role.
     async fn assert_no_admin(&self, tokens: &SignedIn) {
-        if let Ok(claims) = self.app.validate(&tokens.access_token) {
+        if let Ok(claims) = self.app.validate(&tokens.access_token).await {
             assert!(!claims.is_admin, "{}", self.name);
         }
         let refreshed = self.app.refresh(&tokens.refresh_token).await.unwrap();
         assert!(
-            !self.app.validate(&refreshed.access_token).unwrap().is_admin,
+            !self
+                .app
+                .validate(&refreshed.access_token)
+                .await
+                .unwrap()
+                .is_admin,
             "{}",
             self.name
         );

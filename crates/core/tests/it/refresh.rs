@@ -41,10 +41,10 @@ async fn of_fifty_refreshes_of_one_token_one_rotates_and_all_get_the_same(store:
     assert_eq!(tokens.len(), 1);
     assert_eq!(generation(&app, &first).await, 1);
     for tokens in &results {
-        app.validate(&tokens.access_token).unwrap();
+        app.validate(&tokens.access_token).await.unwrap();
     }
     // The earlier access token lives to its end.
-    app.validate(&first.access_token).unwrap();
+    app.validate(&first.access_token).await.unwrap();
     assert_alive(&app, &results[0]).await;
 }
 
@@ -73,14 +73,14 @@ async fn a_reused_token_ends_its_session_after_the_grace(store: AnyStore) {
     let other = app.register("bob").await.unwrap();
     let second = app.refresh(&first.refresh_token).await.unwrap();
     app.advance(GRACE + TICK).await.unwrap();
-    app.validate(&second.access_token).unwrap();
+    app.validate(&second.access_token).await.unwrap();
 
     assert_eq!(
         code(app.refresh(&first.refresh_token).await),
         "token_revoked"
     );
     for over in [&first, &second] {
-        app.validate(&over.access_token).unwrap_err();
+        app.validate(&over.access_token).await.unwrap_err();
     }
     assert_eq!(
         code(app.refresh(&second.refresh_token).await),

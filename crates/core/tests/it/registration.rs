@@ -65,7 +65,7 @@ async fn tokens_come_from_what_was_written_and_nothing_is_read_back(store: AnySt
         (session.id, session.generation)
     );
     assert_eq!(refreshing.expires_at, session.expires_at);
-    app.validate(&tokens.access_token).unwrap();
+    app.validate(&tokens.access_token).await.unwrap();
 }
 
 async fn the_event_is_in_progress_once_the_user_is_stored(store: AnyStore) {
@@ -133,7 +133,7 @@ async fn where_registration_is_switched_off_only_the_operator_registers(store: A
     assert!(created.unwrap().is_admin);
     let tokens = app.login("alice", &password_of("alice")).await.unwrap();
     assert!(access(&app, &tokens).is_admin);
-    let caller = app.caller(&tokens.access_token).unwrap();
+    let caller = app.caller(&tokens.access_token).await.unwrap();
     let asked = register::register(&app.sso, &caller, alice(&app));
     assert!(matches!(asked.await, Err(RegisterError::SwitchedOff)));
 }
@@ -141,7 +141,7 @@ async fn where_registration_is_switched_off_only_the_operator_registers(store: A
 async fn only_the_operator_creates_users(store: AnyStore) {
     let app = app(store).await;
     let bob = app.register("bob").await.unwrap();
-    for caller in [anonymous(), app.caller(&bob.access_token).unwrap()] {
+    for caller in [anonymous(), app.caller(&bob.access_token).await.unwrap()] {
         let refused = register::create(&app.sso, &caller, alice(&app), true).await;
         assert_eq!(code(refused), "forbidden");
     }

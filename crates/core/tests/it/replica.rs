@@ -99,14 +99,14 @@ async fn a_right_that_was_taken_does_not_come_back_by_the_replica(store: AnyStor
     assert!(!access(&app, &tokens).is_admin);
     let tokens = app.refresh(&tokens.refresh_token).await.unwrap();
     assert!(!access(&app, &tokens).is_admin);
-    app.validate(&tokens.access_token).unwrap();
+    app.validate(&tokens.access_token).await.unwrap();
 }
 
 async fn a_caller_sees_himself_at_least_as_his_token_says(store: AnyStore) {
     let (app, spy, user) = lagging(store, None).await;
     app.change(user.id, Change::GrantAdmin).await.unwrap();
     let tokens = app.login("alice", &password_of("alice")).await.unwrap();
-    let caller = app.caller(&tokens.access_token).unwrap();
+    let caller = app.caller(&tokens.access_token).await.unwrap();
     assert!(info::info(&app.sso, &caller).await.unwrap().is_admin);
     // Without a lease the primary is asked, though the replica's row would do for the token.
     spy.freeze_replica(vec![app.user(user.id).await.unwrap()]);

@@ -55,11 +55,14 @@ async fn validating_asks_no_store(store: AnyStore) {
     app.logout(&over.access_token, false).await.unwrap();
     spy.take();
     for _ in 0..10 {
-        app.validate(&good.access_token).unwrap();
-        assert_eq!(app.validate(&over.access_token), Err(TokenRefused::Revoked));
-        assert_eq!(app.validate("x"), Err(TokenRefused::Invalid));
+        app.validate(&good.access_token).await.unwrap();
         assert_eq!(
-            app.validate(&good.refresh_token),
+            app.validate(&over.access_token).await,
+            Err(TokenRefused::Revoked)
+        );
+        assert_eq!(app.validate("x").await, Err(TokenRefused::Invalid));
+        assert_eq!(
+            app.validate(&good.refresh_token).await,
             Err(TokenRefused::WrongType)
         );
     }
@@ -74,17 +77,20 @@ async fn without_a_lease_nothing_is_validated_until_a_beat_restores_it(store: An
     );
     app.logout(&over.access_token, false).await.unwrap();
     app.clock.advance(LEASE - Duration::from_millis(1));
-    app.validate(&good.access_token).unwrap();
+    app.validate(&good.access_token).await.unwrap();
     app.clock.advance(Duration::from_millis(1));
     for tokens in [&good, &over] {
         assert_eq!(
-            app.validate(&tokens.access_token),
+            app.validate(&tokens.access_token).await,
             Err(TokenRefused::Unknowable)
         );
     }
     app.sso.revocations.beat().await.unwrap();
-    app.validate(&good.access_token).unwrap();
-    assert_eq!(app.validate(&over.access_token), Err(TokenRefused::Revoked));
+    app.validate(&good.access_token).await.unwrap();
+    assert_eq!(
+        app.validate(&over.access_token).await,
+        Err(TokenRefused::Revoked)
+    );
 }
 
 async fn a_lease_runs_from_the_moment_its_beat_was_sent(store: AnyStore) {
@@ -124,12 +130,12 @@ async fn what_another_process_revokes_is_obeyed_after_a_beat(store: AnyStore) {
     let above = access(&app, &bob).version.next(0);
     revoke_elsewhere(&app, Revoked::TokensBelow(bob.user, above), until).await;
     for tokens in [&alice, &bob] {
-        app.validate(&tokens.access_token).unwrap();
+        app.validate(&tokens.access_token).await.unwrap();
     }
     app.sso.revocations.beat().await.unwrap();
     for tokens in [&alice, &bob] {
         assert_eq!(
-            app.validate(&tokens.access_token),
+            app.validate(&tokens.access_token).await,
             Err(TokenRefused::Revoked)
         );
     }
@@ -144,7 +150,7 @@ async fn an_entry_is_forgotten_when_it_can_concern_no_token_and_not_before(store
     let token_passes = app.sso.policy.access_ttl + Duration::from_secs(10) - TICK;
     app.advance(token_passes).await.unwrap();
     assert_eq!(
-        app.validate(&tokens.access_token),
+        app.validate(&tokens.access_token).await,
         Err(TokenRefused::Revoked)
     );
     app.advance(life.unsigned_abs() - token_passes)
@@ -154,7 +160,7 @@ async fn an_entry_is_forgotten_when_it_can_concern_no_token_and_not_before(store
     app.advance(TICK).await.unwrap();
     assert_eq!(app.sso.revocations.entries(), 0);
     assert_eq!(
-        app.validate(&tokens.access_token),
+        app.validate(&tokens.access_token).await,
         Err(TokenRefused::Expired)
     );
 }
@@ -169,7 +175,7 @@ async fn a_confirmation_that_failed_is_sent_again(store: AnyStore) {
     app.sso.revocations.beat().await.unwrap_err();
     // What came with the beat counts all the same.
     assert_eq!(
-        app.validate(&tokens.access_token),
+        app.validate(&tokens.access_token).await,
         Err(TokenRefused::Revoked)
     );
     assert_eq!(spy.confirmations(), 0);
@@ -184,9 +190,12 @@ async fn a_token_below_the_version_that_ended_it_is_over_and_none_above(store: A
     let old = app.register("alice").await.unwrap();
     let user = app.change(old.user, Change::GrantAdmin).await.unwrap().user;
     let new = app.refresh(&old.refresh_token).await.unwrap();
-    assert_eq!(app.validate(&old.access_token), Err(TokenRefused::Revoked));
     assert_eq!(
-        app.validate(&new.access_token).unwrap().version,
+        app.validate(&old.access_token).await,
+        Err(TokenRefused::Revoked)
+    );
+    assert_eq!(
+        app.validate(&new.access_token).await.unwrap().version,
         user.version
     );
     assert!(user.version > Version::ZERO);

@@ -21,7 +21,7 @@ async fn a_user_lists_his_live_sessions_newest_first(store: AnyStore) {
     let last = app.login("alice", &password_of("alice")).await.unwrap();
     app.logout(&ended.access_token, false).await.unwrap();
 
-    let caller = app.caller(&first.access_token).unwrap();
+    let caller = app.caller(&first.access_token).await.unwrap();
     let listed = sessions::list(&app.sso, &caller).await.unwrap();
     let listed: Vec<_> = listed
         .iter()
@@ -39,7 +39,7 @@ async fn an_expired_session_is_not_listed(store: AnyStore) {
     app.register("alice").await.unwrap();
     app.advance(app.sso.policy.refresh_ttl).await.unwrap();
     let tokens = app.login("alice", &password_of("alice")).await.unwrap();
-    let caller = app.caller(&tokens.access_token).unwrap();
+    let caller = app.caller(&tokens.access_token).await.unwrap();
     let listed = sessions::list(&app.sso, &caller).await.unwrap();
     let listed: Vec<_> = listed.iter().map(|one| one.session.id).collect();
     assert_eq!(listed, [access(&app, &tokens).session]);
@@ -50,7 +50,7 @@ async fn a_user_ends_a_session_of_his_and_no_other(store: AnyStore) {
     let current = app.register("alice").await.unwrap();
     let other = app.login("alice", &password_of("alice")).await.unwrap();
     let bob = app.register("bob").await.unwrap();
-    let caller = app.caller(&current.access_token).unwrap();
+    let caller = app.caller(&current.access_token).await.unwrap();
     let end = async |id: &str| sessions::end(&app.sso, &caller, id).await;
 
     let others = access(&app, &other).session.to_string();

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use tonic::Code;
 
 use super::{
+    access,
     comments::{Comment, Error},
     schema::Schemas,
 };
@@ -18,10 +19,14 @@ use crate::{
 const ABOUT: &str = "\
 The rpcs of this port as JSON, over HTTP/1.1 and HTTP/2: `POST` with `application/json` only. \
 Members are read in camelCase and in snake_case and written in camelCase, unset ones too; unknown \
-ones are ignored. Each rpc has a short path and that of gRPC, which do the same.
+ones are ignored. The rpcs of `auth.Auth` have a short path and that of gRPC, which do the same.
 
 Beside them the port speaks gRPC itself (HTTP/2 with prior knowledge), with reflection \
 (`grpc.reflection.v1` and `v1alpha`) and health (`grpc.health.v1`).
+
+A service identifies itself by its token in the header `x-caller-token` (metadata of gRPC), or by its \
+client certificate; the operator writes down who it is and what it may do. Whether `auth.Auth` asks \
+for that is the operator's decision, `sso.v1` always does, or wants an administrator's access token.
 
 An error is a `google.rpc.Status`: its `ErrorInfo.reason` is what programs switch on, \
 `BadRequest` names every bad field at once, `RetryInfo` and the header `Retry-After` say when to \
@@ -57,7 +62,10 @@ pub(super) fn document() -> Value {
         },
         "tags": tags.collect::<Vec<_>>(),
         "paths": paths,
-        "components": { "schemas": schemas.into_value() },
+        "components": {
+            "schemas": schemas.into_value(),
+            "securitySchemes": access::schemes(),
+        },
     })
 }
 
@@ -106,8 +114,13 @@ fn operation(method: &Method, schemas: &mut Schemas) -> Value {
             "required": true,
             "content": body(schemas.reference(&method.descriptor.input())),
         },
-        "responses": responses(&comment.errors),
     });
+    let mut errors = comment.errors;
+    if let Some(access) = method.access {
+        errors.extend(access::errors(access));
+        operation["security"] = access::security(access);
+    }
+    operation["responses"] = responses(&errors);
     operation["responses"]["200"] = json!({
         "description": "OK",
         "content": body(schemas.reference(&method.descriptor.output())),

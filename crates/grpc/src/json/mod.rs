@@ -102,6 +102,9 @@ async fn transcode(
 ) -> Result<Response, Status> {
     let refuse = |failure: Failure| status::refuse(&failure, id);
     let (mut parts, body) = request.into_parts();
+    body::require_length(&parts.headers, calls.limit())
+        .map_err(|error| refuse(failure_of(error)))?;
+    calls.admit(&method.path, &mut parts, id).await?;
     let body = read_body(&parts.headers, body, calls.limit())
         .await
         .map_err(|error| refuse(failure_of(error)))?;
@@ -118,9 +121,9 @@ async fn transcode(
     write::answer(method, answer).map_err(refuse)
 }
 
-/// In the order of the contract: too large by what is declared, media type, then the body.
+/// In the order of the contract: media type, then the body. What is too large by its declared length
+/// was refused before the door.
 async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, BodyError> {
-    body::require_length(headers, limit)?;
     if !headers.contains_key(CONTENT_TYPE) {
         return Err(BodyError::UnsupportedMediaType);
     }

@@ -8,6 +8,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use sso_core::{Scope, Scopes, Service, usecases::admit::Doorkeeper};
+use sso_crypto::{KnownCaller, KnownCallers, sha256};
 use sso_grpc::{GrpcOptions, Health};
 use sso_testkit::{
     app::App,
@@ -55,6 +57,7 @@ impl Port {
         let app = App::new(store, Arc::new(ManualClock::new())).await?;
         let mut options =
             GrpcOptions::new(app.sso.clone(), Arc::new(|| "made-by-the-test".to_owned()));
+        options.doorkeeper = doorkeeper(false);
         change(&mut options);
         let health = options.health.clone();
 
@@ -163,6 +166,27 @@ impl Port {
         let answer = self.grpc.clone().validate(request).await?;
         Ok(answer.into_inner())
     }
+}
+
+/// Who knows a service for each scope, by the token [`token_of`] says.
+pub(crate) fn doorkeeper(require_caller: bool) -> Doorkeeper {
+    let known = Scope::ALL.map(|scope| KnownCaller {
+        token_sha256: Some(sha256(token_of(scope).as_bytes())),
+        certificate: Some(format!("{scope}.internal")),
+        service: Service {
+            name: scope.as_str().into(),
+            scopes: Scopes::from_iter([scope]),
+        },
+    });
+    Doorkeeper {
+        callers: Arc::new(KnownCallers::new(known.into())),
+        require_caller,
+    }
+}
+
+/// The token of the service that has this scope.
+pub(crate) fn token_of(scope: Scope) -> String {
+    format!("the token of {scope}")
 }
 
 /// All of an answer over HTTP/2.

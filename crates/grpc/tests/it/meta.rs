@@ -47,7 +47,14 @@ macro_rules! reflected {
                 anyhow::bail!("no list");
             };
             let names: Vec<_> = list.service.iter().map(|s| s.name.as_str()).collect();
-            assert!(names.contains(&"auth.Auth") && names.contains(&"grpc.health.v1.Health"));
+            for served in [
+                "auth.Auth",
+                "sso.v1.Users",
+                "sso.v1.Events",
+                "grpc.health.v1.Health",
+            ] {
+                assert!(names.contains(&served), "{served} {names:?}");
+            }
             for _ in 0..2 {
                 let file = answers.next().context("no file")?;
                 assert!(matches!(file, MessageResponse::FileDescriptorResponse(_)));
@@ -74,7 +81,7 @@ async fn health_is_what_the_switch_says_overall_and_by_service() -> Result<()> {
     };
     assert_eq!(check("").await?, ServingStatus::NotServing);
     port.health.set_serving(true);
-    for service in ["", "auth.Auth"] {
+    for service in ["", "auth.Auth", "sso.v1.Users", "sso.v1.Events"] {
         assert_eq!(check(service).await?, ServingStatus::Serving);
     }
     assert_eq!(

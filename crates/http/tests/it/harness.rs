@@ -23,7 +23,7 @@ use sso_core::{
 };
 use sso_crypto::{
     AccessAlgorithm, Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing,
-    KeyWorkshop, MasterKey,
+    KeyWorkshop, MasterKey, SealedCursors,
 };
 use sso_http::{Health, HealthReport, HttpState, ServiceState};
 use sso_testkit::{
@@ -189,6 +189,7 @@ async fn sso(options: &Options, clock: Arc<ManualClock>) -> (Sso, Arc<JwsTokens>
             MasterKey::from_bytes(&[7; 32]),
             random.clone(),
         )),
+        cursors: Arc::new(SealedCursors::new(&MasterKey::from_bytes(&[7; 32]))),
         revocations: Arc::new(revocations),
         clock,
         random,

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod config;
+mod events;
 mod healthcheck;
 mod keys;
 mod migrate;
@@ -76,6 +77,9 @@ enum Command {
     /// Show, make and retire signing keys, also beside a running server.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// See events such as registrations, and say what becomes of those that failed.
+    #[command(subcommand)]
+    Events(events::EventsCommand),
     /// Check, show and document the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -122,6 +126,7 @@ fn dispatch(cli: Cli) -> Result<Exit, crate::exit::Failed> {
         Command::Migrate(command) => migrate::run(&settings.load()?, &command),
         Command::User(command) => user::run(&settings.load()?, command),
         Command::Keys(command) => keys::run(&settings.load()?, command),
+        Command::Events(command) => events::run(&settings.load()?, command),
         Command::Config(command) => config::run(&settings, &command),
         Command::Healthcheck(args) => healthcheck::run(&settings.load()?, &args),
         Command::Openapi(args) => openapi::run(&args),

@@ -105,6 +105,7 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
+/// RFC 3339.
 pub(super) fn rfc3339(time: time::OffsetDateTime) -> String {
     time.format(&time::format_description::well_known::Rfc3339)
         .unwrap_or_default()

@@ -84,6 +84,8 @@ pub(super) enum UserCommand {
         #[command(flatten)]
         password: PasswordArgs,
     },
+    /// End every session of a user; he can sign in again.
+    EndSessions(TargetArgs),
 }
 
 /// Whom a change is for, and whether to wait until everybody obeys.
@@ -165,6 +167,7 @@ pub(super) fn run(loaded: &Loaded, command: UserCommand) -> Result<Exit, Failed>
             };
             target.change(loaded, change)?;
         }
+        UserCommand::EndSessions(target) => target.change(loaded, Change::EndSessions)?,
         UserCommand::SetPassword { target, password } => {
             let password = password.read()?;
             let changed = target.run(loaded, async |sso, operator, user| {

@@ -28,7 +28,6 @@ pub(super) fn validate(
         origins,
         problems,
     };
-    rules.callers();
     if development {
         rules.development();
     }
@@ -47,28 +46,6 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Nothing fails open: callers that must identify themselves cannot do so yet.
-    fn callers(&mut self) {
-        if !self.config.grpc.require_caller {
-            return;
-        }
-        if is_loopback(self.config.grpc.listen.ip()) {
-            self.broken(
-                "grpc.require_caller",
-                &["grpc.listen"],
-                "must be false: this version cannot identify callers yet",
-            );
-        } else {
-            self.broken(
-                "grpc.listen",
-                &["grpc.require_caller"],
-                "is not a loopback address, and this version cannot identify callers yet: \
-                 listen on 127.0.0.1, or write `grpc.require_caller = false` if only an inner \
-                 network can reach the port",
-            );
-        }
-    }
-
     fn development(&mut self) {
         for (key, address) in self.listeners() {
             if !is_loopback(address.ip()) {

@@ -12,6 +12,8 @@ use zeroize::Zeroizing;
 
 use super::duration;
 
+/// What stands for a value that is set and not shown.
+pub(super) const HIDDEN: &str = "<set>";
 /// Longest URL or name in bytes.
 const MAX_BYTES: usize = 255;
 
@@ -311,7 +313,7 @@ impl<'de> Deserialize<'de> for SharedSecret {
 
 impl Serialize for SharedSecret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(MasterKey::HIDDEN)
+        serializer.serialize_str(HIDDEN)
     }
 }
 
@@ -326,9 +328,6 @@ impl fmt::Debug for SharedSecret {
 pub(crate) struct MasterKey(Zeroizing<[u8; 32]>);
 
 impl MasterKey {
-    /// What stands for a secret that is set.
-    pub(super) const HIDDEN: &str = "<set>";
-
     /// The 32 bytes.
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.0
@@ -352,7 +351,7 @@ impl<'de> Deserialize<'de> for MasterKey {
 
 impl Serialize for MasterKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(Self::HIDDEN)
+        serializer.serialize_str(HIDDEN)
     }
 }
 

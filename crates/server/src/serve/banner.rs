@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, reason = "development mode talks to a person")]
 
 use super::listeners::Addresses;
-use crate::config::Loaded;
+use crate::config::{Loaded, section::Grpc};
 
 /// Prints addresses and links, and in development mode what is relaxed.
 pub(super) fn show(loaded: &Loaded, addresses: &Addresses) {
@@ -16,6 +16,16 @@ pub(super) fn show(loaded: &Loaded, addresses: &Addresses) {
         data_dir = %loaded.config.data_dir.display(),
         "ready"
     );
+    let Grpc {
+        require_caller,
+        callers,
+        ..
+    } = &loaded.config.grpc;
+    if *require_caller && callers.is_empty() {
+        tracing::warn!(
+            "grpc.require_caller is true and grpc.callers is empty: nobody can call auth.Auth"
+        );
+    }
     if !loaded.development {
         return;
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use sso_core::{Sso, ports::RandomIds};
+use sso_core::{Sso, ports::RandomIds, usecases::admit::Doorkeeper};
 use sso_grpc::GrpcOptions;
 use sso_http::{AdminState, HttpState, LogLevel};
 use sso_telemetry::{Filter, LogControl, Metrics};
@@ -11,7 +11,7 @@ use sso_telemetry::{Filter, LogControl, Metrics};
 use super::{health::Health, listeners::Routers};
 use crate::{
     config::{CorsOrigin, Loaded},
-    wiring::Parts,
+    wiring::{self, Parts},
 };
 
 /// What the routers are made of.
@@ -61,6 +61,10 @@ fn grpc(world: &World<'_>) -> GrpcOptions {
         max_message_size: config.grpc.max_message_size,
         loopback_only: world.loaded.development,
         health: world.grpc_health.clone(),
+        doorkeeper: Doorkeeper {
+            callers: Arc::new(wiring::callers(&config.grpc.callers)),
+            require_caller: config.grpc.require_caller,
+        },
         ..GrpcOptions::new(sso, ids)
     }
 }

@@ -8,7 +8,7 @@ use sso_core::ports::{
 };
 use sso_crypto::{
     AccessAlgorithm, CompatSecret, JwsSettings, JwsTokens, KeyRing, KeyRingError, KeyWorkshop,
-    MasterKey, Reloaded, SystemRandom, VERIFIED_TOKENS,
+    MasterKey, Reloaded, SealedCursors, SystemRandom, VERIFIED_TOKENS,
 };
 use sso_store_sqlite::Role;
 
@@ -27,6 +27,8 @@ pub(crate) struct Keys {
     pub(crate) tokens: Arc<JwsTokens>,
     /// Makes keys under the master key in use.
     pub(crate) workshop: Arc<KeyWorkshop>,
+    /// Seals cursors under the master key of the start.
+    pub(crate) cursors: Arc<SealedCursors>,
     /// Where the master key comes from.
     pub(crate) source: Source,
     /// What the ring in use was made of, and what was wrong with that.
@@ -66,6 +68,7 @@ pub(super) async fn open(
     if let (TokenMode::Hs256, Some(secret)) = (config.tokens.mode, &config.tokens.hs256_secret) {
         tokens = tokens.with_compat(CompatSecret::new(secret.bytes()));
     }
+    let cursors = Arc::new(SealedCursors::new(&master));
     let workshop = KeyWorkshop::new(algorithm, master, Arc::new(SystemRandom));
     let seen = Seen {
         stored,
@@ -74,6 +77,7 @@ pub(super) async fn open(
     Ok(Keys {
         tokens: Arc::new(tokens),
         workshop: Arc::new(workshop),
+        cursors,
         source,
         seen: RwLock::new(seen),
     })

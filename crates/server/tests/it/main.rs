@@ -1,5 +1,6 @@
 //! The real binary, black-box: what the contract promises is asked over the wire.
 
+mod callers;
 mod commands;
 mod crash;
 mod development;
@@ -10,6 +11,7 @@ mod keys;
 mod keys_under_load;
 mod metrics;
 mod network;
+mod policy;
 mod reseal;
 mod revocation;
 mod sessions;

@@ -20,6 +20,7 @@ macro_rules! commit {
     }};
 }
 
+pub mod events;
 mod given;
 pub mod keys;
 pub mod outbox;
@@ -87,6 +88,14 @@ macro_rules! store_contract {
                 success_wins_over_everything
                 the_backlog_counts_what_waits_and_tells_the_oldest
             }
+            events {
+                events_are_listed_in_order_by_status_in_pages
+                a_failed_event_is_resent_with_what_it_held_back
+                a_skipped_event_stays_failed_and_holds_back_nothing
+                only_a_failed_event_moves_and_a_skip_is_final
+                success_wins_over_a_skip
+                of_fifty_resends_and_skips_of_one_event_one_moves_it
+            }
             keys {
                 the_first_keys_are_stored_once
                 keys_are_added_to_the_ring_that_was_seen
@@ -135,6 +144,7 @@ mod tests {
     fn every_rule_is_in_the_list() {
         let list = include_str!("mod.rs");
         let modules = [
+            include_str!("events.rs"),
             include_str!("keys.rs"),
             include_str!("outbox.rs"),
             include_str!("races.rs"),

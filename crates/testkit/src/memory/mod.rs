@@ -17,9 +17,9 @@ use sso_core::{
     ports::{
         Store, StoreError, Tx,
         store::{
-            Backlog, Delivered, Freshness, KeyStore, OutboxStore, PendingEvent, Reach, RetiredKey,
-            Revocation, RevocationFeed, Rotate, Rotation, SealedKey, Session, SessionReads, User,
-            UserPage, UserReads,
+            Backlog, Delivered, EventPage, Freshness, KeyStore, OutboxStore, PendingEvent, Reach,
+            RetiredKey, Revocation, RevocationFeed, Rotate, Rotation, SealedKey, Session,
+            SessionReads, StoredEvent, User, UserPage, UserReads,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, UserId},
@@ -163,6 +163,10 @@ impl OutboxStore for MemoryStore {
         })
         .await;
         Ok(())
+    }
+
+    async fn events(&self, page: EventPage) -> Result<Vec<StoredEvent>, StoreError> {
+        Ok(self.state().events(page))
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {

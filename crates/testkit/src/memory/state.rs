@@ -6,9 +6,9 @@ use sso_core::{
     ports::{
         StoreError,
         store::{
-            Backlog, Constraint, Delivered, Ended, EventStatus, NewEvent, NewRevocation,
-            NewSession, NewUser, PasswordChange, PendingEvent, RetiredKey, Revocation, Rotate,
-            Rotated, Rotation, SealedKey, Session, User,
+            Backlog, Constraint, Delivered, Ended, EventPage, EventStatus, Moved, NewEvent,
+            NewRevocation, NewSession, NewUser, PasswordChange, PendingEvent, RetiredKey,
+            Revocation, Rotate, Rotated, Rotation, SealedKey, Session, StoredEvent, User,
         },
     },
     values::{EventId, PasswordHash, SessionId, UserId, Version},
@@ -19,9 +19,29 @@ use time::OffsetDateTime;
 const TIMELINE: u32 = 0;
 
 #[derive(Debug, Clone)]
-struct Event {
+struct Kept {
     status: EventStatus,
+    skipped_at: Option<OffsetDateTime>,
     event: PendingEvent,
+}
+
+impl Kept {
+    fn waits_for_a_person(&self) -> bool {
+        self.status == EventStatus::Failed && self.skipped_at.is_none()
+    }
+
+    fn stored(&self) -> StoredEvent {
+        StoredEvent {
+            sequence: self.event.sequence,
+            id: self.event.id,
+            user: self.event.user,
+            kind: self.event.kind.clone(),
+            status: self.status,
+            skipped_at: self.skipped_at,
+            attempts: self.event.attempts,
+            created_at: self.event.created_at,
+        }
+    }
 }
 
 /// A whole database.
@@ -33,7 +53,7 @@ pub(super) struct State {
     /// Those retired last come last.
     pub(super) retired_keys: Vec<RetiredKey>,
     pub(super) revocations: Vec<Revocation>,
-    outbox: Vec<Event>,
+    outbox: Vec<Kept>,
 }
 
 // Users.
@@ -288,8 +308,9 @@ impl State {
             traceparent: new.traceparent.clone(),
             tracestate: new.tracestate.clone(),
         };
-        self.outbox.push(Event {
+        self.outbox.push(Kept {
             status: EventStatus::InProgress,
+            skipped_at: None,
             event,
         });
         Ok(())
@@ -297,7 +318,7 @@ impl State {
 
     pub(super) fn pending_events(&self, limit: u32) -> Vec<PendingEvent> {
         let held_back = |event: &PendingEvent| {
-            self.of(EventStatus::Failed)
+            self.waiting()
                 .any(|failed| failed.user == event.user && failed.sequence < event.sequence)
         };
         self.of(EventStatus::InProgress)
@@ -312,7 +333,10 @@ impl State {
             return;
         };
         match (delivered, stored.status) {
-            (Delivered::Success, _) => stored.status = EventStatus::Success,
+            (Delivered::Success, _) => {
+                stored.status = EventStatus::Success;
+                stored.skipped_at = None;
+            }
             (Delivered::Refused, EventStatus::InProgress) => stored.event.attempts += 1,
             (Delivered::Failed, EventStatus::InProgress) => {
                 stored.event.attempts += 1;
@@ -322,15 +346,52 @@ impl State {
         }
     }
 
+    pub(super) fn events(&self, page: EventPage) -> Vec<StoredEvent> {
+        self.outbox
+            .iter()
+            .filter(|stored| page.status.is_none_or(|status| status == stored.status))
+            .filter(|stored| stored.event.sequence > page.after)
+            .take(page.limit as usize)
+            .map(Kept::stored)
+            .collect()
+    }
+
+    pub(super) fn resend_event(&mut self, id: EventId) -> Moved {
+        self.move_event(id, |stored| {
+            stored.status = EventStatus::InProgress;
+            stored.event.attempts = 0;
+        })
+    }
+
+    pub(super) fn skip_event(&mut self, id: EventId, now: OffsetDateTime) -> Moved {
+        self.move_event(id, |stored| stored.skipped_at = Some(now))
+    }
+
+    fn move_event(&mut self, id: EventId, change: impl FnOnce(&mut Kept)) -> Moved {
+        match self.outbox.iter_mut().find(|stored| stored.event.id == id) {
+            None => Moved::Unknown,
+            Some(stored) if stored.waits_for_a_person() => {
+                change(stored);
+                Moved::Now(stored.stored())
+            }
+            Some(stored) => Moved::Not(stored.stored()),
+        }
+    }
+
     pub(super) fn backlog(&self) -> Backlog {
         Backlog {
             in_progress: self.of(EventStatus::InProgress).count() as u64,
-            failed: self.of(EventStatus::Failed).count() as u64,
+            failed: self.waiting().count() as u64,
             oldest: self
                 .of(EventStatus::InProgress)
                 .next()
                 .map(|event| event.created_at),
         }
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &PendingEvent> {
+        let failed = self.outbox.iter().filter(|one| one.waits_for_a_person());
+        failed.map(|one| &one.event)
     }
 
     fn of(&self, status: EventStatus) -> impl Iterator<Item = &PendingEvent> {

@@ -18,10 +18,14 @@ pub struct ClientCertificate {
 impl ClientCertificate {
     /// Of a certificate that has been verified. One that cannot be parsed has no names.
     pub(crate) fn of(der: &CertificateDer<'_>) -> Self {
-        let names = match X509Certificate::from_der(der) {
+        Self::named(match X509Certificate::from_der(der) {
             Ok((_, certificate)) => names(&certificate),
             Err(_) => Vec::new(),
-        };
+        })
+    }
+
+    /// Of somebody with these names, verified elsewhere.
+    pub fn named(names: Vec<String>) -> Self {
         Self {
             names: names.into(),
         }

@@ -16,7 +16,8 @@ use async_trait::async_trait;
 pub use error::{Constraint, StoreError};
 pub use keys::{KeyStore, KeyUse, KeyWrites, RETIRED_KEYS_KEPT, RetiredKey, Retirement, SealedKey};
 pub use outbox::{
-    Backlog, Delivered, EventStatus, NewEvent, OutboxStore, OutboxWrites, PendingEvent,
+    Backlog, Delivered, EventPage, EventStatus, Moved, NewEvent, OutboxStore, OutboxWrites,
+    PendingEvent, StoredEvent,
 };
 pub use revocations::{
     NewRevocation, Reach, Revocation, RevocationFeed, RevocationWrites, Revoked,

@@ -123,14 +123,14 @@ pub(crate) fn refreshing(app: &App, of: &SignedIn) -> RefreshClaims {
 
 /// Both tokens of a session are good. Uses the refresh token.
 pub(crate) async fn assert_alive(app: &App, tokens: &SignedIn) {
-    app.validate(&tokens.access_token).unwrap();
+    app.validate(&tokens.access_token).await.unwrap();
     app.refresh(&tokens.refresh_token).await.unwrap();
 }
 
 /// Neither token of a session is good for anything.
 pub(crate) async fn assert_over(app: &App, tokens: &SignedIn) {
     assert_eq!(
-        app.validate(&tokens.access_token),
+        app.validate(&tokens.access_token).await,
         Err(TokenRefused::Revoked)
     );
     assert_eq!(

@@ -13,9 +13,9 @@ use sso_core::{
     ports::{
         Store, StoreError, Tx,
         store::{
-            Backlog, Delivered, Freshness, KeyStore, OutboxStore, PendingEvent, Reach, Revocation,
-            RevocationFeed, Rotate, Rotation, SealedKey, Session, SessionReads, User, UserPage,
-            UserReads,
+            Backlog, Delivered, EventPage, Freshness, KeyStore, OutboxStore, PendingEvent, Reach,
+            RetiredKey, Revocation, RevocationFeed, Rotate, Rotation, SealedKey, Session,
+            SessionReads, StoredEvent, User, UserPage, UserReads,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, UserId},
@@ -209,6 +209,10 @@ impl OutboxStore for SpyStore {
         self.write().settle_events(settled, now).await
     }
 
+    async fn events(&self, page: EventPage) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read().events(page).await
+    }
+
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.read().backlog().await
     }
@@ -218,6 +222,10 @@ impl OutboxStore for SpyStore {
 impl KeyStore for SpyStore {
     async fn keys(&self) -> Result<Vec<SealedKey>, StoreError> {
         self.read().keys().await
+    }
+
+    async fn retired_keys(&self, limit: u32) -> Result<Vec<RetiredKey>, StoreError> {
+        self.read().retired_keys(limit).await
     }
 
     async fn insert_first_keys(&self, keys: &[SealedKey]) -> Result<Vec<SealedKey>, StoreError> {

@@ -8,11 +8,12 @@ use sso_core::{
     ports::{
         StoreError, Tx,
         store::{
-            Ended, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites, PasswordChange,
-            Revocation, RevocationWrites, Session, SessionWrites, User, UserWrites,
+            Ended, KeyWrites, Moved, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
+            PasswordChange, Retirement, Revocation, RevocationWrites, SealedKey, Session,
+            SessionWrites, User, UserWrites,
         },
     },
-    values::{SessionId, UserId, Version},
+    values::{EventId, SessionId, UserId, Version},
 };
 use time::OffsetDateTime;
 
@@ -95,5 +96,40 @@ impl RevocationWrites for SpyTx {
 impl OutboxWrites for SpyTx {
     async fn append_event(&mut self, event: &NewEvent) -> Result<(), StoreError> {
         self.inner.append_event(event).await
+    }
+
+    async fn resend_event(&mut self, id: EventId) -> Result<Moved, StoreError> {
+        self.inner.resend_event(id).await
+    }
+
+    async fn skip_event(&mut self, id: EventId, now: OffsetDateTime) -> Result<Moved, StoreError> {
+        self.inner.skip_event(id, now).await
+    }
+}
+
+#[async_trait]
+impl KeyWrites for SpyTx {
+    async fn insert_keys(
+        &mut self,
+        new: &[SealedKey],
+        seen: &[SealedKey],
+    ) -> Result<bool, StoreError> {
+        self.inner.insert_keys(new, seen).await
+    }
+
+    async fn retire_key(
+        &mut self,
+        id: &str,
+        now: OffsetDateTime,
+    ) -> Result<Retirement, StoreError> {
+        self.inner.retire_key(id, now).await
+    }
+
+    async fn reseal_keys(
+        &mut self,
+        resealed: &[SealedKey],
+        seen: &[SealedKey],
+    ) -> Result<bool, StoreError> {
+        self.inner.reseal_keys(resealed, seen).await
     }
 }

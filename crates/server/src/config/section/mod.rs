@@ -2,6 +2,7 @@
 //! built-in defaults, their attributes the bounds.
 
 mod access;
+mod callers;
 pub(super) mod log;
 mod state;
 mod transport;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use access::{Hashing, Login, Passwords, Registration, Sessions, TokenMode, Tokens};
+pub(crate) use callers::{Caller, Callers};
 pub(crate) use log::Log;
 pub(crate) use state::{Algorithm, Database, Events, Keys, Revocation, Sink};
 pub(crate) use transport::{Admin, Grpc, Http, Shutdown};

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Caller, Callers};
 use crate::config::{
     duration,
     network::{CorsOrigin, Proxy},
@@ -96,10 +97,23 @@ pub(crate) struct Grpc {
     #[serde(with = "text")]
     #[schemars(with = "Text<SocketAddr>")]
     pub(crate) listen: SocketAddr,
-    /// Whether callers must identify themselves. Without a value: true, unless `grpc.listen` is a
-    /// loopback address. This version cannot identify callers yet, so true is refused: listen on
-    /// loopback, or write `false` if only an inner network can reach the port.
+    /// Whether callers of `auth.Auth` and of reflection must identify themselves; those of `sso.v1`
+    /// always must, and those of health never. Without a value: true, unless `grpc.listen` is a
+    /// loopback address. `false` is for a port that only an inner network can reach.
     pub(crate) require_caller: bool,
+    /// The services that may call, best written as tables `[[grpc.callers]]`. Each has a `name`, a
+    /// `token_sha256` (of the token that it sends as `x-caller-token`) or a `certificate` (a name in
+    /// its client certificate) or both, and `scopes`: `auth` (register, sign in, validate),
+    /// `revocations:read`, `users:admin`, `events:admin`, `audit:read`. A good token is random, as
+    /// `openssl rand -base64 32` prints; `printf %s "$token" | sha256sum` prints its digest. In a
+    /// variable or a flag the list is written as in one line of the file: `[{ name = "shop",
+    /// token_sha256 = "9f86..", scopes = ["auth"] }]`.
+    #[schemars(
+        with = "Vec<Caller>",
+        length(min = 0, max = 256),
+        extend("x-shape" = "with name, token_sha256 or certificate, and scopes")
+    )]
+    pub(crate) callers: Callers,
     /// Most open connections. For one more the longest idle are closed; if none is idle, it waits
     /// until another is closed. Less if the limit of open files (`ulimit -n`) is too low.
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -135,6 +149,7 @@ impl Default for Grpc {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 44_044)),
             require_caller: false,
+            callers: Callers::default(),
             max_connections: 10_000,
             max_connections_per_address: 2000,
             proxy_protocol: false,
