@@ -39,7 +39,7 @@ use crate::{proxies::TrustedProxies, tls::ClientCertificate};
 const PREFACE: u64 = 24;
 
 /// How long a connection that makes room may take to say good-bye.
-const FAREWELL: Duration = Duration::from_millis(100);
+pub(super) const FAREWELL: Duration = Duration::from_millis(100);
 
 /// What every connection of a listener shares.
 pub(super) struct Driver {

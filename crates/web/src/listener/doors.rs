@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use tokio::net::TcpStream;
 
 use super::{
-    connection::{Driver, Peer},
+    connection::{Driver, FAREWELL, Peer},
     dropped,
     opening::{self, OpenError, Stream},
     room::{Guest, Room},
@@ -25,9 +25,9 @@ type Opened = (Box<dyn Stream>, Peer, Arc<Guest>);
 
 impl Doors {
     /// A place for a connection of `address`, unless it has too many that are all busy.
-    pub(super) fn enter(&self, address: IpAddr) -> Option<Guest> {
+    async fn enter(&self, address: IpAddr) -> Option<Guest> {
         let host = self.driver.proxies.contains(address);
-        let guest = self.room.enter(address, host);
+        let guest = self.room.wait(address, host, FAREWELL).await;
         if guest.is_none() {
             dropped(self.driver.name, "address_full");
             tracing::debug!("a connection too many of one address was closed");
@@ -36,10 +36,10 @@ impl Doors {
     }
 
     /// Serves a connection from its first byte to its last.
-    pub(super) async fn welcome(&self, stream: TcpStream, address: IpAddr, guest: Guest) {
+    pub(super) async fn welcome(&self, stream: TcpStream, address: IpAddr) {
         let patience = self.driver.limits.header_timeout;
         let opened = tokio::select! {
-            opened = tokio::time::timeout(patience, self.open(stream, address, guest)) => opened,
+            opened = tokio::time::timeout(patience, self.open(stream, address)) => opened,
             () = self.driver.cut.cancelled() => return,
         };
         match opened {
@@ -50,20 +50,18 @@ impl Doors {
         }
     }
 
-    /// `None`: there was no place for the client behind the proxy.
-    async fn open(
-        &self,
-        stream: TcpStream,
-        address: IpAddr,
-        mut guest: Guest,
-    ) -> Result<Option<Opened>, OpenError> {
+    /// `None`: there was no place.
+    async fn open(&self, stream: TcpStream, address: IpAddr) -> Result<Option<Opened>, OpenError> {
+        let Some(mut guest) = self.enter(address).await else {
+            return Ok(None);
+        };
         let proxied = self.proxy_protocol && self.driver.proxies.contains(address);
         let mut address = address;
         let mut stream = opening::raw(stream, proxied);
         if proxied && let Some(client) = or_leave(&guest, opening::proxied(&mut stream)).await? {
             // The proxy has as many as it likes, those behind it do not.
             drop(guest);
-            let Some(again) = self.enter(client) else {
+            let Some(again) = self.enter(client).await else {
                 return Ok(None);
             };
             (address, guest) = (client, again);

@@ -261,12 +261,9 @@ impl Server {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let address = address.to_canonical();
-        let Some(guest) = self.doors.enter(address) else {
-            return;
-        };
         let doors = Arc::clone(&self.doors);
         self.connections.spawn(async move {
-            doors.welcome(stream, address, guest).await;
+            doors.welcome(stream, address).await;
             drop(slot);
         });
     }

@@ -11,8 +11,10 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// When the listener is full, one in so many connections makes room at once: looking for them costs
@@ -26,6 +28,17 @@ pub(super) struct Room {
     /// Counts whenever somebody becomes idle: the lower, the longer he is.
     clock: AtomicU64,
     seats: Mutex<HashMap<IpAddr, Vec<Arc<Seat>>>>,
+    left: Notify,
+}
+
+/// What becomes of somebody who wants to enter.
+pub(super) enum Entrance {
+    /// He is in.
+    Open(Guest),
+    /// Others of his address are about to leave.
+    Soon,
+    /// All of his address are busy.
+    Full,
 }
 
 /// One connection's place in it.
@@ -59,13 +72,39 @@ impl Room {
             per_address,
             clock: AtomicU64::new(0),
             seats: Mutex::default(),
+            left: Notify::new(),
         })
+    }
+
+    /// A place for `address`, for which it may wait a moment; none if there is none.
+    pub(super) async fn wait(
+        self: &Arc<Self>,
+        address: IpAddr,
+        host: bool,
+        patience: Duration,
+    ) -> Option<Guest> {
+        let patience = tokio::time::sleep(patience);
+        let mut patience = std::pin::pin!(patience);
+        loop {
+            let mut left = std::pin::pin!(self.left.notified());
+            // From here on nobody leaves unnoticed.
+            left.as_mut().enable();
+            match self.enter(address, host) {
+                Entrance::Open(guest) => return Some(guest),
+                Entrance::Full => return None,
+                Entrance::Soon => {}
+            }
+            tokio::select! {
+                () = left => {}
+                () = patience.as_mut() => return None,
+            }
+        }
     }
 
     /// Gives `address` a place. If it has as many as one may have, the longest idle of them is told
     /// to leave; if none is idle, there is no place. A `host` is a proxy, whose connections are
     /// everybody's: they are not counted.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr, host: bool) -> Option<Guest> {
+    fn enter(self: &Arc<Self>, address: IpAddr, host: bool) -> Entrance {
         let address = network(address);
         let seat = Arc::new(Seat {
             in_flight: AtomicU32::new(0),
@@ -78,15 +117,17 @@ impl Room {
         // those than of the others.
         let staying = neighbours.iter().filter(|seat| !seat.leave.is_cancelled());
         if !host && staying.count() >= self.per_address {
-            let leaving = longest_idle(neighbours)?;
             if neighbours.len() >= self.per_address.saturating_mul(2) {
-                return None;
+                return Entrance::Soon;
             }
-            leaving.leave.cancel();
+            let Some(idle) = longest_idle(neighbours) else {
+                return Entrance::Full;
+            };
+            idle.leave.cancel();
         }
         neighbours.push(Arc::clone(&seat));
         drop(seats);
-        Some(Guest {
+        Entrance::Open(Guest {
             room: Arc::clone(self),
             address,
             seat,
@@ -157,6 +198,8 @@ impl Drop for Guest {
         if neighbours.is_empty() {
             seats.remove(&self.address);
         }
+        drop(seats);
+        self.room.left.notify_waiters();
     }
 }
 
@@ -189,7 +232,10 @@ mod tests {
     }
 
     fn enter(room: &Arc<Room>, text: &str) -> Option<Arc<Guest>> {
-        room.enter(address(text), false).map(Arc::new)
+        match room.enter(address(text), false) {
+            Entrance::Open(guest) => Some(Arc::new(guest)),
+            Entrance::Soon | Entrance::Full => None,
+        }
     }
 
     fn leaves(guest: &Guest) -> bool {
@@ -228,6 +274,19 @@ mod tests {
         assert_eq!(guests.len(), 6);
     }
 
+    #[tokio::test]
+    async fn who_comes_while_others_are_leaving_waits_for_them() {
+        let room = Room::new(1);
+        let guests = ["192.0.2.1"; 2].map(|text| enter(&room, text).unwrap());
+        assert!(leaves(&guests[0]));
+        let wait = |patience| room.wait(address("192.0.2.1"), false, patience);
+        assert!(wait(Duration::ZERO).await.is_none());
+        let mut waiting = std::pin::pin!(wait(Duration::from_secs(60)));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(guests);
+        assert!(waiting.await.is_some());
+    }
+
     #[test]
     fn a_place_is_free_again_when_its_guest_is_gone() {
         let room = Room::new(1);
@@ -249,7 +308,8 @@ mod tests {
         let proxies: Vec<_> = (0..9)
             .map(|_| room.enter(address("2001:db8::1"), true))
             .collect();
-        assert!(proxies.iter().all(Option::is_some));
+        let open = |entrance: &Entrance| matches!(entrance, Entrance::Open(_));
+        assert!(proxies.iter().all(open));
     }
 
     #[test]

@@ -105,28 +105,33 @@ async fn rapid_resets_end_the_connection_and_disturb_nobody() -> Result<()> {
 }
 
 #[tokio::test]
-async fn more_streams_than_allowed_are_refused_one_by_one() -> Result<()> {
+async fn more_streams_than_allowed_are_refused_and_too_many_of_them_end_the_connection()
+-> Result<()> {
     let mut site = site()?;
-    site.set("SSO__HTTP__REQUEST_TIMEOUT", "2s");
+    site.set("SSO__HTTP__REQUEST_TIMEOUT", "30s");
     let server = site.serve().await?;
     let mut stream = open(&server).await?;
-    // Requests whose bodies never come.
-    for number in 0..400 {
-        let asked = frame(HEADERS, END_HEADERS, number * 2 + 1, POST);
-        stream.write_all(&asked).await?;
-    }
-    a_newcomer_is_served(&server).await?;
+    // Requests whose bodies never come: 250 are allowed.
+    let ask = |number: u32| frame(HEADERS, END_HEADERS, number * 2 + 1, POST);
+    stream
+        .write_all(&(0..260).flat_map(ask).collect::<Vec<_>>())
+        .await?;
     let mut refused = 0;
-    let mut head = [0; 9];
-    while refused < 150 {
+    while refused < 10 {
+        let mut head = [0; 9];
         timeout(PATIENCE, stream.read_exact(&mut head)).await??;
-        let mut payload =
-            vec![0; usize::try_from(u32::from_be_bytes([0, head[0], head[1], head[2]]))?];
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length)?];
         stream.read_exact(&mut payload).await?;
         // REFUSED_STREAM, RFC 9113, section 7.
         refused += usize::from(head[3] == RST_STREAM && payload == [0, 0, 0, 7]);
     }
-    Ok(())
+    a_newcomer_is_served(&server).await?;
+    stream
+        .write_all(&(260..400).flat_map(ask).collect::<Vec<_>>())
+        .await?;
+    ensure!(frames(&mut stream).await?.contains(&GOAWAY));
+    a_newcomer_is_served(&server).await
 }
 
 #[tokio::test]
