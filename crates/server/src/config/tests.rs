@@ -357,6 +357,38 @@ fn rules_between_values_are_reported_together() {
 }
 
 #[test]
+fn keys_rotate_more_slowly_than_they_are_published_or_not_at_all() {
+    let given = nothing().env("SSO__KEYS__ROTATE_EVERY", "5m");
+    assert_snapshot!(given.problems(), @"keys.rotate_every (SSO__KEYS__ROTATE_EVERY): must be longer than keys.jwks_max_age: a key would be old before it signs");
+    let given = given.env("SSO__KEYS__JWKS_MAX_AGE", "299s");
+    let every = given.good().config.keys.rotate_every;
+    assert_eq!(every.get(), Some(Duration::from_mins(5)));
+    let off = nothing().env("SSO__KEYS__ROTATE_EVERY", "off");
+    assert_eq!(off.good().config.keys.rotate_every.get(), None);
+    for wrong in ["never", "90", "0s", "4000d"] {
+        let given = nothing().env("SSO__KEYS__ROTATE_EVERY", wrong);
+        assert!(
+            given.problems().contains("from 1s to 3660d, or off"),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn the_shared_secret_is_long_or_said_to_be_weak_and_never_shown() {
+    let mode = || nothing().env("SSO__TOKENS__MODE", "hs256");
+    assert_snapshot!(mode().problems(), @"tokens.mode (SSO__TOKENS__MODE): is hs256, which needs tokens.hs256_secret");
+    let short = || mode().env("SSO__TOKENS__HS256_SECRET", "canary");
+    let problems = short().problems();
+    assert!(problems.contains("shorter than 32 bytes") && !problems.contains("canary"));
+    let accepted = short().env("SSO__TOKENS__HS256_ACCEPT_WEAK", "true").good();
+    assert!(!show(&accepted).contains("canary"));
+    assert!(!format!("{accepted:?}").contains("canary"));
+    let unused = nothing().env("SSO__TOKENS__HS256_SECRET", "canary");
+    assert_eq!(unused.good().config.tokens.mode, section::TokenMode::Keys);
+}
+
+#[test]
 fn callers_are_required_off_loopback_unless_it_is_written_otherwise() {
     let required = |given: &Given| given.good().config.grpc.require_caller;
     assert!(!required(&nothing()));

@@ -186,6 +186,7 @@ async fn a_token_of_the_seed_is_good_until_it_is_logged_out_alone() -> Result<()
 async fn what_ends_a_users_sessions_ends_his_tokens_of_the_seed_for_good() -> Result<()> {
     let site = compat()?;
     let server = site.serve().await?;
+    let mut grpc = server.grpc().await?;
     let mut alice = Persona::register(&server.http, "alice").await?;
     let mut bob = Persona::register(&server.http, "bob").await?;
     let carol = Persona::register(&server.http, "carol").await?;
@@ -208,6 +209,12 @@ async fn what_ends_a_users_sessions_ends_his_tokens_of_the_seed_for_good() -> Re
     site.run_ok(&["user", "enable", &bob.email])?;
     assert_eq!(bob.login().await?.status, StatusCode::OK);
     assert_eq!(info(&server, &of_bob).await?, refused("token_revoked"));
+    // Validate asks nobody but the token and the user's row.
+    for over in [&of_alice, &of_bob] {
+        let refused = grpc.validate(validate(over)).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+    }
+    assert!(grpc.validate(validate(&of_carol)).await.is_ok());
     // Nobody of that id.
     let mut nobody = bob.clone();
     nobody.id = bob.id.replace('0', "1");
