@@ -12,6 +12,7 @@ mod policy;
 pub mod ports;
 pub mod revocation;
 mod sso;
+pub mod throttle;
 pub mod usecases;
 pub mod values;
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::{
     policy::Policy,
-    ports::{Clock, Hasher, Random, Store, Tasks, Tokens},
+    ports::{Clock, Hasher, Random, Store, Tasks, Throttle, Tokens},
     revocation::Revocations,
 };
 
@@ -17,6 +17,8 @@ pub struct Sso {
     pub tokens: Arc<dyn Tokens>,
     /// What is over.
     pub revocations: Arc<Revocations>,
+    /// Slows down who guesses.
+    pub throttle: Arc<dyn Throttle>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -6,13 +6,14 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use sso_core::{
     Caller, Failure, Policy, Sso,
-    ports::{Clock, Store, store::KeyStore},
+    ports::{Clock, Random, Store, Throttle, Unthrottled, store::KeyStore},
     revocation::{LeaseTerms, Revocations},
+    throttle::{LocalThrottle, ThrottleSettings},
     values::PasswordPolicy,
 };
 use sso_crypto::{
     Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, KeyRingError,
-    SystemRandom, VERIFIED_TOKENS,
+    SystemRandom, VERIFIED_TOKENS, account_keys,
 };
 use sso_store_sqlite::{Limits, OpenError, Role, Settings, SqliteStore};
 use tokio::sync::Notify;
@@ -60,6 +61,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
             terms,
         )),
         store,
+        throttle: throttle(config, &clock, random.as_ref()),
         hasher: Arc::clone(&hashes) as _,
         tokens: Arc::clone(&tokens) as _,
         clock,
@@ -175,6 +177,25 @@ fn start_hashing(config: &Config) -> Result<HashPool, Failed> {
         number(config.hashing.queue_per_thread).unwrap_or(settings.queue_per_thread);
     HashPool::start(settings, Arc::new(SystemRandom))
         .map_err(|error| Failed::from_error(Exit::Configuration, &error))
+}
+
+fn throttle(config: &Config, clock: &Arc<dyn Clock>, random: &dyn Random) -> Arc<dyn Throttle> {
+    let limits = &config.throttle;
+    if !limits.enabled {
+        return Arc::new(Unthrottled);
+    }
+    let settings = ThrottleSettings {
+        free_attempts: limits.login_free_attempts,
+        longest_delay: limits.login_longest_delay,
+        account_failures: limits.account_failures,
+        network_accounts: limits.network_accounts,
+        registrations_per_second: limits.registrations_per_second,
+        registration_burst: limits.registration_burst,
+        registration_conflicts: limits.registration_conflicts,
+        tracked: limits.max_tracked,
+    };
+    let keys = account_keys(random);
+    Arc::new(LocalThrottle::new(settings, Arc::clone(clock), keys))
 }
 
 fn tokens(tokens: &section::Tokens) -> JwsSettings {

@@ -5,11 +5,13 @@ mod hasher;
 mod random;
 pub mod store;
 mod tasks;
+mod throttle;
 mod tokens;
 
 pub use clock::Clock;
-pub use hasher::{HashError, Hasher, Match, Queue, Work};
+pub use hasher::{HashError, Hasher, Match, Queue, Verified, Work};
 pub use random::{Random, RandomIds};
 pub use store::{Store, StoreError, Tx};
 pub use tasks::Tasks;
+pub use throttle::{Attempt, Permit, Settled, Throttle, ThrottleReason, Throttled, Unthrottled};
 pub use tokens::{AccessClaims, RefreshClaims, SignError, TokenRefused, TokenSubject, Tokens};

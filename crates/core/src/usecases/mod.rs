@@ -3,6 +3,7 @@
 //! [`Failure`](crate::Failure).
 
 pub mod administer;
+mod attempts;
 pub mod change_password;
 pub mod info;
 pub mod is_admin;

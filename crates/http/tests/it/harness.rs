@@ -20,9 +20,11 @@ use sso_core::{
     Policy, Sso,
     ports::{Clock, Hasher, Random, Store},
     revocation::{LeaseTerms, Revocations},
+    throttle::{LocalThrottle, ThrottleSettings},
 };
 use sso_crypto::{
     Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, MasterKey,
+    account_keys,
 };
 use sso_http::{Health, HealthReport, HttpState, ServiceState};
 use sso_testkit::{
@@ -181,6 +183,11 @@ async fn sso(options: &Options, clock: Arc<ManualClock>) -> (Sso, Arc<JwsTokens>
         hasher,
         tokens: tokens.clone(),
         revocations: Arc::new(revocations),
+        throttle: Arc::new(LocalThrottle::new(
+            ThrottleSettings::default(),
+            clock.clone(),
+            account_keys(random.as_ref()),
+        )),
         clock,
         random,
         tasks: Arc::new(TokioTasks::default()),

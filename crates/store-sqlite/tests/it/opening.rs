@@ -136,7 +136,6 @@ async fn a_newer_schema_is_served_only_if_it_says_so() {
             OpenError::Newer {
                 found: 99,
                 needed: 98,
-                known: 1,
                 ..
             }
         ),
@@ -163,14 +162,7 @@ fn an_older_schema_is_refused_if_it_may_not_be_migrated() {
         panic!("it opened");
     };
     assert!(
-        matches!(
-            error,
-            OpenError::Behind {
-                found: 0,
-                needed: 1,
-                ..
-            }
-        ),
+        matches!(error, OpenError::Behind { found: 0, .. }),
         "{error}"
     );
     assert!(as_of(&error).contains("sso migrate up"), "{error}");
@@ -184,15 +176,18 @@ fn the_status_tells_what_is_pending_and_changes_nothing() {
     let parent = TempDir::new().unwrap();
     let folder = parent.path().join("data");
     let status = MigrationStatus::of(&folder).unwrap();
-    assert_eq!((status.current, status.latest), (0, 1));
-    assert_eq!(status.pending, ["V1__initial"]);
+    assert_eq!(status.current, 0);
+    assert_eq!(
+        status.pending.first().map(String::as_str),
+        Some("V1__initial")
+    );
     assert!(!folder.exists());
 
     let store = open(&folder, Role::Server).unwrap();
     let running = MigrationStatus::of(&folder).unwrap();
     drop(store);
     assert_eq!(MigrationStatus::of(&folder).unwrap(), running);
-    assert_eq!(running.current, 1);
+    assert_eq!(running.current, running.latest);
     assert!(running.pending.is_empty());
 }
 

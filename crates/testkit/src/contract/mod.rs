@@ -22,6 +22,7 @@ macro_rules! commit {
 
 mod given;
 pub mod keys;
+pub mod networks;
 pub mod outbox;
 pub mod races;
 pub mod revocations;
@@ -67,6 +68,11 @@ macro_rules! store_contract {
                 an_expired_session_can_still_be_ended
                 live_sessions_are_newest_first_without_what_is_over
                 the_oldest_live_sessions_end_but_those_kept
+            }
+            networks {
+                a_session_makes_its_network_known_to_its_user
+                an_unknown_address_makes_no_network_known
+                the_network_known_longest_is_forgotten_for_one_too_many
             }
             rotation {
                 the_current_generation_moves_on_and_the_end_stays
@@ -129,6 +135,7 @@ mod tests {
         let list = include_str!("mod.rs");
         let modules = [
             include_str!("keys.rs"),
+            include_str!("networks.rs"),
             include_str!("outbox.rs"),
             include_str!("races.rs"),
             include_str!("revocations.rs"),

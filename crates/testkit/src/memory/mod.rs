@@ -13,12 +13,13 @@ use std::{
 
 use async_trait::async_trait;
 use sso_core::{
+    Network,
     ports::{
         Store, StoreError, Tx,
         store::{
-            Backlog, Delivered, Freshness, KeyStore, OutboxStore, PendingEvent, Reach, Revocation,
-            RevocationFeed, Rotate, Rotation, SealedKey, Session, SessionReads, User, UserPage,
-            UserReads,
+            Backlog, Delivered, Freshness, KeyStore, NetworkReads, OutboxStore, PendingEvent,
+            Reach, Revocation, RevocationFeed, Rotate, Rotation, SealedKey, Session, SessionReads,
+            User, UserPage, UserReads,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, UserId},
@@ -141,6 +142,13 @@ impl SessionReads for MemoryStore {
 
     async fn rotate(&self, rotate: Rotate) -> Result<Rotation, StoreError> {
         Ok(self.write(|state| state.rotate(&rotate)).await)
+    }
+}
+
+#[async_trait]
+impl NetworkReads for MemoryStore {
+    async fn knows_network(&self, email: &Email, network: Network) -> Result<bool, StoreError> {
+        Ok(self.state().knows_network(email, network))
     }
 }
 

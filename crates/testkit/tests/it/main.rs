@@ -1,5 +1,7 @@
 //! The memory store obeys the contract of every store.
 
+mod throttle;
+
 use std::sync::Arc;
 
 use sso_core::ports::Store;

@@ -4,6 +4,7 @@
 mod access;
 pub(super) mod log;
 mod state;
+mod throttle;
 mod transport;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use access::{Hashing, Login, Passwords, Registration, Sessions, Tokens};
 pub(crate) use log::Log;
 pub(crate) use state::{Database, Events, Keys, Revocation, Sink};
+pub(crate) use throttle::Throttle;
 pub(crate) use transport::{Admin, Grpc, Http, Shutdown};
 
 /// All that can be configured.
@@ -38,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) login: Login,
     pub(crate) registration: Registration,
     pub(crate) hashing: Hashing,
+    pub(crate) throttle: Throttle,
     pub(crate) log: Log,
 }
 
@@ -59,6 +62,7 @@ impl Default for Config {
             login: Login::default(),
             registration: Registration::default(),
             hashing: Hashing::default(),
+            throttle: Throttle::default(),
             log: Log::default(),
         }
     }
