@@ -13,8 +13,12 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
-use sso_core::{Failure, Kind, ports::Clock};
-use sso_web::RequestId;
+use sso_core::{
+    Failure, Kind,
+    metrics::count_throttled,
+    ports::{Clock, Throttled},
+};
+use sso_web::{ClientAddress, RequestId, rate::Rates};
 use tonic::{Code, Status};
 use tower::ServiceExt;
 
@@ -40,6 +44,8 @@ struct Inner {
     timeout: Duration,
     /// The longest message in bytes.
     limit: usize,
+    /// How often one address may call one method.
+    rates: Option<Arc<Rates>>,
 }
 
 impl Calls {
@@ -48,6 +54,7 @@ impl Calls {
         clock: Arc<dyn Clock>,
         timeout: Duration,
         limit: usize,
+        rates: Option<Arc<Rates>>,
     ) -> Self {
         Self(Arc::new(Inner {
             services,
@@ -55,6 +62,7 @@ impl Calls {
             clock,
             timeout,
             limit,
+            rates,
         }))
     }
 
@@ -68,11 +76,31 @@ impl Calls {
         let meter = self.0.meters.of(request.uri().path());
         let id = RequestId::of(&request);
         let asked = deadline::asked(request.headers());
-        let call = async { Ok(self.forward(request).await) };
+        let admitted = self.admit(&request);
+        let call = async {
+            admitted.map_err(|throttled| status::refuse(&throttled.into(), &id))?;
+            Ok(self.forward(request).await)
+        };
         match self.supervise(meter, asked, &id, call).await {
             Ok(response) => finish(response, &id),
             Err(status) => status.into_http(),
         }
+    }
+
+    /// Whether this address may call this method once more. Methods that do not exist are one.
+    fn admit(&self, request: &Request) -> Result<(), Throttled> {
+        let (Some(rates), Some(ClientAddress(address))) =
+            (&self.0.rates, request.extensions().get())
+        else {
+            return Ok(());
+        };
+        let path = request.uri().path();
+        let path = if self.0.meters.knows(path) { path } else { "" };
+        rates.admit(*address, path).map_err(|wait| {
+            let throttled = Throttled::of_address(wait);
+            count_throttled(throttled.reason);
+            throttled
+        })
     }
 
     /// Runs `call`, which is a call of the method at `path` in another form than gRPC.

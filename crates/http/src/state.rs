@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use sso_core::Sso;
-use sso_web::request_id::Generator;
+use sso_web::{rate::Rates, request_id::Generator};
 
 use crate::health::Health;
 
@@ -29,6 +29,8 @@ pub struct HttpState {
     pub new_request_id: Generator,
     /// From a request's head to its answer's; 10 s by contract.
     pub request_timeout: Duration,
+    /// How often one address may ask one route; `None`: as often as it likes.
+    pub rates: Option<Arc<Rates>>,
     /// Development mode: other hosts than this machine's are answered with 421.
     pub loopback_only: bool,
 }

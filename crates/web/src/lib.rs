@@ -13,6 +13,7 @@ pub mod host;
 pub mod listener;
 pub mod nosniff;
 pub mod panics;
+pub mod rate;
 pub mod request_id;
 pub mod trace_context;
 

@@ -30,7 +30,7 @@ use sso_http::{Health, HealthReport, HttpState, ServiceState};
 use sso_testkit::{
     clock::ManualClock, memory::MemoryStore, random::SeededRandom, tasks::TokioTasks,
 };
-use sso_web::ClientAddress;
+use sso_web::{ClientAddress, rate::Rates};
 use tower::ServiceExt;
 
 use crate::document;
@@ -44,6 +44,7 @@ pub(crate) struct Options {
     pub(crate) policy: Policy,
     pub(crate) request_timeout: Duration,
     pub(crate) loopback_only: bool,
+    pub(crate) rates: Option<Arc<Rates>>,
     pub(crate) metrics: bool,
 }
 
@@ -57,6 +58,7 @@ impl Default for Options {
             },
             request_timeout: Duration::from_mins(1),
             loopback_only: false,
+            rates: None,
             metrics: false,
         }
     }
@@ -110,6 +112,7 @@ impl App {
                 format!("request-{}", ids.fetch_add(1, Ordering::Relaxed))
             }),
             request_timeout: options.request_timeout,
+            rates: options.rates,
             loopback_only: options.loopback_only,
         });
         Self {

@@ -12,4 +12,5 @@ mod shutdown;
 mod start;
 mod support;
 mod swagger;
+mod throttle;
 mod tokens;
