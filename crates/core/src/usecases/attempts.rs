@@ -9,12 +9,35 @@ use crate::{
     values::Password,
 };
 
-/// When a failure is to be told: at a multiple of the failure floor after the arrival, not counting
-/// the wait for a turn. That wait is the same for every account; what comes after it is not (bcrypt,
-/// argon2id, more reads), and is hidden. If it counted, then under load what takes longer would more
-/// often miss a multiple.
+/// When a failure is to be told: at a multiple of the failure floor after the arrival, so that all
+/// ways to fail look alike. A wait for the pool that is longer than half a floor is not counted. It
+/// is the same for every account, but what comes after it is not (bcrypt, argon2id, more reads): if
+/// it counted, then under load what takes longer would more often miss a multiple.
 #[derive(Debug)]
-pub(crate) struct Floor(Duration);
+pub(crate) struct Floor {
+    arrival: Duration,
+    waited: Duration,
+}
+
+impl Floor {
+    /// When it may be told, if it is known `now`.
+    fn end(&self, now: Duration, floor: Duration) -> Duration {
+        let start = if self.waited < floor / 2 {
+            self.arrival
+        } else {
+            self.arrival + self.waited
+        };
+        let Some(floors) = now
+            .saturating_sub(start)
+            .as_nanos()
+            .checked_div(floor.as_nanos())
+        else {
+            return now;
+        };
+        let floors = u32::try_from(floors).unwrap_or(u32::MAX);
+        start + floor.saturating_mul(floors.saturating_add(1))
+    }
+}
 
 impl Sso {
     /// Admits an attempt before anything is hashed.
@@ -41,21 +64,17 @@ impl Sso {
 
     /// The floor of a request that has just arrived.
     pub(crate) fn floor(&self) -> Floor {
-        Floor(self.clock.monotonic())
+        Floor {
+            arrival: self.clock.monotonic(),
+            waited: Duration::ZERO,
+        }
     }
 
     /// Waits until a failure may be told.
-    pub(crate) async fn wait_for(&self, Floor(start): Floor) {
-        let floor = self.policy.failure_floor;
-        if floor.is_zero() {
-            return;
-        }
-        let spent = self.clock.monotonic().saturating_sub(start);
-        let floors = spent.as_nanos() / floor.as_nanos() + 1;
-        let floors = u32::try_from(floors).unwrap_or(u32::MAX);
-        self.clock
-            .sleep_until(start + floor.saturating_mul(floors))
-            .await;
+    pub(crate) async fn wait_for(&self, floor: Floor) {
+        let now = self.clock.monotonic();
+        let end = floor.end(now, self.policy.failure_floor);
+        self.clock.sleep_until(end).await;
     }
 
     /// Verifies `password` against the user's stored hash, or costs as much if there is nobody. A
@@ -79,7 +98,53 @@ impl Sso {
             Err(HashError::Unreadable(_)) if user.is_some() => return Ok(Match::No),
             verified => verified?,
         };
-        floor.0 += verified.waited;
+        floor.waited += verified.waited;
         Ok(verified.found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLOOR: Duration = Duration::from_millis(250);
+
+    /// Milliseconds after the arrival at which a failure is told.
+    fn told(waited: u64, computed: u64) -> u128 {
+        let floor = Floor {
+            arrival: Duration::from_secs(9),
+            waited: Duration::from_millis(waited),
+        };
+        let now = floor.arrival + floor.waited + Duration::from_millis(computed);
+        (floor.end(now, FLOOR) - floor.arrival).as_millis()
+    }
+
+    #[test]
+    fn a_failure_is_told_at_the_next_multiple_of_the_floor() {
+        assert_eq!(told(0, 1), 250);
+        assert_eq!(told(0, 249), 250);
+        assert_eq!(told(0, 250), 500);
+        assert_eq!(told(0, 600), 750);
+    }
+
+    #[test]
+    fn a_short_wait_does_not_show_and_a_long_one_shows_alone() {
+        assert_eq!(told(124, 1), 250);
+        assert_eq!(told(124, 100), 250);
+        for waited in [125, 200, 300, 1234] {
+            let fast = told(waited, 20);
+            assert_eq!(u128::from(waited) + 250, fast);
+            assert_eq!(told(waited, 120), fast, "{waited}");
+        }
+    }
+
+    #[test]
+    fn no_floor_is_no_wait() {
+        let floor = Floor {
+            arrival: Duration::from_secs(9),
+            waited: Duration::ZERO,
+        };
+        let now = Duration::from_secs(10);
+        assert_eq!(floor.end(now, Duration::ZERO), now);
     }
 }

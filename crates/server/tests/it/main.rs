@@ -3,6 +3,7 @@
 mod commands;
 mod crash;
 mod development;
+mod enumeration;
 mod events;
 mod input;
 mod metrics;
