@@ -1,10 +1,12 @@
 //! The real binary, black-box: what the contract promises is asked over the wire.
 
+mod canary;
 mod commands;
 mod crash;
 mod development;
 mod enumeration;
 mod events;
+mod injection;
 mod input;
 mod metrics;
 mod revocation;
