@@ -9,6 +9,7 @@ mod events;
 mod injection;
 mod input;
 mod metrics;
+mod overload;
 mod revocation;
 mod sessions;
 mod shutdown;
