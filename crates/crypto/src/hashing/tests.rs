@@ -282,6 +282,30 @@ async fn a_network_with_less_displaces_the_newest_of_the_one_with_most() {
     });
 }
 
+/// Before anything was measured a hash is taken to last 50 ms.
+#[tokio::test]
+async fn who_would_wait_too_long_is_refused_at_once_although_there_is_room() {
+    let pool = start(HashPoolSettings {
+        queue_per_thread: NonZeroU32::MIN.saturating_add(63),
+        deadline: Duration::from_millis(60),
+        ..small()
+    });
+    while_busy!(pool, {
+        let mut first = pin!(pool.verify(login_from(1), password("x"), None));
+        let mut second = pin!(pool.verify(login_from(1), password("x"), None));
+        assert!(poll_once(first.as_mut()).is_pending());
+        assert!(poll_once(second.as_mut()).is_pending());
+        let mut third = pin!(pool.verify(login_from(1), password("x"), None));
+        assert!(matches!(
+            poll_once(third.as_mut()),
+            Poll::Ready(Err(HashError::Overloaded { .. }))
+        ));
+        // The turn of another network comes sooner.
+        let mut other = pin!(pool.verify(login_from(2), password("x"), None));
+        assert!(poll_once(other.as_mut()).is_pending());
+    });
+}
+
 #[tokio::test]
 async fn who_waits_too_long_is_refused_and_leaves_the_queue() {
     let deadline = Duration::from_millis(20);
