@@ -31,21 +31,35 @@ impl Origin {
     }
 }
 
-/// An IPv4 /24 or an IPv6 /64; zero where the address is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+/// An IPv4 /24 or an IPv6 /64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network(u64);
 
 impl Network {
     /// Where nothing is known of the client's address.
-    pub const UNKNOWN: Self = Self(0);
+    pub const UNKNOWN: Self = Self(u64::MAX);
+    /// What IPv4 networks begin with: nobody has a multicast address (ff00::/8, RFC 4291, 2.7).
+    const V4: u64 = 0xffff << 48;
+
+    /// The number of a network, by which stores know it.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
 
     /// The network of an address. An IPv4 address mapped into IPv6 is an IPv4 address.
     pub fn of(address: Option<IpAddr>) -> Self {
         match address.map(|address| address.to_canonical()) {
             None => Self::UNKNOWN,
-            Some(IpAddr::V4(v4)) => Self(u64::from(v4.to_bits() >> 8)),
+            Some(IpAddr::V4(v4)) => Self(Self::V4 | u64::from(v4.to_bits() >> 8)),
             Some(IpAddr::V6(v6)) => Self((v6.to_bits() >> 64) as u64),
         }
+    }
+}
+
+/// [`Network::UNKNOWN`].
+impl Default for Network {
+    fn default() -> Self {
+        Self::UNKNOWN
     }
 }
 
@@ -210,6 +224,17 @@ mod tests {
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:1"));
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        for known in [
+            "0.0.0.0",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::c000:201",
+            "127.0.0.1",
+        ] {
+            assert_ne!(network(known), Network::UNKNOWN, "{known}");
+        }
+        assert_ne!(network("::1"), network("0.0.0.1"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod ports;
 pub mod revocation;
 mod scope;
 mod sso;
+pub mod throttle;
 pub mod usecases;
 pub mod values;
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::{
     policy::Policy,
-    ports::{Clock, Cursors, Hasher, KeyMaker, Random, Store, Tasks, Tokens},
+    ports::{Clock, Cursors, Hasher, KeyMaker, Random, Store, Tasks, Throttle, Tokens},
     revocation::Revocations,
 };
 
@@ -21,6 +21,8 @@ pub struct Sso {
     pub cursors: Arc<dyn Cursors>,
     /// What is over.
     pub revocations: Arc<Revocations>,
+    /// Slows down who guesses.
+    pub throttle: Arc<dyn Throttle>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -1,6 +1,7 @@
 //! Everything cryptographic of `sso`, behind the ports of the core: the pool that hashes
 //! passwords, the ring of signing keys, the tokens, and randomness.
 
+mod accounts;
 mod callers;
 mod cursors;
 mod hashing;
@@ -9,6 +10,7 @@ mod metrics;
 mod random;
 mod tokens;
 
+pub use accounts::account_keys;
 pub use callers::{KnownCaller, KnownCallers};
 pub use cursors::SealedCursors;
 pub use hashing::{Argon2Params, HashPool, HashPoolError, HashPoolSettings};

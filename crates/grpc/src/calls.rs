@@ -13,8 +13,13 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
-use sso_core::{Failure, Kind, Sso, ports::Clock, usecases::admit::Doorkeeper};
-use sso_web::RequestId;
+use sso_core::{
+    Failure, Kind, Sso,
+    metrics::count_throttled,
+    ports::{Clock, Throttled},
+    usecases::admit::Doorkeeper,
+};
+use sso_web::{ClientAddress, RequestId, rate::Rates};
 use tonic::{Code, Status};
 use tower::ServiceExt;
 
@@ -42,6 +47,8 @@ struct Inner {
     timeout: Duration,
     /// The longest message in bytes.
     limit: usize,
+    /// How often one address may call one method.
+    rates: Option<Arc<Rates>>,
 }
 
 impl Calls {
@@ -51,6 +58,7 @@ impl Calls {
         keeper: Doorkeeper,
         timeout: Duration,
         limit: usize,
+        rates: Option<Arc<Rates>>,
     ) -> Self {
         Self(Arc::new(Inner {
             services,
@@ -59,6 +67,7 @@ impl Calls {
             door: Door::new(sso, keeper),
             timeout,
             limit,
+            rates,
         }))
     }
 
@@ -72,7 +81,9 @@ impl Calls {
         let meter = self.0.meters.of(request.uri().path());
         let id = RequestId::of(&request);
         let asked = deadline::asked(request.headers());
+        let paced = self.pace(&request);
         let call = async {
+            paced.map_err(|throttled| status::refuse(&throttled.into(), &id))?;
             let (mut parts, body) = request.into_parts();
             let path = parts.uri.path().to_owned();
             self.admit(&path, &mut parts, &id).await?;
@@ -82,6 +93,22 @@ impl Calls {
             Ok(response) => finish(response, &id),
             Err(status) => status.into_http(),
         }
+    }
+
+    /// Whether this address may call this method once more. Methods that do not exist are one.
+    fn pace(&self, request: &Request) -> Result<(), Throttled> {
+        let (Some(rates), Some(ClientAddress(address))) =
+            (&self.0.rates, request.extensions().get())
+        else {
+            return Ok(());
+        };
+        let path = request.uri().path();
+        let path = if self.0.meters.knows(path) { path } else { "" };
+        rates.admit(*address, path).map_err(|wait| {
+            let throttled = Throttled::of_address(wait);
+            count_throttled(throttled.reason);
+            throttled
+        })
     }
 
     /// Runs `call`, which is a call of the method at `path` in another form than gRPC.

@@ -10,7 +10,11 @@ use axum::{
     response::IntoResponse,
 };
 use sso_core::{Service, Sso, ports::Callers, usecases::admit::Doorkeeper};
-use sso_web::{host, nosniff, panics, request_id};
+use sso_web::{
+    host, nosniff, panics,
+    rate::{self, Rates},
+    request_id,
+};
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tower::ServiceExt;
 
@@ -43,6 +47,8 @@ pub struct GrpcOptions {
     pub request_timeout: Duration,
     /// Longest message in bytes, inflated; of JSON bodies too.
     pub max_message_size: usize,
+    /// How often one address may call one method; `None`: as often as it likes.
+    pub rates: Option<Arc<Rates>>,
     /// Development mode: refuses requests that were meant for another host.
     pub loopback_only: bool,
     /// What `grpc.health.v1` says. Keep a clone and flip it.
@@ -72,6 +78,7 @@ impl GrpcOptions {
             new_request_id,
             request_timeout: Duration::from_secs(10),
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            rates: None,
             loopback_only: false,
             health: Health::new(),
             doorkeeper: Doorkeeper {
@@ -91,9 +98,11 @@ pub fn router(options: GrpcOptions) -> Router {
         options.doorkeeper.clone(),
         options.request_timeout,
         options.max_message_size,
+        options.rates.clone(),
     );
     let others = json::with_fallbacks(json::router(&calls).merge(docs::router()));
     let others = panics::layer(others, json::broken);
+    let others = rate::layer(others, options.rates, json::too_many);
 
     let entry = move |request: Request| {
         let (calls, others) = (calls.clone(), others.clone());

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{Router, response::IntoResponse, routing::get};
-use sso_web::{deadline, host, nosniff, panics, request_id};
+use sso_web::{deadline, host, nosniff, panics, rate, request_id};
 use tower_http::compression::{
     CompressionLayer, Predicate,
     predicate::{NotForContentType, SizeAbove},
@@ -32,6 +32,9 @@ pub fn router(state: HttpState) -> Router {
     let router = panics::layer(router, |_| HttpError::broken().into_response());
     let router = deadline::layer(router, state.request_timeout, |_| {
         HttpError::late().into_response()
+    });
+    let router = rate::layer(router, state.rates.clone(), |wait, _| {
+        HttpError::too_many(wait).into_response()
     });
     let router = if state.loopback_only {
         host::require_loopback(router, |_| HttpError::misdirected().into_response())

@@ -7,12 +7,13 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use sso_core::{
     Caller, Failure, KeyPolicy, Policy, Scopes, Service, Sso,
-    ports::{Clock, Store},
+    ports::{Clock, Random, Store, Throttle, Unthrottled},
     revocation::{LeaseTerms, Revocations},
+    throttle::{LocalThrottle, ThrottleSettings},
     values::PasswordPolicy,
 };
 use sso_crypto::{
-    Argon2Params, HashPool, HashPoolSettings, KnownCaller, KnownCallers, SystemRandom,
+    Argon2Params, HashPool, HashPoolSettings, KnownCaller, KnownCallers, SystemRandom, account_keys,
 };
 use sso_store_sqlite::{Limits, OpenError, Role, Settings, SqliteStore};
 use tokio::sync::Notify;
@@ -58,6 +59,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
     let sso = Sso {
         revocations: Arc::new(revocations.telling(keys.tokens.clone())),
         store,
+        throttle: throttle(config, &clock, random.as_ref()),
         hasher: Arc::clone(&hashes) as _,
         tokens: keys.tokens.clone(),
         keys: keys.workshop.clone(),
@@ -181,6 +183,25 @@ fn start_hashing(config: &Config) -> Result<HashPool, Failed> {
         number(config.hashing.queue_per_thread).unwrap_or(settings.queue_per_thread);
     HashPool::start(settings, Arc::new(SystemRandom))
         .map_err(|error| Failed::from_error(Exit::Configuration, &error))
+}
+
+fn throttle(config: &Config, clock: &Arc<dyn Clock>, random: &dyn Random) -> Arc<dyn Throttle> {
+    let limits = &config.throttle;
+    if !limits.enabled {
+        return Arc::new(Unthrottled);
+    }
+    let settings = ThrottleSettings {
+        free_attempts: limits.login_free_attempts,
+        longest_delay: limits.login_longest_delay,
+        account_failures: limits.account_failures,
+        network_accounts: limits.network_accounts,
+        registrations_per_second: limits.registrations_per_second,
+        registration_burst: limits.registration_burst,
+        registration_conflicts: limits.registration_conflicts,
+        tracked: limits.max_tracked,
+    };
+    let keys = account_keys(random);
+    Arc::new(LocalThrottle::new(settings, Arc::clone(clock), keys))
 }
 
 fn policy(config: &Config) -> Policy {

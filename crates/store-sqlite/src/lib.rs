@@ -18,6 +18,7 @@ mod fault;
 mod folder;
 mod keys;
 mod migrations;
+mod networks;
 mod outbox;
 mod query;
 mod queue;

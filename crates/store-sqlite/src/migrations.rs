@@ -32,6 +32,11 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
         "V6__skipped_events",
         include_str!("../migrations/V6__skipped_events.sql"),
     ),
+    (
+        7,
+        "V7__known_networks",
+        include_str!("../migrations/V7__known_networks.sql"),
+    ),
 ];
 
 const MARK: &str = "PRAGMA application_id = 0x73736f31";
@@ -295,6 +300,7 @@ mod tests {
             crate::outbox::STATEMENTS,
             crate::keys::STATEMENTS,
             crate::revocations::STATEMENTS,
+            crate::networks::STATEMENTS,
             &[OBJECTS, HAS_HISTORY, HISTORY, MIN_VERSION],
         ];
         for sql in modules.concat() {

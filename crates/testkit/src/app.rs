@@ -10,6 +10,7 @@ use sso_core::{
         store::{Reach, User},
     },
     revocation::{LeaseTerms, Revocations},
+    throttle::{LocalThrottle, ThrottleSettings},
     usecases::{
         SignedIn,
         administer::{self, Change, Changed},
@@ -24,7 +25,7 @@ use sso_core::{
 };
 use sso_crypto::{
     AccessAlgorithm, Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing,
-    KeyWorkshop, MasterKey, SealedCursors,
+    KeyWorkshop, MasterKey, SealedCursors, account_keys,
 };
 
 use crate::{clock::ManualClock, random::SeededRandom, tasks::TokioTasks};
@@ -64,6 +65,16 @@ impl App {
         store: Arc<dyn Store>,
         clock: Arc<ManualClock>,
         policy: Policy,
+    ) -> Result<Self> {
+        Self::with_limits(store, clock, policy, ThrottleSettings::default()).await
+    }
+
+    /// The use cases on `store` under `policy` with other limits than the default ones.
+    pub async fn with_limits(
+        store: Arc<dyn Store>,
+        clock: Arc<ManualClock>,
+        policy: Policy,
+        throttle: ThrottleSettings,
     ) -> Result<Self> {
         let random = Arc::new(SeededRandom::new(7));
         let master = MasterKey::from_bytes(&[7; 32]);
@@ -105,6 +116,11 @@ impl App {
             ),
             cursors,
             store,
+            throttle: Arc::new(LocalThrottle::new(
+                throttle,
+                clock.clone(),
+                account_keys(random.as_ref()),
+            )),
             clock: clock.clone(),
             random,
             tasks: tasks.clone(),
@@ -134,12 +150,22 @@ impl App {
 
     /// Logs `name`@example.com in.
     pub async fn login(&self, name: &str, password: &str) -> Result<SignedIn, Failure> {
+        self.login_from(&anonymous(), name, password).await
+    }
+
+    /// Logs `name`@example.com in as this caller.
+    pub async fn login_from(
+        &self,
+        caller: &Caller,
+        name: &str,
+        password: &str,
+    ) -> Result<SignedIn, Failure> {
         let email = email_of(name);
         let input = login::Input {
             email: Some(&email),
             password: Some(password),
         };
-        Ok(login::login(&self.sso, &anonymous(), Login::parse(&input)?).await?)
+        Ok(login::login(&self.sso, caller, Login::parse(&input)?).await?)
     }
 
     /// Uses a refresh token.
@@ -215,6 +241,14 @@ pub fn email_of(name: &str) -> String {
 /// The password of a persona.
 pub fn password_of(name: &str) -> String {
     format!("the secret of {name}")
+}
+
+/// A caller without credentials at this address.
+pub fn stranger(address: [u8; 4]) -> Caller {
+    Caller::anonymous(sso_core::Origin {
+        address: Some(address.into()),
+        ..sso_core::Origin::default()
+    })
 }
 
 /// A caller without credentials.

@@ -87,6 +87,15 @@ impl Persona {
         Ok(persona)
     }
 
+    /// The same person at another client.
+    #[must_use]
+    pub fn at(&self, http: &Http) -> Self {
+        Self {
+            http: http.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Logs in and keeps the tokens of the new session.
     pub async fn login(&mut self) -> Result<Reply> {
         let reply = self.try_login(&self.password).await?;

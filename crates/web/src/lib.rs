@@ -14,6 +14,7 @@ pub mod listener;
 pub mod nosniff;
 pub mod panics;
 pub mod proxies;
+pub mod rate;
 pub mod request_id;
 pub mod tls;
 pub mod trace_context;

@@ -8,16 +8,18 @@ mod keys;
 mod random;
 pub mod store;
 mod tasks;
+mod throttle;
 mod tokens;
 
 pub use callers::Callers;
 pub use clock::Clock;
 pub use cursors::Cursors;
-pub use hasher::{HashError, Hasher, Match, Queue, Work};
+pub use hasher::{HashError, Hasher, Match, Queue, Verified, Work};
 pub use keys::{KeyMaker, KeySealer, NoKey};
 pub use random::{Random, RandomIds};
 pub use store::{Store, StoreError, Tx};
 pub use tasks::Tasks;
+pub use throttle::{Attempt, Permit, Settled, Throttle, ThrottleReason, Throttled, Unthrottled};
 pub use tokens::{
     AccessClaims, AccessKind, RefreshClaims, SignError, TokenOwner, TokenRefused, TokenSubject,
     Tokens,

@@ -7,11 +7,11 @@ use crate::{
     failure::{BadFields, Failure, Fields, Kind},
     metrics::{LOGINS, Outcome, count},
     ports::{
-        HashError, Match, Queue, SignError, StoreError, Work,
+        Attempt, HashError, Match, Permit, Queue, Settled, SignError, StoreError, Throttled, Work,
         store::{Freshness, Session, User},
     },
     sso::Sso,
-    usecases::SignedIn,
+    usecases::{SignedIn, attempts::Floor},
     values::{Email, Password},
 };
 
@@ -63,6 +63,9 @@ pub enum LoginError {
     /// The user's row changed at each attempt.
     #[error("the user's row changed {ATTEMPTS} times during the login")]
     Contended,
+    /// Too many that failed.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// No hash.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -88,6 +91,7 @@ impl From<LoginError> for Failure {
             LoginError::Contended => {
                 Self::unavailable("unavailable", "try again", Duration::from_secs(1))
             }
+            LoginError::Throttled(throttled) => throttled.into(),
             LoginError::Hash(error) => error.into(),
             LoginError::Store(error) => error.into(),
             LoginError::Sign(error) => error.into(),
@@ -97,62 +101,48 @@ impl From<LoginError> for Failure {
 
 /// Signs in by e-mail and password.
 pub async fn login(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
-    let arrival = sso.clock.monotonic();
-    let result = attempt(sso, caller, request).await;
-    if let Err(LoginError::InvalidCredentials | LoginError::UserDisabled) = &result {
-        sso.wait_for_floor(arrival).await;
-    }
+    let result = throttled(sso, caller, request).await;
     count(LOGINS, outcome_of(&result));
     result
 }
 
-impl Sso {
-    /// Waits until the next multiple of the failure floor after `arrival`, so that all ways to
-    /// fail look alike.
-    pub(crate) async fn wait_for_floor(&self, arrival: Duration) {
-        let floor = self.policy.failure_floor;
-        if floor.is_zero() {
-            return;
-        }
-        let spent = self.clock.monotonic().saturating_sub(arrival);
-        let floors = spent.as_nanos() / floor.as_nanos() + 1;
-        let floors = u32::try_from(floors).unwrap_or(u32::MAX);
-        self.clock
-            .sleep_until(arrival + floor.saturating_mul(floors))
-            .await;
+async fn throttled(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
+    let permit: Permit = sso
+        .admit::<LoginError>(Attempt {
+            email: &request.email,
+            network: caller.origin.network(),
+            known: false,
+        })
+        .await?;
+    let mut floor = sso.floor();
+    let result = attempt(sso, caller, request, &mut floor).await;
+    if let Err(LoginError::InvalidCredentials | LoginError::UserDisabled) = &result {
+        sso.wait_for(floor).await;
     }
-
-    /// Verifies `password` against the user's stored hash. One that cannot be used matches nothing:
-    /// from outside a damaged row looks like a wrong password, the log tells the operator.
-    pub(crate) async fn matches(
-        &self,
-        work: Work,
-        password: &Password,
-        user: &User,
-    ) -> Result<Match, HashError> {
-        let hash = Some(user.password_hash.clone());
-        match self.hasher.verify(work, password.clone(), hash).await {
-            Err(HashError::Unreadable(why)) => {
-                tracing::error!(user_id = %user.id, why, "a stored password hash cannot be used");
-                Ok(Match::No)
-            }
-            found => found,
-        }
-    }
+    // After the floor: whoever waits for this attempt must not learn how long it took.
+    permit.settle(match &result {
+        Ok(_) => Settled::Succeeded,
+        Err(LoginError::InvalidCredentials) => Settled::Failed,
+        Err(_) => Settled::Unjudged,
+    });
+    result
 }
 
-async fn attempt(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
+async fn attempt(
+    sso: &Sso,
+    caller: &Caller,
+    request: Login,
+    floor: &mut Floor,
+) -> Result<SignedIn, LoginError> {
     let Login { email, password } = request;
     let work = Work {
         queue: Queue::Login,
         network: caller.origin.network(),
     };
-    let Some(mut user) = find(sso, &email).await? else {
-        // Nobody costs as much as somebody.
-        sso.hasher.verify(work, password, None).await?;
-        return Err(LoginError::InvalidCredentials);
-    };
-    let mut found = sso.matches(work, &password, &user).await?;
+    let user = find(sso, &email).await?;
+    // Nobody costs as much as somebody.
+    let mut found = sso.matches(work, &password, user.as_ref(), floor).await?;
+    let mut user = user.ok_or(LoginError::InvalidCredentials)?;
     for _ in 0..ATTEMPTS {
         if found != Match::No
             && let Some((row, session)) = open(sso, caller, &user).await?
@@ -166,7 +156,7 @@ async fn attempt(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn,
         let fresh = sso.store.user(user.id, Freshness::Primary).await?;
         let fresh = fresh.ok_or(LoginError::InvalidCredentials)?;
         if fresh.password_hash != user.password_hash {
-            found = sso.matches(work, &password, &fresh).await?;
+            found = sso.matches(work, &password, Some(&fresh), floor).await?;
         }
         if found == Match::No {
             return Err(LoginError::InvalidCredentials);
@@ -229,6 +219,7 @@ fn outcome_of(result: &Result<SignedIn, LoginError>) -> Outcome {
         Ok(_) => Outcome::Success,
         Err(LoginError::InvalidCredentials) => Outcome::InvalidCredentials,
         Err(LoginError::UserDisabled) => Outcome::UserDisabled,
+        Err(LoginError::Throttled(_)) => Outcome::RateLimited,
         Err(LoginError::Hash(HashError::Overloaded { .. })) => Outcome::Overloaded,
         Err(_) => Outcome::Error,
     }

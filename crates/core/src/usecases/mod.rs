@@ -4,6 +4,7 @@
 
 pub mod administer;
 pub mod admit;
+mod attempts;
 pub mod change_password;
 pub mod events;
 pub mod info;

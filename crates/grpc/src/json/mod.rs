@@ -5,6 +5,8 @@ mod frame;
 mod read;
 mod write;
 
+use std::time::Duration;
+
 use axum::{
     Router,
     body::Body,
@@ -14,7 +16,7 @@ use axum::{
     routing::post,
 };
 use bytes::Bytes;
-use sso_core::{BadFields, Failure, Kind};
+use sso_core::{BadFields, Failure, Kind, metrics::count_throttled, ports::Throttled};
 use sso_web::{
     RequestId,
     body::{self, BodyError},
@@ -67,6 +69,13 @@ pub(crate) fn not_found(id: &RequestId) -> Response {
 /// The answer where a handler outside of a call panicked.
 pub(crate) fn broken(id: &RequestId) -> Response {
     refused(id, Kind::Internal, "internal", "internal error")
+}
+
+/// The answer to one request too many of an address to a route.
+pub(crate) fn too_many(wait: Duration, id: &RequestId) -> Response {
+    let throttled = Throttled::of_address(wait);
+    count_throttled(throttled.reason);
+    write::error(&status::of(&throttled.into(), id.as_str()))
 }
 
 /// The answer to a request that was meant for another host.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 use sso_core::{
-    ports::{HashError, Hasher, Match, Queue, Work},
+    ports::{HashError, Hasher, Queue, Verified, Work},
     values::{NewPassword, Password, PasswordHash},
 };
 use sso_grpc::GrpcOptions;
@@ -54,7 +54,7 @@ impl Hasher for Broken {
         work: Work,
         _: Password,
         _: Option<PasswordHash>,
-    ) -> Result<Match, HashError> {
+    ) -> Result<Verified, HashError> {
         self.fail(work.queue).await
     }
 }

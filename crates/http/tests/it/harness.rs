@@ -20,16 +20,17 @@ use sso_core::{
     Policy, Sso,
     ports::{Clock, Hasher, Random, Store},
     revocation::{LeaseTerms, Revocations},
+    throttle::{LocalThrottle, ThrottleSettings},
 };
 use sso_crypto::{
     AccessAlgorithm, Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing,
-    KeyWorkshop, MasterKey, SealedCursors,
+    KeyWorkshop, MasterKey, SealedCursors, account_keys,
 };
 use sso_http::{Health, HealthReport, HttpState, ServiceState};
 use sso_testkit::{
     clock::ManualClock, memory::MemoryStore, random::SeededRandom, tasks::TokioTasks,
 };
-use sso_web::ClientAddress;
+use sso_web::{ClientAddress, rate::Rates};
 use tower::ServiceExt;
 
 use crate::document;
@@ -44,6 +45,7 @@ pub(crate) struct Options {
     pub(crate) request_timeout: Duration,
     pub(crate) cors_origins: Vec<HeaderValue>,
     pub(crate) loopback_only: bool,
+    pub(crate) rates: Option<Arc<Rates>>,
     pub(crate) metrics: bool,
 }
 
@@ -58,6 +60,7 @@ impl Default for Options {
             request_timeout: Duration::from_mins(1),
             cors_origins: Vec::new(),
             loopback_only: false,
+            rates: None,
             metrics: false,
         }
     }
@@ -112,6 +115,7 @@ impl App {
             }),
             request_timeout: options.request_timeout,
             cors_origins: options.cors_origins,
+            rates: options.rates,
             loopback_only: options.loopback_only,
         });
         Self {
@@ -191,6 +195,11 @@ async fn sso(options: &Options, clock: Arc<ManualClock>) -> (Sso, Arc<JwsTokens>
         )),
         cursors: Arc::new(SealedCursors::new(&MasterKey::from_bytes(&[7; 32]))),
         revocations: Arc::new(revocations),
+        throttle: Arc::new(LocalThrottle::new(
+            ThrottleSettings::default(),
+            clock.clone(),
+            account_keys(random.as_ref()),
+        )),
         clock,
         random,
         tasks: Arc::new(TokioTasks::default()),

@@ -309,7 +309,7 @@ fn all_problems_are_reported_at_once() {
     .env("SSO__HTTP__LISTN", "127.0.0.1:1")
     .env("SSO__HTTP__PUBLIC_URL", "https://sso.example.com/")
     .env("SSO__HTTP__REQUEST_TIMEOUT", "10")
-    .env("SSO__THROTTLE__ENABLED", "true")
+    .env("SSO__NOTHING__HERE", "true")
     .env("SSO__PASSWORDS__REFUSE_COMMON", "yes")
     .env("SSO__PASSWORDS__ARGON2_MEMORY", "1000000")
     .env("SSO__TOKENS__AUDIENCE", "")
@@ -322,7 +322,7 @@ fn all_problems_are_reported_at_once() {
     grpc.max_conections (sso.toml:5): unknown key; did you mean grpc.max_connections?
     redis (sso.toml:7): unknown key; `sso config example` prints all of them
     SSO__HTTP__LISTN: unknown variable; did you mean SSO__HTTP__LISTEN?
-    SSO__THROTTLE__ENABLED: unknown variable; `sso config example` prints all of them
+    SSO__NOTHING__HERE: unknown variable; `sso config example` prints all of them
     http.Listen (command line): unknown key; did you mean http.listen?
     data_dir (sso.toml:1): must be a path
     http.request_timeout (SSO__HTTP__REQUEST_TIMEOUT): must be a duration such as 15m, 10s or 500ms, from 100ms to 5m

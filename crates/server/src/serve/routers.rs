@@ -7,6 +7,7 @@ use sso_core::{Sso, ports::RandomIds, usecases::admit::Doorkeeper};
 use sso_grpc::GrpcOptions;
 use sso_http::{AdminState, HttpState, LogLevel};
 use sso_telemetry::{Filter, LogControl, Metrics};
+use sso_web::rate::Rates;
 
 use super::{health::Health, listeners::Routers};
 use crate::{
@@ -43,6 +44,7 @@ fn http(world: &World<'_>, metrics: &Metrics) -> HttpState {
         new_request_id: request_ids(&world.parts.sso),
         request_timeout: http.request_timeout,
         cors_origins: http.cors_origins.iter().filter_map(origin).collect(),
+        rates: rates(world),
         loopback_only: world.loaded.development,
     }
 }
@@ -59,6 +61,7 @@ fn grpc(world: &World<'_>) -> GrpcOptions {
     GrpcOptions {
         request_timeout: config.http.request_timeout,
         max_message_size: config.grpc.max_message_size,
+        rates: rates(world),
         loopback_only: world.loaded.development,
         health: world.grpc_health.clone(),
         doorkeeper: Doorkeeper {
@@ -101,6 +104,16 @@ impl LogLevel for Level {
 fn render(metrics: &Metrics) -> sso_http::Metrics {
     let metrics = metrics.clone();
     Arc::new(move || metrics.render())
+}
+
+/// Each listener has buckets of its own.
+fn rates(world: &World<'_>) -> Option<Arc<Rates>> {
+    let limits = &world.loaded.config.throttle;
+    let clock = world.parts.sso.clock.clone();
+    let now = Arc::new(move || clock.monotonic());
+    limits
+        .enabled
+        .then(|| Arc::new(Rates::new(limits.requests_per_second, now)))
 }
 
 fn request_ids(sso: &Sso) -> Arc<dyn Fn() -> String + Send + Sync> {

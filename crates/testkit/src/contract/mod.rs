@@ -23,6 +23,7 @@ macro_rules! commit {
 pub mod events;
 mod given;
 pub mod keys;
+pub mod networks;
 pub mod outbox;
 pub mod races;
 pub mod revocations;
@@ -68,6 +69,11 @@ macro_rules! store_contract {
                 an_expired_session_can_still_be_ended
                 live_sessions_are_newest_first_without_what_is_over
                 the_oldest_live_sessions_end_but_those_kept
+            }
+            networks {
+                a_session_makes_its_network_known_to_its_user
+                an_unknown_address_makes_no_network_known
+                the_network_known_longest_is_forgotten_for_one_too_many
             }
             rotation {
                 the_current_generation_moves_on_and_the_end_stays
@@ -146,6 +152,7 @@ mod tests {
         let modules = [
             include_str!("events.rs"),
             include_str!("keys.rs"),
+            include_str!("networks.rs"),
             include_str!("outbox.rs"),
             include_str!("races.rs"),
             include_str!("revocations.rs"),

@@ -14,12 +14,13 @@ use std::{
 
 use async_trait::async_trait;
 use sso_core::{
+    Network,
     ports::{
         Store, StoreError, Tx,
         store::{
-            Backlog, Delivered, EventPage, Freshness, KeyStore, OutboxStore, PendingEvent, Reach,
-            RetiredKey, Revocation, RevocationFeed, Rotate, Rotation, SealedKey, Session,
-            SessionReads, StoredEvent, User, UserPage, UserReads,
+            Backlog, Delivered, EventPage, Freshness, KeyStore, NetworkReads, OutboxStore,
+            PendingEvent, Reach, RetiredKey, Revocation, RevocationFeed, Rotate, Rotation,
+            SealedKey, Session, SessionReads, StoredEvent, User, UserPage, UserReads,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, UserId},
@@ -142,6 +143,13 @@ impl SessionReads for MemoryStore {
 
     async fn rotate(&self, rotate: Rotate) -> Result<Rotation, StoreError> {
         Ok(self.write(|state| state.rotate(&rotate)).await)
+    }
+}
+
+#[async_trait]
+impl NetworkReads for MemoryStore {
+    async fn knows_network(&self, email: &Email, network: Network) -> Result<bool, StoreError> {
+        Ok(self.state().knows_network(email, network))
     }
 }
 

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use sso_core::{
+    Network,
     ports::{
         StoreError,
         store::{
-            Backlog, Constraint, Delivered, Ended, EventPage, EventStatus, Moved, NewEvent,
-            NewRevocation, NewSession, NewUser, PasswordChange, PendingEvent, RetiredKey,
+            Backlog, Constraint, Delivered, Ended, EventPage, EventStatus, MAX_NETWORKS, Moved,
+            NewEvent, NewRevocation, NewSession, NewUser, PasswordChange, PendingEvent, RetiredKey,
             Revocation, Rotate, Rotated, Rotation, SealedKey, Session, StoredEvent, User,
         },
     },
-    values::{EventId, PasswordHash, SessionId, UserId, Version},
+    values::{Email, EventId, PasswordHash, SessionId, UserId, Version},
 };
 use time::OffsetDateTime;
 
@@ -49,6 +50,8 @@ impl Kept {
 pub(super) struct State {
     pub(super) users: BTreeMap<UserId, User>,
     pub(super) sessions: BTreeMap<SessionId, Session>,
+    /// Newest first.
+    networks: BTreeMap<UserId, Vec<(OffsetDateTime, Network)>>,
     pub(super) keys: Vec<SealedKey>,
     /// Those retired last come last.
     pub(super) retired_keys: Vec<RetiredKey>,
@@ -171,8 +174,28 @@ impl State {
             address: new.address,
             agent: new.agent.clone(),
         };
+        let user = user.clone();
         self.sessions.insert(session.id, session.clone());
-        Ok(Some((user.clone(), session)))
+        self.remember_network(&session);
+        Ok(Some((user, session)))
+    }
+
+    fn remember_network(&mut self, session: &Session) {
+        let network = Network::of(session.address);
+        let known = self.networks.entry(session.user).or_default();
+        if network == Network::UNKNOWN || known.iter().any(|(_, known)| *known == network) {
+            return;
+        }
+        known.push((session.created_at, network));
+        known.sort_unstable_by(|one, other| other.cmp(one));
+        known.truncate(MAX_NETWORKS as usize);
+    }
+
+    pub(super) fn knows_network(&self, email: &Email, network: Network) -> bool {
+        let mut users = self.users.values();
+        let user = users.find(|user| user.email.canonical() == email.canonical());
+        user.and_then(|user| self.networks.get(&user.id))
+            .is_some_and(|known| known.iter().any(|(_, known)| *known == network))
     }
 
     pub(super) fn rotate(&mut self, rotate: &Rotate) -> Rotation {

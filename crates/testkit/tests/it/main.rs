@@ -1,6 +1,7 @@
 //! The memory store obeys the contract of every store.
 
 mod signing_keys;
+mod throttle;
 
 use std::sync::Arc;
 

@@ -6,6 +6,7 @@
 
 mod error;
 mod keys;
+mod networks;
 mod outbox;
 mod revocations;
 mod sessions;
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 
 pub use error::{Constraint, StoreError};
 pub use keys::{KeyStore, KeyUse, KeyWrites, RETIRED_KEYS_KEPT, RetiredKey, Retirement, SealedKey};
+pub use networks::{MAX_NETWORKS, NetworkReads};
 pub use outbox::{
     Backlog, Delivered, EventPage, EventStatus, Moved, NewEvent, OutboxStore, OutboxWrites,
     PendingEvent, StoredEvent,
@@ -41,7 +43,7 @@ pub enum Freshness {
 /// Everything that is stored.
 #[async_trait]
 pub trait Store:
-    UserReads + SessionReads + OutboxStore + KeyStore + RevocationFeed + Send + Sync
+    UserReads + SessionReads + NetworkReads + OutboxStore + KeyStore + RevocationFeed + Send + Sync
 {
     /// Starts a transaction on the primary.
     async fn begin(&self) -> Result<Box<dyn Tx>, StoreError>;

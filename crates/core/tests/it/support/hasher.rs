@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use sso_core::{
-    ports::{HashError, Hasher, Match, Work},
+    ports::{HashError, Hasher, Verified, Work},
     values::{NewPassword, Password, PasswordHash},
 };
 use sso_testkit::{app::App, clock::ManualClock};
@@ -65,7 +65,7 @@ impl Hasher for SpyHasher {
         work: Work,
         password: Password,
         hash: Option<PasswordHash>,
-    ) -> Result<Match, HashError> {
+    ) -> Result<Verified, HashError> {
         let counter = if hash.is_some() {
             &self.verified
         } else {

@@ -10,12 +10,13 @@ use std::{
 
 use async_trait::async_trait;
 use sso_core::{
+    Network,
     ports::{
         Store, StoreError, Tx,
         store::{
-            Backlog, Delivered, EventPage, Freshness, KeyStore, OutboxStore, PendingEvent, Reach,
-            RetiredKey, Revocation, RevocationFeed, Rotate, Rotation, SealedKey, Session,
-            SessionReads, StoredEvent, User, UserPage, UserReads,
+            Backlog, Delivered, EventPage, Freshness, KeyStore, NetworkReads, OutboxStore,
+            PendingEvent, Reach, RetiredKey, Revocation, RevocationFeed, Rotate, Rotation,
+            SealedKey, Session, SessionReads, StoredEvent, User, UserPage, UserReads,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, UserId},
@@ -215,6 +216,13 @@ impl OutboxStore for SpyStore {
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.read().backlog().await
+    }
+}
+
+#[async_trait]
+impl NetworkReads for SpyStore {
+    async fn knows_network(&self, email: &Email, network: Network) -> Result<bool, StoreError> {
+        self.read().knows_network(email, network).await
     }
 }
 

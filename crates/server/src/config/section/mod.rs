@@ -5,6 +5,7 @@ mod access;
 mod callers;
 pub(super) mod log;
 mod state;
+mod throttle;
 mod transport;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub(crate) use access::{Hashing, Login, Passwords, Registration, Sessions, Token
 pub(crate) use callers::{Caller, Callers};
 pub(crate) use log::Log;
 pub(crate) use state::{Algorithm, Database, Events, Keys, Revocation, Sink};
+pub(crate) use throttle::Throttle;
 pub(crate) use transport::{Admin, Grpc, Http, Shutdown};
 
 /// All that can be configured.
@@ -40,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) login: Login,
     pub(crate) registration: Registration,
     pub(crate) hashing: Hashing,
+    pub(crate) throttle: Throttle,
     pub(crate) log: Log,
 }
 
@@ -61,6 +64,7 @@ impl Default for Config {
             login: Login::default(),
             registration: Registration::default(),
             hashing: Hashing::default(),
+            throttle: Throttle::default(),
             log: Log::default(),
         }
     }
