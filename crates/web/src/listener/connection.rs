@@ -108,14 +108,12 @@ impl Driver {
     pub(super) async fn drive(&self, stream: Box<dyn Stream>, peer: Peer, guest: Arc<Guest>) {
         let progress = Arc::new(Progress::default());
         let seen = Arc::new(Seen::default());
-        let io = TokioIo::new(Counted {
-            stream,
-            progress: Arc::clone(&progress),
-        });
+        let io = TokioIo::new(Counted::new(stream, Arc::clone(&progress)));
         let service = hyper::service::service_fn(|request: Request<Incoming>| {
             seen.note(&request);
             let exchange = Exchange::new(&guest);
-            let request = request.map(|body| exchange.clone().question(body));
+            let http2 = request.version() == Version::HTTP_2;
+            let request = request.map(|body| exchange.clone().question(body, http2));
             let request = self.introduce(request, &peer);
             answer(self.app.clone(), self.stop.clone(), request, exchange)
         });
@@ -212,6 +210,9 @@ async fn answer(
 ) -> Result<Response<Answer>, Infallible> {
     let http1 = request.version() < Version::HTTP_2;
     let mut response = app.oneshot(request).await?;
+    if !http1 {
+        exchange.hear_out().await;
+    }
     if http1 && stop.is_cancelled() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
