@@ -1,5 +1,7 @@
 //! Whether an account exists, and how its password is stored, shows in no answer.
 
+#![expect(clippy::print_stdout, reason = "figures, for who asks for them")]
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},

@@ -1,5 +1,7 @@
 //! What clients send cannot make a record of the log, or break one.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context, Result, ensure};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -29,9 +31,9 @@ fn header(text: &str) -> Vec<u8> {
 
 /// Sends every hostile text wherever a client can put text. Returns how many requests that were.
 async fn attack(server: &Server) -> Result<usize> {
-    let mut sent = 0;
+    let mut requests = 0;
     let mut send = async |path: &str, agent: &[u8], body: Value| -> Result<StatusCode> {
-        sent += 1;
+        requests += 1;
         let request = http::Request::builder()
             .method(Method::POST)
             .uri(format!("http://{}{path}", server.http_address))
@@ -67,11 +69,18 @@ async fn attack(server: &Server) -> Result<usize> {
         ] {
             send(path, &agent, odd.clone()).await?;
         }
-        let path: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let path = percent_encoded(text);
         send(&format!("/{path}"), &agent, odd.clone()).await?;
         send(&format!("/auth/login?{path}"), &agent, odd).await?;
     }
-    Ok(sent)
+    Ok(requests)
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        let _ = write!(encoded, "%{byte:02x}");
+        encoded
+    })
 }
 
 fn control(text: &str) -> Option<char> {

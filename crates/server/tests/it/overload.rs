@@ -6,6 +6,8 @@
 //! lasts 30 seconds. What does not depend on the machine is always held, and that a refusal and
 //! Validate do not wait for hashes is tested with few clients and one slow hash.
 
+#![expect(clippy::print_stdout, reason = "figures, for who asks for them")]
+
 use std::{
     sync::{
         Arc,
