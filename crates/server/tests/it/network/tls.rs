@@ -28,13 +28,13 @@ fn now() -> OffsetDateTime {
 }
 
 /// A site whose listeners have certificates of this authority.
-struct Secured {
-    site: Site,
+pub(crate) struct Secured {
+    pub(crate) site: Site,
     authority: Authority,
 }
 
 impl Secured {
-    fn new(listeners: &[&str]) -> Result<Self> {
+    pub(crate) fn new(listeners: &[&str]) -> Result<Self> {
         let mut secured = Self {
             site: site()?,
             authority: Authority::new()?,
