@@ -11,7 +11,7 @@ use crate::shell::{cargo, root, run, works};
 const CARGO_DENY: &str = "0.20.2";
 
 /// The newest version that Go's tools install without a checkout.
-const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1";
+const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible";
 
 /// Chromium and its driver, for the tests of the Swagger pages.
 pub(crate) fn ensure_browser() -> Result<()> {
