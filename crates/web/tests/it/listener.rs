@@ -400,7 +400,7 @@ async fn a_small_body_that_nobody_wants_does_not_end_the_connection() {
     for _ in 0..20 {
         let head = b"POST /refuse HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n";
         stream.write_all(head).await.unwrap();
-        stream.write_all(&[b'.'; 60_000]).await.unwrap();
+        stream.write_all(&vec![b'.'; 60_000]).await.unwrap();
         stream
             .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             .await
