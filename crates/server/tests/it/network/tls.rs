@@ -161,11 +161,16 @@ async fn the_issuer_follows_tls() -> Result<()> {
 async fn health_is_asked_over_tls_and_of_a_listener_on_every_address() -> Result<()> {
     for host in ["0.0.0.0", "[::]"] {
         let mut secured = Secured::new(&["http"])?;
-        let port = sso_testkit::process::free_port()?;
-        secured
-            .site
-            .set("SSO__HTTP__LISTEN", format!("{host}:{port}"));
-        let _server = secured.site.serve_checked().await?;
+        let _server = loop {
+            let port = sso_testkit::process::free_port()?;
+            let listen = format!("{host}:{port}");
+            secured.site.set("SSO__HTTP__LISTEN", listen);
+            match secured.site.serve_checked().await {
+                // Free on loopback is not free on all addresses.
+                Err(error) if error.to_string().contains("in use") => {}
+                served => break served?,
+            }
+        };
         // Of a certificate that has ended the clients must judge.
         secured.write("http", &secured.issue(-1)?)?;
         let _over = secured.site.run_ok(&["healthcheck"])?;
