@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use crate::{
     failure::{Failure, Kind},
-    ports::AccessClaims,
+    ports::{AccessClaims, store::Actor},
 };
 
 /// Longest part of a user agent that is kept.
@@ -107,6 +107,23 @@ impl Caller {
         match &self.identity {
             Identity::User(claims) => Ok(claims),
             Identity::Anonymous | Identity::Operator => Err(NotAllowed),
+        }
+    }
+
+    /// Whether the caller may read the audit log.
+    pub fn may_read_audit(&self) -> Result<(), NotAllowed> {
+        match &self.identity {
+            Identity::Operator => Ok(()),
+            Identity::Anonymous | Identity::User(_) => Err(NotAllowed),
+        }
+    }
+
+    /// Who the caller is in the audit log.
+    pub fn actor(&self) -> Actor {
+        match &self.identity {
+            Identity::Anonymous => Actor::Anonymous,
+            Identity::User(claims) => Actor::User(claims.user),
+            Identity::Operator => Actor::Operator,
         }
     }
 

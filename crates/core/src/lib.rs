@@ -5,6 +5,7 @@
 //! function of [`usecases`] with an [`Sso`], and converts what comes back. Authorisation happens in
 //! the use case, so that HTTP, gRPC and the command line cannot differ.
 
+pub mod audit;
 mod caller;
 mod failure;
 pub mod metrics;

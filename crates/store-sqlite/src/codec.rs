@@ -8,7 +8,10 @@ use std::net::IpAddr;
 use rusqlite::{Row, types::FromSql};
 use sso_core::{
     Agent,
-    ports::store::{KeyUse, PendingEvent, Revocation, Revoked, SealedKey, Session, User},
+    ports::store::{
+        Actor, AuditRecord, AuditResult, EventStatus, KeyUse, PendingEvent, Revocation, Revoked,
+        SealedKey, Session, StoredEvent, User,
+    },
     values::{Birthday, Email, EventId, Name, PasswordHash, SessionId, UserId, Version},
 };
 use time::{Date, OffsetDateTime, macros::format_description};
@@ -56,9 +59,7 @@ pub(crate) fn session(row: &Row<'_>) -> Result<Session, Fault> {
         created_at: time(row, "created_at")?,
         rotated_at: time(row, "rotated_at")?,
         expires_at: time(row, "expires_at")?,
-        revoked_at: get::<Option<i64>>(row, "revoked_at")?
-            .map(|micros| moment("revoked_at", micros))
-            .transpose()?,
+        revoked_at: optional_time(row, "revoked_at")?,
         address: optional(row, "address", |text| text.parse::<IpAddr>().ok())?,
         agent: optional(row, "agent", |text| Some(Agent::new(text)))?,
     })
@@ -77,6 +78,57 @@ pub(crate) fn event(row: &Row<'_>) -> Result<PendingEvent, Fault> {
         traceparent: get(row, "traceparent")?,
         tracestate: get(row, "tracestate")?,
     })
+}
+
+pub(crate) fn stored_event(row: &Row<'_>) -> Result<StoredEvent, Fault> {
+    let status = |text: &str| {
+        EventStatus::ALL
+            .into_iter()
+            .find(|status| status.as_str() == text)
+    };
+    Ok(StoredEvent {
+        sequence: get(row, "sequence")?,
+        id: EventId::from_uuid(uuid(row, "id")?),
+        kind: get(row, "kind")?,
+        payload: get(row, "payload")?,
+        status: parsed(row, "status", status)?,
+        attempts: u32::try_from(unsigned(row, "attempts")?)
+            .map_err(|_| Fault::Undecodable("attempts"))?,
+        created_at: time(row, "created_at")?,
+        delivered_at: optional_time(row, "delivered_at")?,
+    })
+}
+
+pub(crate) fn audit(row: &Row<'_>) -> Result<AuditRecord, Fault> {
+    let result = |text: &str| {
+        AuditResult::ALL
+            .into_iter()
+            .find(|result| result.as_str() == text)
+    };
+    Ok(AuditRecord {
+        sequence: get(row, "sequence")?,
+        at: time(row, "at")?,
+        action: get(row, "action")?,
+        result: parsed(row, "result", result)?,
+        actor: actor(row)?,
+        user: optional_uuid(row, "user_id")?.map(UserId::from_uuid),
+        session: optional_uuid(row, "session_id")?.map(SessionId::from_uuid),
+        address: optional(row, "address", |text| text.parse::<IpAddr>().ok())?,
+        agent: optional(row, "agent", |text| Some(Agent::new(text)))?,
+        times: u32::try_from(unsigned(row, "times")?).map_err(|_| Fault::Undecodable("times"))?,
+        detail: get(row, "detail")?,
+    })
+}
+
+fn actor(row: &Row<'_>) -> Result<Actor, Fault> {
+    match get::<String>(row, "actor")?.as_str() {
+        "anonymous" => Ok(Actor::Anonymous),
+        "user" => Ok(Actor::User(UserId::from_uuid(uuid(row, "actor_id")?))),
+        "operator" => Ok(Actor::Operator),
+        "service" => Ok(Actor::Service(get(row, "actor_name")?)),
+        "system" => Ok(Actor::System),
+        _ => Err(Fault::Undecodable("actor")),
+    }
 }
 
 pub(crate) fn key(row: &Row<'_>) -> Result<SealedKey, Fault> {
@@ -127,6 +179,16 @@ fn get<T: FromSql>(row: &Row<'_>, column: &'static str) -> Result<T, Fault> {
 
 fn uuid(row: &Row<'_>, column: &'static str) -> Result<Uuid, Fault> {
     get::<[u8; 16]>(row, column).map(Uuid::from_bytes)
+}
+
+fn optional_uuid(row: &Row<'_>, column: &'static str) -> Result<Option<Uuid>, Fault> {
+    Ok(get::<Option<[u8; 16]>>(row, column)?.map(Uuid::from_bytes))
+}
+
+fn optional_time(row: &Row<'_>, column: &'static str) -> Result<Option<OffsetDateTime>, Fault> {
+    get::<Option<i64>>(row, column)?
+        .map(|micros| moment(column, micros))
+        .transpose()
 }
 
 fn unsigned(row: &Row<'_>, column: &'static str) -> Result<u64, Fault> {

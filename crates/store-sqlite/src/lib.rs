@@ -11,12 +11,14 @@
 //! Every rule of a lifecycle is a condition in the SQL, and what SQL can promise (`STRICT` tables,
 //! checks, foreign keys, the unique address) it does.
 
+mod audit;
 mod codec;
 mod connection;
 mod error;
 mod fault;
 mod folder;
 mod keys;
+mod lifecycle;
 mod migrations;
 mod outbox;
 mod query;

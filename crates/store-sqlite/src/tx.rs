@@ -48,14 +48,23 @@ impl SqliteTx {
             succeeded
         }));
         if let Some(steps) = &self.steps {
-            steps.try_send(message).map_err(|_| rolled_back())?;
+            say(steps, message)?;
         } else {
-            let (steps, rest) = crossbeam_channel::bounded(LINE);
+            // Unbounded, since only that kind drops what is in it with its receiver: a bounded one
+            // would keep a message that met the end of the transaction, and its caller waiting.
+            let (steps, rest) = crossbeam_channel::unbounded();
             self.steps = Some(steps);
             self.shared.writer.transaction(message, rest).await?;
         }
         answered.await.map_err(|_| rolled_back())?
     }
+}
+
+fn say(steps: &Sender<Message>, message: Message) -> Result<(), StoreError> {
+    if steps.len() >= LINE {
+        return Err(rolled_back());
+    }
+    steps.send(message).map_err(|_| rolled_back())
 }
 
 #[async_trait]
@@ -65,9 +74,7 @@ impl Tx for SqliteTx {
             return Ok(());
         };
         let (reply, answered) = oneshot::channel();
-        steps
-            .try_send(Message::Commit(reply))
-            .map_err(|_| rolled_back())?;
+        say(steps, Message::Commit(reply))?;
         answered.await.map_err(|_| rolled_back())?
     }
 }

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use crate::{
+    audit::Repeat,
     caller::{Caller, NotAllowed},
     failure::{BadFields, Failure, FieldError, Fields, Kind},
     ports::{
         AccessClaims, HashError, Match, Queue, SignError, StoreError, TokenRefused, Work,
-        store::{Freshness, PasswordChange, Reach, Revoked, Session, User},
+        store::{
+            AuditAction, AuditResult, Freshness, PasswordChange, Reach, Revoked, Session, User,
+        },
     },
     sso::Sso,
     usecases::SignedIn,
@@ -118,6 +121,14 @@ pub async fn change_password(
     let arrival = sso.clock.monotonic();
     let result = attempt(sso, caller, request).await;
     if let Err(ChangePasswordError::WrongPassword) = &result {
+        let repeat = Repeat {
+            action: AuditAction::PasswordChange,
+            result: AuditResult::Refused,
+            user: caller.user().ok().map(|claims| claims.user),
+            session: caller.user().ok().map(|claims| claims.session),
+            detail: None,
+        };
+        sso.note(caller, repeat);
         sso.wait_for_floor(arrival).await;
     }
     result
@@ -195,6 +206,11 @@ async fn write(
     };
     let over = Revoked::TokensBelow(user.id, user.version);
     let entry = sso.revoke(tx.as_mut(), over).await?;
+    let record = sso
+        .record(caller, AuditAction::PasswordChange)
+        .to_user(user.id)
+        .of_session(session.id);
+    tx.append_audit(&record).await?;
     tx.commit().await?;
     let reach = sso.revocations.announce(&[entry]).await;
     Ok(Some((user, session, reach)))

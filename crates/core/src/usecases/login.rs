@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use crate::{
+    audit::Repeat,
     caller::Caller,
     failure::{BadFields, Failure, Fields, Kind},
     metrics::{LOGINS, Outcome, count},
     ports::{
         HashError, Match, Queue, SignError, StoreError, Work,
-        store::{Freshness, Session, User},
+        store::{AuditAction, AuditResult, Freshness, Session, User},
     },
     sso::Sso,
     usecases::SignedIn,
-    values::{Email, Password},
+    values::{Email, Password, UserId},
 };
 
 /// How often a login that meets a changed row reads it again.
@@ -98,12 +99,32 @@ impl From<LoginError> for Failure {
 /// Signs in by e-mail and password.
 pub async fn login(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
     let arrival = sso.clock.monotonic();
-    let result = attempt(sso, caller, request).await;
+    let mut target = None;
+    let result = attempt(sso, caller, request, &mut target).await;
     if let Err(LoginError::InvalidCredentials | LoginError::UserDisabled) = &result {
+        note_refused(sso, caller, target, &result);
         sso.wait_for_floor(arrival).await;
     }
     count(LOGINS, outcome_of(&result));
     result
+}
+
+/// Only remembers it: known and unknown accounts cost the same.
+fn note_refused(
+    sso: &Sso,
+    caller: &Caller,
+    user: Option<UserId>,
+    result: &Result<SignedIn, LoginError>,
+) {
+    let disabled = matches!(result, Err(LoginError::UserDisabled));
+    let repeat = Repeat {
+        action: AuditAction::Login,
+        result: AuditResult::Refused,
+        user,
+        session: None,
+        detail: disabled.then_some("right password, disabled user"),
+    };
+    sso.note(caller, repeat);
 }
 
 impl Sso {
@@ -141,7 +162,13 @@ impl Sso {
     }
 }
 
-async fn attempt(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
+/// `target` becomes the user whose password was tried.
+async fn attempt(
+    sso: &Sso,
+    caller: &Caller,
+    request: Login,
+    target: &mut Option<UserId>,
+) -> Result<SignedIn, LoginError> {
     let Login { email, password } = request;
     let work = Work {
         queue: Queue::Login,
@@ -152,6 +179,7 @@ async fn attempt(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn,
         sso.hasher.verify(work, password, None).await?;
         return Err(LoginError::InvalidCredentials);
     };
+    *target = Some(user.id);
     let mut found = sso.matches(work, &password, &user).await?;
     for _ in 0..ATTEMPTS {
         if found != Match::No
@@ -199,6 +227,11 @@ async fn open(
         return Ok(None);
     };
     let surplus = sso.end_surplus_sessions(tx.as_mut(), seen.id).await?;
+    let record = sso
+        .record(caller, AuditAction::Login)
+        .by_user(seen.id)
+        .of_session(session.id);
+    tx.append_audit(&record).await?;
     tx.commit().await?;
     sso.revocations.announce(&surplus).await;
     Ok(Some(rows))

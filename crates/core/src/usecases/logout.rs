@@ -1,10 +1,11 @@
 //! Logout, by either token of a session.
 
 use crate::{
+    caller::Caller,
     failure::{BadFields, Failure, Fields},
     ports::{
         StoreError, TokenRefused, TokenSubject,
-        store::{Ended, Reach, Revoked},
+        store::{AuditAction, Ended, Reach, Revoked},
     },
     sso::Sso,
 };
@@ -54,16 +55,26 @@ impl From<LogoutError> for Failure {
 
 /// Ends the token's session, so that its other token dies too, or all sessions of its user. Any
 /// token of ours will do, of either type and any generation, expired or ended: it is idempotent.
-pub async fn logout(sso: &Sso, request: &Logout<'_>) -> Result<Reach, LogoutError> {
+pub async fn logout(
+    sso: &Sso,
+    caller: &Caller,
+    request: &Logout<'_>,
+) -> Result<Reach, LogoutError> {
     let subject = sso.tokens.subject(request.token)?;
     if request.everywhere {
-        return Ok(end_all(sso, subject).await?);
+        return Ok(end_all(sso, caller, subject).await?);
     }
-    Ok(end_one(sso, subject).await?.unwrap_or(Reach::Everywhere))
+    let ended = end_one(sso, caller, subject, AuditAction::Logout).await?;
+    Ok(ended.unwrap_or(Reach::Everywhere))
 }
 
 /// Ends one session of a user. `None`: he has no such session that lives.
-pub(crate) async fn end_one(sso: &Sso, subject: TokenSubject) -> Result<Option<Reach>, StoreError> {
+pub(crate) async fn end_one(
+    sso: &Sso,
+    caller: &Caller,
+    subject: TokenSubject,
+    action: AuditAction,
+) -> Result<Option<Reach>, StoreError> {
     let mut tx = sso.store.begin().await?;
     let revoked = Revoked::Session(subject.session);
     match tx
@@ -72,6 +83,11 @@ pub(crate) async fn end_one(sso: &Sso, subject: TokenSubject) -> Result<Option<R
     {
         Ended::Now(_) => {
             let entry = sso.revoke(tx.as_mut(), revoked).await?;
+            let record = sso
+                .record(caller, action)
+                .by_user(subject.user)
+                .of_session(subject.session);
+            tx.append_audit(&record).await?;
             tx.commit().await?;
             Ok(Some(sso.revocations.announce(&[entry]).await))
         }
@@ -85,7 +101,7 @@ pub(crate) async fn end_one(sso: &Sso, subject: TokenSubject) -> Result<Option<R
     }
 }
 
-async fn end_all(sso: &Sso, subject: TokenSubject) -> Result<Reach, StoreError> {
+async fn end_all(sso: &Sso, caller: &Caller, subject: TokenSubject) -> Result<Reach, StoreError> {
     // Only while the store knows the session: a token found years later does nothing.
     let known = sso.store.session(subject.session).await?;
     if known.is_none_or(|session| session.user != subject.user) {
@@ -98,6 +114,11 @@ async fn end_all(sso: &Sso, subject: TokenSubject) -> Result<Reach, StoreError> 
     let entry = sso
         .revoke(tx.as_mut(), Revoked::TokensBelow(user.id, user.version))
         .await?;
+    let record = sso
+        .record(caller, AuditAction::LogoutEverywhere)
+        .by_user(user.id)
+        .of_session(subject.session);
+    tx.append_audit(&record).await?;
     tx.commit().await?;
     Ok(sso.revocations.announce(&[entry]).await)
 }

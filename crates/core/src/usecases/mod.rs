@@ -3,10 +3,13 @@
 //! [`Failure`](crate::Failure).
 
 pub mod administer;
+pub mod audit;
 pub mod change_password;
+pub mod import;
 pub mod info;
 pub mod is_admin;
 mod issue;
+pub mod janitor;
 pub mod login;
 pub mod logout;
 pub mod refresh;

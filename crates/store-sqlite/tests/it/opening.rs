@@ -136,7 +136,7 @@ async fn a_newer_schema_is_served_only_if_it_says_so() {
             OpenError::Newer {
                 found: 99,
                 needed: 98,
-                known: 1,
+                known: 4,
                 ..
             }
         ),
@@ -167,7 +167,7 @@ fn an_older_schema_is_refused_if_it_may_not_be_migrated() {
             error,
             OpenError::Behind {
                 found: 0,
-                needed: 1,
+                needed: 4,
                 ..
             }
         ),
@@ -184,15 +184,15 @@ fn the_status_tells_what_is_pending_and_changes_nothing() {
     let parent = TempDir::new().unwrap();
     let folder = parent.path().join("data");
     let status = MigrationStatus::of(&folder).unwrap();
-    assert_eq!((status.current, status.latest), (0, 1));
-    assert_eq!(status.pending, ["V1__initial"]);
+    assert_eq!((status.current, status.latest), (0, 4));
+    assert_eq!(status.pending, ["V1__initial", "V4__lifecycle"]);
     assert!(!folder.exists());
 
     let store = open(&folder, Role::Server).unwrap();
     let running = MigrationStatus::of(&folder).unwrap();
     drop(store);
     assert_eq!(MigrationStatus::of(&folder).unwrap(), running);
-    assert_eq!(running.current, 1);
+    assert_eq!(running.current, 4);
     assert!(running.pending.is_empty());
 }
 

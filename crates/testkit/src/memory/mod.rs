@@ -1,5 +1,6 @@
 //! A store in memory, with the semantics of the real ones.
 
+mod lifecycle;
 mod state;
 mod tx;
 
@@ -16,9 +17,9 @@ use sso_core::{
     ports::{
         Store, StoreError, Tx,
         store::{
-            Backlog, Delivered, Freshness, KeyStore, OutboxStore, PendingEvent, Reach, Revocation,
-            RevocationFeed, Rotate, Rotation, SealedKey, Session, SessionReads, User, UserPage,
-            UserReads,
+            Backlog, Delivered, Freshness, KeyStore, Liveness, OutboxStore, PendingEvent, Reach,
+            Revocation, RevocationFeed, Rotate, Rotation, SealedKey, Session, SessionReads, User,
+            UserPage, UserReads,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, UserId},
@@ -134,9 +135,9 @@ impl SessionReads for MemoryStore {
     async fn live_sessions(
         &self,
         user: UserId,
-        now: OffsetDateTime,
+        alive: Liveness,
     ) -> Result<Vec<Session>, StoreError> {
-        Ok(self.state().live_sessions(user, now))
+        Ok(self.state().live_sessions(user, alive))
     }
 
     async fn rotate(&self, rotate: Rotate) -> Result<Rotation, StoreError> {
@@ -153,11 +154,11 @@ impl OutboxStore for MemoryStore {
     async fn settle_events(
         &self,
         settled: &[(EventId, Delivered)],
-        _now: OffsetDateTime,
+        now: OffsetDateTime,
     ) -> Result<(), StoreError> {
         self.write(|state| {
             for (id, delivered) in settled {
-                state.settle_event(*id, *delivered);
+                state.settle_event(*id, *delivered, now);
             }
         })
         .await;

@@ -6,7 +6,7 @@ use sso_core::{
     ports::{
         StoreError,
         store::{
-            Backlog, Constraint, Delivered, Ended, EventStatus, NewEvent, NewRevocation,
+            Backlog, Constraint, Delivered, Ended, EventStatus, Liveness, NewEvent, NewRevocation,
             NewSession, NewUser, PasswordChange, PendingEvent, Revocation, Rotate, Rotated,
             Rotation, SealedKey, Session, User,
         },
@@ -15,13 +15,16 @@ use sso_core::{
 };
 use time::OffsetDateTime;
 
+use super::lifecycle::Remains;
+
 /// There is no failover in memory.
 const TIMELINE: u32 = 0;
 
 #[derive(Debug, Clone)]
-struct Event {
-    status: EventStatus,
-    event: PendingEvent,
+pub(super) struct Event {
+    pub(super) status: EventStatus,
+    pub(super) event: PendingEvent,
+    pub(super) delivered_at: Option<OffsetDateTime>,
 }
 
 /// A whole database.
@@ -31,13 +34,14 @@ pub(super) struct State {
     pub(super) sessions: BTreeMap<SessionId, Session>,
     pub(super) keys: Vec<SealedKey>,
     pub(super) revocations: Vec<Revocation>,
-    outbox: Vec<Event>,
+    pub(super) outbox: Vec<Event>,
+    pub(super) remains: Remains,
 }
 
 // Users.
 impl State {
     pub(super) fn insert_user(&mut self, new: &NewUser) -> Result<User, StoreError> {
-        if self.users.contains_key(&new.id) {
+        if self.users.contains_key(&new.id) || self.remains.is_deleted(new.id) {
             return Err(StoreError::Conflict(Constraint::Id));
         }
         if self
@@ -160,7 +164,11 @@ impl State {
         let Some(user) = self.users.get(&session.user) else {
             return Rotation::Unknown;
         };
-        if !lives(session, user, rotate.now) {
+        let alive = Liveness {
+            now: rotate.now,
+            used_after: rotate.used_after,
+        };
+        if !lives(session, user, alive) {
             return Rotation::Over;
         }
         if rotate.generation >= session.generation {
@@ -196,14 +204,14 @@ impl State {
     }
 
     /// Newest first.
-    pub(super) fn live_sessions(&self, user: UserId, now: OffsetDateTime) -> Vec<Session> {
+    pub(super) fn live_sessions(&self, user: UserId, alive: Liveness) -> Vec<Session> {
         let Some(user) = self.users.get(&user) else {
             return Vec::new();
         };
         let mut live: Vec<_> = self
             .sessions
             .values()
-            .filter(|session| session.user == user.id && lives(session, user, now))
+            .filter(|session| session.user == user.id && lives(session, user, alive))
             .cloned()
             .collect();
         live.sort_by_key(|session| (session.created_at, session.id));
@@ -216,26 +224,28 @@ impl State {
         &mut self,
         user: UserId,
         keep: u32,
-        now: OffsetDateTime,
+        alive: Liveness,
     ) -> Vec<Session> {
         let surplus = self
-            .live_sessions(user, now)
+            .live_sessions(user, alive)
             .into_iter()
             .skip(keep as usize);
         let mut ended: Vec<_> = surplus
-            .filter_map(|session| match self.end_session(session.id, None, now) {
-                Ended::Now(session) => Some(*session),
-                Ended::Before | Ended::Unknown => None,
-            })
+            .filter_map(
+                |session| match self.end_session(session.id, None, alive.now) {
+                    Ended::Now(session) => Some(*session),
+                    Ended::Before | Ended::Unknown => None,
+                },
+            )
             .collect();
         ended.reverse();
         ended
     }
 }
 
-fn lives(session: &Session, user: &User, now: OffsetDateTime) -> bool {
+fn lives(session: &Session, user: &User, alive: Liveness) -> bool {
     session.revoked_at.is_none()
-        && session.expires_at > now
+        && alive.holds(session.expires_at, session.rotated_at)
         && session.version >= user.sessions_from
         && !user.disabled
 }
@@ -289,6 +299,7 @@ impl State {
         self.outbox.push(Event {
             status: EventStatus::InProgress,
             event,
+            delivered_at: None,
         });
         Ok(())
     }
@@ -305,12 +316,19 @@ impl State {
             .collect()
     }
 
-    pub(super) fn settle_event(&mut self, id: EventId, delivered: Delivered) {
+    pub(super) fn settle_event(&mut self, id: EventId, delivered: Delivered, now: OffsetDateTime) {
         let Some(stored) = self.outbox.iter_mut().find(|stored| stored.event.id == id) else {
             return;
         };
         match (delivered, stored.status) {
-            (Delivered::Success, _) => stored.status = EventStatus::Success,
+            (Delivered::Success, EventStatus::Success) => {}
+            (Delivered::Success, _) => {
+                stored.status = EventStatus::Success;
+                stored.delivered_at = Some(now);
+                if self.remains.is_deleted(stored.event.user) {
+                    stored.event.payload.clear();
+                }
+            }
             (Delivered::Refused, EventStatus::InProgress) => stored.event.attempts += 1,
             (Delivered::Failed, EventStatus::InProgress) => {
                 stored.event.attempts += 1;

@@ -5,8 +5,8 @@ use sso_core::{
     ports::{
         StoreError, Tx,
         store::{
-            Ended, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites, PasswordChange,
-            Revocation, RevocationWrites, Session, SessionWrites, User, UserWrites,
+            Ended, Liveness, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
+            PasswordChange, Revocation, RevocationWrites, Session, SessionWrites, User, UserWrites,
         },
     },
     values::{SessionId, UserId, Version},
@@ -39,7 +39,7 @@ impl MemoryTx {
     }
 
     /// A transaction is over with its first error, as in a real database.
-    fn step<T>(
+    pub(super) fn step<T>(
         &mut self,
         step: impl FnOnce(&mut State) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -113,9 +113,9 @@ impl SessionWrites for MemoryTx {
         &mut self,
         user: UserId,
         keep: u32,
-        now: OffsetDateTime,
+        alive: Liveness,
     ) -> Result<Vec<Session>, StoreError> {
-        self.step(|state| Ok(state.end_oldest_sessions(user, keep, now)))
+        self.step(|state| Ok(state.end_oldest_sessions(user, keep, alive)))
     }
 }
 

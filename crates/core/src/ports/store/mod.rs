@@ -4,8 +4,10 @@
 //! transitions return what happened, because that is the use case's to judge. Every lifecycle rule
 //! is also a condition in the SQL: a use case that forgets to check cannot break it.
 
+mod audit;
 mod error;
 mod keys;
+mod lifecycle;
 mod outbox;
 mod revocations;
 mod sessions;
@@ -13,8 +15,14 @@ mod users;
 
 use async_trait::async_trait;
 
+pub use audit::{
+    Actor, AuditAction, AuditPage, AuditRecord, AuditResult, AuditStore, AuditWrites, NewAudit,
+};
 pub use error::{Constraint, StoreError};
 pub use keys::{KeyStore, KeyUse, SealedKey};
+pub use lifecycle::{
+    Imported, ImportedUser, JanitorStore, LifecycleWrites, StoredEvent, Swept, UserDataReads,
+};
 pub use outbox::{
     Backlog, Delivered, EventStatus, NewEvent, OutboxStore, OutboxWrites, PendingEvent,
 };
@@ -22,7 +30,7 @@ pub use revocations::{
     NewRevocation, Reach, Revocation, RevocationFeed, RevocationWrites, Revoked,
 };
 pub use sessions::{
-    Ended, NewSession, Rotate, Rotated, Rotation, Session, SessionReads, SessionWrites,
+    Ended, Liveness, NewSession, Rotate, Rotated, Rotation, Session, SessionReads, SessionWrites,
 };
 pub use users::{NewUser, PasswordChange, User, UserPage, UserReads, UserWrites};
 
@@ -40,7 +48,16 @@ pub enum Freshness {
 /// Everything that is stored.
 #[async_trait]
 pub trait Store:
-    UserReads + SessionReads + OutboxStore + KeyStore + RevocationFeed + Send + Sync
+    UserReads
+    + SessionReads
+    + OutboxStore
+    + KeyStore
+    + RevocationFeed
+    + AuditStore
+    + UserDataReads
+    + JanitorStore
+    + Send
+    + Sync
 {
     /// Starts a transaction on the primary.
     async fn begin(&self) -> Result<Box<dyn Tx>, StoreError>;
@@ -52,7 +69,9 @@ pub trait Store:
 /// A transaction: what it wrote is seen by nobody before [`Tx::commit`], and never if it is
 /// dropped.
 #[async_trait]
-pub trait Tx: UserWrites + SessionWrites + RevocationWrites + OutboxWrites + Send {
+pub trait Tx:
+    UserWrites + SessionWrites + RevocationWrites + OutboxWrites + AuditWrites + LifecycleWrites + Send
+{
     /// Makes it durable. Fails if any statement of the transaction failed.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }
