@@ -216,7 +216,7 @@ impl NewAudit {
 
     /// With what is known of the caller.
     #[must_use]
-    pub(crate) fn from(self, origin: &Origin, actor: Actor) -> Self {
+    pub(crate) fn by(self, origin: &Origin, actor: Actor) -> Self {
         Self {
             actor,
             address: origin.address,
@@ -227,7 +227,7 @@ impl NewAudit {
 
     /// Done to this user.
     #[must_use]
-    pub(crate) fn to_user(self, user: UserId) -> Self {
+    pub(crate) fn about(self, user: UserId) -> Self {
         Self {
             user: Some(user),
             ..self
@@ -241,7 +241,7 @@ impl NewAudit {
             Actor::Anonymous => Actor::User(user),
             known => known,
         };
-        Self { actor, ..self }.to_user(user)
+        Self { actor, ..self }.about(user)
     }
 
     /// Of this session.
@@ -262,7 +262,7 @@ impl NewAudit {
 impl Sso {
     /// A record of something that the caller has done.
     pub(crate) fn record(&self, caller: &Caller, action: AuditAction) -> NewAudit {
-        NewAudit::new(self.now(), action, AuditResult::Success).from(&caller.origin, caller.actor())
+        NewAudit::new(self.now(), action, AuditResult::Success).by(&caller.origin, caller.actor())
     }
 
     /// Notes what strangers can repeat. Touches nothing but memory.
@@ -289,7 +289,7 @@ mod tests {
 
     fn refused(user: u128) -> NewAudit {
         let record = NewAudit::new(NOW, AuditAction::Login, AuditResult::Refused);
-        record.to_user(UserId::from_uuid(Uuid::from_u128(user)))
+        record.about(UserId::from_uuid(Uuid::from_u128(user)))
     }
 
     fn times(records: &[NewAudit]) -> Vec<u32> {

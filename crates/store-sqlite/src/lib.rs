@@ -17,6 +17,7 @@ mod connection;
 mod error;
 mod fault;
 mod folder;
+mod integrity;
 mod keys;
 mod lifecycle;
 mod migrations;
@@ -34,6 +35,7 @@ mod writer;
 use metrics::{Unit, counter, describe_counter};
 
 pub use error::OpenError;
+pub use integrity::{check_integrity, is_served};
 pub use migrations::MigrationStatus;
 pub use store::{Limits, Role, Settings, SqliteStore};
 

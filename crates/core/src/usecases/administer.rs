@@ -176,7 +176,7 @@ async fn finish(
     let user = changed.ok_or(AdministerError::NotFound)?;
     let over = Revoked::TokensBelow(user.id, user.version);
     let entry = sso.revoke(tx.as_mut(), over).await?;
-    let record = sso.record(caller, action).to_user(user.id);
+    let record = sso.record(caller, action).about(user.id);
     tx.append_audit(&record).await?;
     tx.commit().await?;
     let reach = sso.revocations.announce(&[entry]).await;

@@ -208,7 +208,7 @@ async fn write(
     let entry = sso.revoke(tx.as_mut(), over).await?;
     let record = sso
         .record(caller, AuditAction::PasswordChange)
-        .to_user(user.id)
+        .about(user.id)
         .of_session(session.id);
     tx.append_audit(&record).await?;
     tx.commit().await?;

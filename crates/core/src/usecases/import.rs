@@ -122,7 +122,7 @@ pub async fn import(
         .iter()
         .zip(&outcomes)
         .filter(|(_, outcome)| **outcome == Imported::Stored)
-        .map(|(user, _)| sso.record(caller, AuditAction::UserImport).to_user(user.id))
+        .map(|(user, _)| sso.record(caller, AuditAction::UserImport).about(user.id))
         .collect();
     tx.append_audits(&records).await?;
     tx.commit().await?;

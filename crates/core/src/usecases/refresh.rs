@@ -124,7 +124,7 @@ async fn end_stolen(
     // Refused: the token was, and that is what the record is about.
     let record = sso
         .record(caller, AuditAction::RefreshReuse)
-        .to_user(session.user)
+        .about(session.user)
         .of_session(session.id)
         .refused();
     tx.append_audit(&record).await?;

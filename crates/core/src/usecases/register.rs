@@ -224,7 +224,7 @@ async fn write(
 /// Who shows no credentials registers himself.
 fn record_of(sso: &Sso, caller: &Caller, user: UserId) -> NewAudit {
     if caller.may_administer_users().is_ok() {
-        sso.record(caller, AuditAction::UserCreate).to_user(user)
+        sso.record(caller, AuditAction::UserCreate).about(user)
     } else {
         sso.record(caller, AuditAction::Register).by_user(user)
     }

@@ -357,6 +357,19 @@ fn rules_between_values_are_reported_together() {
 }
 
 #[test]
+fn an_idle_limit_is_off_or_longer_than_an_access_token_lives() {
+    assert_eq!(nothing().good().config.sessions.idle_ttl.limit(), None);
+    let idle = |limit| nothing().env("SSO__SESSIONS__IDLE_TTL", limit);
+    let hour = idle("1h").good().config.sessions.idle_ttl;
+    assert_eq!(hour.limit(), Some(Duration::from_hours(1)));
+    assert_eq!(hour.to_string(), "1h");
+    assert_snapshot!(idle("15m").problems(), @r#"sessions.idle_ttl (SSO__SESSIONS__IDLE_TTL): must be longer than tokens.access_ttl: clients refresh when that is over"#);
+    for bad in ["0s", "on", "367d", "-1h"] {
+        assert_snapshot!(idle(bad).problems(), @r#"sessions.idle_ttl (SSO__SESSIONS__IDLE_TTL): must be a duration such as 12h, from 1s to 366d, or off"#);
+    }
+}
+
+#[test]
 fn grpc_off_loopback_must_say_that_callers_are_not_asked_who_they_are() {
     let open = nothing().env("SSO__GRPC__LISTEN", "0.0.0.0:44044");
     assert!(open.problems().contains("`grpc.require_caller = false`"));

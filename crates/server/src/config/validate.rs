@@ -28,6 +28,7 @@ pub(super) fn validate(
     }
     rules.addresses_differ();
     rules.waits();
+    rules.idle();
 }
 
 struct Rules<'a> {
@@ -94,6 +95,18 @@ impl Rules<'_> {
                 "revocation.ack_wait",
                 &["http.request_timeout"],
                 "must be shorter than http.request_timeout, else the answer is 504",
+            );
+        }
+    }
+
+    /// Else every client that waits for its access token to expire is signed out by that.
+    fn idle(&mut self) {
+        let idle = self.config.sessions.idle_ttl.limit();
+        if idle.is_some_and(|idle| idle <= self.config.tokens.access_ttl) {
+            self.broken(
+                "sessions.idle_ttl",
+                &["tokens.access_ttl"],
+                "must be longer than tokens.access_ttl: clients refresh when that is over",
             );
         }
     }

@@ -2,13 +2,15 @@
 //!
 //! Each says in [`Shape`] what is right: the same words stand in the manual and in problems.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::Url;
 use zeroize::Zeroizing;
+
+use super::duration;
 
 /// Longest URL or name in bytes.
 const MAX_BYTES: usize = 255;
@@ -97,6 +99,51 @@ impl fmt::Display for AddressOrOff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(address) => address.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+/// A limit in time, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DurationOrOff(Option<Duration>);
+
+impl DurationOrOff {
+    /// No limit.
+    pub(super) const OFF: Self = Self(None);
+    const MIN: Duration = Duration::from_secs(1);
+    const MAX: Duration = Duration::from_hours(366 * 24);
+
+    /// The limit, unless it is off.
+    pub(crate) fn limit(self) -> Option<Duration> {
+        self.0
+    }
+}
+
+impl Shape for DurationOrOff {
+    const SHAPE: &str = "a duration such as 12h, from 1s to 366d, or off";
+}
+
+impl FromStr for DurationOrOff {
+    type Err = Misshapen;
+
+    fn from_str(text: &str) -> Result<Self, Misshapen> {
+        if text == "off" {
+            return Ok(Self::OFF);
+        }
+        let limit = duration::parse(text).ok_or(Misshapen)?;
+        if (Self::MIN..=Self::MAX).contains(&limit) {
+            Ok(Self(Some(limit)))
+        } else {
+            Err(Misshapen)
+        }
+    }
+}
+
+impl fmt::Display for DurationOrOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(limit) => f.write_str(&duration::show(limit)),
             None => f.write_str("off"),
         }
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Beside the embedded database, when the configuration names no key.
-const FILE: &str = "master.key";
+pub(super) const FILE: &str = "master.key";
 
 /// The master key, and where it comes from. A new file is made only for a database that has no
 /// keys yet: another master key would open nothing that is there.

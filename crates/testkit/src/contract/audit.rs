@@ -124,10 +124,8 @@ pub async fn records_are_newest_first_in_pages(store: Arc<dyn Store>) {
     assert_eq!(users(&page(&store, rest).await), stored[2..]);
 }
 
-/// Each filter restricts, and all of them together.
-pub async fn records_are_found_by_whom_by_what_and_by_when(store: Arc<dyn Store>) {
-    let given = Given::new();
-    let (alice, bob) = (given.user_id(), given.user_id());
+/// Alice's login, bob's, alice disabled by the operator, and a refused login of hers; a tick apart.
+async fn some_records(store: &Arc<dyn Store>, alice: UserId, bob: UserId) {
     let disabled = NewAudit {
         at: NOW + TICK,
         action: AuditAction::UserDisable,
@@ -141,84 +139,39 @@ pub async fn records_are_found_by_whom_by_what_and_by_when(store: Arc<dyn Store>
         ..login(alice)
     };
     for record in [login(bob), login(alice), disabled, refused] {
-        append(&store, record).await;
+        append(store, record).await;
     }
-    let service = |name: &str| Some(Actor::Service(name.to_owned()));
+}
+
+/// Each filter restricts, and all of them together.
+pub async fn records_are_found_by_whom_by_what_and_by_when(store: Arc<dyn Store>) {
+    let given = Given::new();
+    let (alice, bob) = (given.user_id(), given.user_id());
+    some_records(&store, alice, bob).await;
+    let of = |change: &dyn Fn(&mut AuditPage)| {
+        let mut page = ALL;
+        change(&mut page);
+        page
+    };
+    let login = || Some("login".to_owned());
     let cases = [
+        (of(&|page| page.user = Some(alice)), 3),
+        (of(&|page| page.user = Some(given.user_id())), 0),
+        (of(&|page| page.actor = Some(Actor::User(alice))), 1),
+        (of(&|page| page.actor = Some(Actor::Operator)), 1),
+        (
+            of(&|page| page.actor = Some(Actor::Service("x".to_owned()))),
+            0,
+        ),
+        (of(&|page| page.action = login()), 3),
+        (of(&|page| page.action = Some("nothing".to_owned())), 0),
+        (of(&|page| page.result = Some(AuditResult::Refused)), 1),
+        (of(&|page| page.since = Some(NOW + TICK)), 2),
+        (of(&|page| page.until = Some(NOW + TICK)), 2),
         (
             AuditPage {
                 user: Some(alice),
-                ..ALL
-            },
-            3,
-        ),
-        (
-            AuditPage {
-                user: Some(given.user_id()),
-                ..ALL
-            },
-            0,
-        ),
-        (
-            AuditPage {
-                actor: Some(Actor::User(alice)),
-                ..ALL
-            },
-            1,
-        ),
-        (
-            AuditPage {
-                actor: Some(Actor::Operator),
-                ..ALL
-            },
-            1,
-        ),
-        (
-            AuditPage {
-                actor: service("billing"),
-                ..ALL
-            },
-            0,
-        ),
-        (
-            AuditPage {
-                action: Some("login".to_owned()),
-                ..ALL
-            },
-            3,
-        ),
-        (
-            AuditPage {
-                action: Some("nothing".to_owned()),
-                ..ALL
-            },
-            0,
-        ),
-        (
-            AuditPage {
-                result: Some(AuditResult::Refused),
-                ..ALL
-            },
-            1,
-        ),
-        (
-            AuditPage {
-                since: Some(NOW + TICK),
-                ..ALL
-            },
-            2,
-        ),
-        (
-            AuditPage {
-                until: Some(NOW + TICK),
-                ..ALL
-            },
-            2,
-        ),
-        (
-            AuditPage {
-                user: Some(alice),
-                action: Some("login".to_owned()),
+                action: login(),
                 result: Some(AuditResult::Success),
                 until: Some(NOW + TICK),
                 ..ALL

@@ -288,7 +288,7 @@ pub async fn sessions_are_swept_some_time_after_their_end(store: Arc<dyn Store>)
     let alice = given.user(&store, "alice@example.com").await;
     let ended = given.session(&store, &alice).await;
     commit!(store, tx => tx.end_session(ended.id, None, NOW));
-    let alive = given.session(&store, &alice).await;
+    let going_on = given.session(&store, &alice).await;
 
     let sweep = |before| store.sweep(Swept::Sessions, before, MANY);
     assert_eq!(sweep(NOW).await.unwrap(), 0);
@@ -296,7 +296,7 @@ pub async fn sessions_are_swept_some_time_after_their_end(store: Arc<dyn Store>)
     assert_eq!(store.session(ended.id).await.unwrap(), None);
     assert_eq!(sweep(NOW + LIFE).await.unwrap(), 0);
     assert_eq!(sweep(NOW + LIFE + TICK).await.unwrap(), 1);
-    assert_eq!(store.session(alive.id).await.unwrap(), None);
+    assert_eq!(store.session(going_on.id).await.unwrap(), None);
 }
 
 /// Those that wait stay, however old; those that failed stay, unless nobody is left to mend them.

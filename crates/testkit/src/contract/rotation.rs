@@ -120,7 +120,7 @@ pub async fn an_idle_session_is_over_and_lives_again_with_no_limit(store: Arc<dy
         used_after: Some(used_after),
         ..token(&session, generation, LATER + GRACE + TICK)
     };
-    let alive = |used_after| Liveness {
+    let with_limit = |used_after| Liveness {
         now: LATER,
         used_after: Some(used_after),
     };
@@ -128,14 +128,17 @@ pub async fn an_idle_session_is_over_and_lives_again_with_no_limit(store: Arc<dy
         let used = store.rotate(idle(LATER, generation)).await.unwrap();
         assert_eq!(used, Rotation::Over);
     }
-    let live = store.live_sessions(alice.id, alive(LATER)).await.unwrap();
+    let live = store
+        .live_sessions(alice.id, with_limit(LATER))
+        .await
+        .unwrap();
     assert_eq!(live, []);
     let live = store
-        .live_sessions(alice.id, alive(LATER - TICK))
+        .live_sessions(alice.id, with_limit(LATER - TICK))
         .await
         .unwrap();
     assert_eq!(live.len(), 1);
-    let ended = commit!(store, tx => tx.end_oldest_sessions(alice.id, 0, alive(LATER)));
+    let ended = commit!(store, tx => tx.end_oldest_sessions(alice.id, 0, with_limit(LATER)));
     assert_eq!(ended, []);
 
     let reused = store.rotate(idle(LATER - TICK, 0)).await.unwrap();

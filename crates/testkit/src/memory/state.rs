@@ -21,6 +21,10 @@ use super::lifecycle::Remains;
 const TIMELINE: u32 = 0;
 
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "what the port calls a pending event stays one part of it"
+)]
 pub(super) struct Event {
     pub(super) status: EventStatus,
     pub(super) event: PendingEvent,

@@ -31,7 +31,7 @@ pub async fn delete(sso: &Sso, caller: &Caller, user: UserId) -> Result<Deleted,
     let beyond = Version::new(last.version.get().saturating_add(1));
     let over = Revoked::TokensBelow(user, beyond);
     let entry = sso.revoke(tx.as_mut(), over).await?;
-    let record = sso.record(caller, AuditAction::UserDelete).to_user(user);
+    let record = sso.record(caller, AuditAction::UserDelete).about(user);
     tx.append_audit(&record).await?;
     tx.commit().await?;
     let reach = sso.revocations.announce(&[entry]).await;

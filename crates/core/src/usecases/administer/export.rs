@@ -33,7 +33,7 @@ pub async fn export(sso: &Sso, caller: &Caller, user: UserId) -> Result<UserData
     let found = sso.store.user(user, Freshness::Primary).await?;
     let found = found.ok_or(AdministerError::NotFound)?;
     let mut tx = sso.store.begin().await?;
-    let record = sso.record(caller, AuditAction::UserExport).to_user(user);
+    let record = sso.record(caller, AuditAction::UserExport).about(user);
     tx.append_audit(&record).await?;
     tx.commit().await?;
     Ok(UserData {

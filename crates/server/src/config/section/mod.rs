@@ -5,6 +5,7 @@ mod access;
 pub(super) mod log;
 mod state;
 mod transport;
+mod upkeep;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub(crate) use access::{Hashing, Login, Passwords, Registration, Sessions, Token
 pub(crate) use log::Log;
 pub(crate) use state::{Database, Events, Keys, Revocation, Sink};
 pub(crate) use transport::{Admin, Grpc, Http, Shutdown};
+pub(crate) use upkeep::{Audit, Janitor};
 
 /// All that can be configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) login: Login,
     pub(crate) registration: Registration,
     pub(crate) hashing: Hashing,
+    pub(crate) audit: Audit,
+    pub(crate) janitor: Janitor,
     pub(crate) log: Log,
 }
 
@@ -59,6 +63,8 @@ impl Default for Config {
             login: Login::default(),
             registration: Registration::default(),
             hashing: Hashing::default(),
+            audit: Audit::default(),
+            janitor: Janitor::default(),
             log: Log::default(),
         }
     }
