@@ -43,8 +43,9 @@ const EMPTY_DELIVERED: &str = "
     UPDATE outbox SET payload = x'', traceparent = NULL, tracestate = NULL
     WHERE user_id = :id AND status = 'Success'";
 
+/// Who tried to sign in as him may have been he.
 const FORGET_ORIGINS: &str = "
-    UPDATE audit SET address = NULL, agent = NULL WHERE user_id = :id";
+    UPDATE audit SET address = NULL, agent = NULL WHERE user_id = :id AND actor = 'anonymous'";
 
 const FORGET_OWN_ORIGINS: &str = "
     UPDATE audit SET address = NULL, agent = NULL WHERE actor_id = :id";

@@ -4,7 +4,7 @@ use crate::{
     caller::{Caller, NotAllowed},
     failure::{BadFields, Failure, FieldError, Fields},
     ports::{
-        RandomIds, StoreError,
+        HashError, RandomIds, StoreError,
         store::{AuditAction, Imported, ImportedUser},
     },
     sso::Sso,
@@ -64,13 +64,14 @@ pub fn parse(sso: &Sso, input: &Input<'_>) -> Result<ImportedUser, BadFields> {
 
 fn admitted(sso: &Sso, text: &str) -> Result<PasswordHash, FieldError> {
     let hash = PasswordHash::new(text);
+    let bad = |why: &str| {
+        let why = format!("password_hash: {why}");
+        FieldError::new("password_hash", "invalid_password_hash", why)
+    };
     match sso.hasher.admits(&hash) {
         Ok(()) => Ok(hash),
-        Err(refused) => Err(FieldError::new(
-            "password_hash",
-            "invalid_password_hash",
-            refused.to_string(),
-        )),
+        Err(HashError::Unreadable(why)) => Err(bad(why)),
+        Err(_) => Err(bad("hashes cannot be judged now")),
     }
 }
 

@@ -218,17 +218,22 @@ pub async fn the_audit_log_keeps_a_deleted_user_as_his_id_only(store: Arc<dyn St
     let given = Given::new();
     let alice = given.user(&store, "alice@example.com").await;
     let bob = given.user(&store, "bob@example.com").await;
-    let record = |actor: UserId, user: UserId| NewAudit {
-        actor: Actor::User(actor),
+    let record = |actor: Actor, user: UserId| NewAudit {
+        actor,
         user: Some(user),
         address: Some("192.0.2.1".parse().unwrap()),
         agent: Some(Agent::new("curl/8.0")),
         ..NewAudit::new(NOW, AuditAction::Login, AuditResult::Success)
     };
+    let (his, others) = (Actor::User(alice.id), Actor::User(bob.id));
     let records = [
-        record(bob.id, bob.id),
-        record(alice.id, bob.id),
-        record(bob.id, alice.id),
+        record(his.clone(), alice.id),
+        record(his, bob.id),
+        record(Actor::Anonymous, alice.id),
+        record(Actor::Anonymous, bob.id),
+        record(others.clone(), bob.id),
+        record(others, alice.id),
+        record(Actor::Operator, alice.id),
     ];
     commit!(store, tx => tx.append_audits(&records));
     delete(&store, alice.id).await;
@@ -241,9 +246,10 @@ pub async fn the_audit_log_keeps_a_deleted_user_as_his_id_only(store: Arc<dyn St
         .await
         .unwrap()
         .into_iter()
+        .rev()
         .map(|record| record.address.is_some() || record.agent.is_some())
         .collect();
-    assert_eq!(kept, [false, false, true]);
+    assert_eq!(kept, [false, false, false, true, true, true, true]);
 }
 
 /// Alive or not, in pages; nobody else's.

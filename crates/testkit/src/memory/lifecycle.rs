@@ -98,7 +98,8 @@ impl State {
             }
         }
         for record in &mut self.remains.audit {
-            if record.user == Some(id) || record.actor == Actor::User(id) {
+            let maybe_his = record.user == Some(id) && record.actor == Actor::Anonymous;
+            if maybe_his || record.actor == Actor::User(id) {
                 record.address = None;
                 record.agent = None;
             }

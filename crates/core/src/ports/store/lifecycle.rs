@@ -93,9 +93,9 @@ pub trait LifecycleWrites {
     async fn import_users(&mut self, users: &[ImportedUser]) -> Result<Vec<Imported>, StoreError>;
 
     /// Deletes a user and all that is known of him, and returns his last row. His sessions are
-    /// gone; so are the contents of his events, of one that is still to be delivered once it is;
-    /// addresses and agents in records of the audit log that are about him or by him are gone, the
-    /// records stay. His id never comes back.
+    /// gone; so are the contents of his events, of one that is still to be delivered once it is.
+    /// Records of the audit log stay, but those by him, and those about him by nobody that is known,
+    /// lose address and agent. His id never comes back.
     async fn delete_user(
         &mut self,
         user: UserId,
