@@ -226,7 +226,7 @@ async fn a_killed_import_goes_on_from_its_checkpoint() -> Result<()> {
     let arguments = ["user", "import", "users.jsonl", "--checkpoint", "state"];
     let mut killed = site.command(&arguments).stdout(Stdio::null()).spawn()?;
     crate::support::eventually_within(
-        std::time::Duration::from_secs(60),
+        std::time::Duration::from_mins(1),
         "a checkpoint",
         async || Ok(state.exists()),
     )
@@ -235,7 +235,7 @@ async fn a_killed_import_goes_on_from_its_checkpoint() -> Result<()> {
     killed.wait()?;
     let reached: Value = serde_json::from_slice(&std::fs::read(&state)?)?;
     let line = reached["line"].as_u64().context("no line")?;
-    assert!((500..20_000).contains(&line), "{line}");
+    assert!((1000..20_000).contains(&line), "{line}");
 
     write(&site, "other.jsonl", &lines[0])?;
     let other = site.run(&["user", "import", "other.jsonl", "--checkpoint", "state"])?;
@@ -246,7 +246,7 @@ async fn a_killed_import_goes_on_from_its_checkpoint() -> Result<()> {
     let [imported, present, refused] = counts(&report);
     assert_eq!((code, imported + present, refused), (Some(0), 20_000, 0));
     // At most the chunk whose checkpoint was not written was done twice.
-    assert!(present <= 500, "{present}");
+    assert!(present <= 1000, "{present}");
     assert!(!state.exists(), "a finished import leaves no checkpoint");
     Ok(())
 }

@@ -23,10 +23,16 @@ use super::{MemoryStore, state::State, tx::MemoryTx};
 pub(super) struct Remains {
     audit: Vec<AuditRecord>,
     deleted: BTreeSet<UserId>,
-    next: i64,
+    last: i64,
 }
 
 impl Remains {
+    /// A number that was not used before, whatever was swept.
+    pub(super) const fn next(&mut self) -> i64 {
+        self.last += 1;
+        self.last
+    }
+
     pub(super) fn is_deleted(&self, id: UserId) -> bool {
         self.deleted.contains(&id)
     }
@@ -35,9 +41,9 @@ impl Remains {
 impl State {
     fn append_audits(&mut self, records: &[NewAudit]) {
         for new in records {
-            self.remains.next += 1;
+            let sequence = self.remains.next();
             self.remains.audit.push(AuditRecord {
-                sequence: self.remains.next,
+                sequence,
                 at: new.at,
                 action: new.action.as_str().to_owned(),
                 result: new.result,

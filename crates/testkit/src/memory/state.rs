@@ -274,7 +274,7 @@ impl State {
 
     pub(super) fn revoke(&mut self, new: &NewRevocation) -> Revocation {
         let revocation = Revocation {
-            id: self.revocations.last().map_or(1, |last| last.id + 1),
+            id: self.remains.next(),
             revoked: new.revoked,
             until: new.until,
         };
@@ -290,7 +290,7 @@ impl State {
             return Err(StoreError::Conflict(Constraint::Id));
         }
         let event = PendingEvent {
-            sequence: self.outbox.last().map_or(1, |last| last.event.sequence + 1),
+            sequence: self.remains.next(),
             id: new.id,
             user: new.user,
             kind: new.kind.to_owned(),

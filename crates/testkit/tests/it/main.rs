@@ -1,5 +1,9 @@
 //! The memory store obeys the contract of every store.
 
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod audit;
+
 use std::sync::Arc;
 
 use sso_core::ports::Store;
@@ -9,4 +13,6 @@ fn empty() -> (Arc<dyn Store>, ()) {
     (Arc::new(MemoryStore::new()), ())
 }
 
-sso_testkit::store_contract!(crate::empty);
+mod contract {
+    sso_testkit::store_contract!(crate::empty);
+}

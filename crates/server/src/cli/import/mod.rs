@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Lines of one transaction.
-const CHUNK: usize = 500;
+const CHUNK: usize = 1000;
 
 /// The manual of the formats.
 pub(super) const HELP: &str = "\

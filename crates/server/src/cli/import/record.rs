@@ -267,10 +267,7 @@ mod tests {
             );
             let record = table(header, &line).unwrap();
             assert_eq!(record.email.as_deref(), Some("admin@test.com"));
-            assert_eq!(
-                record.password_hash.as_deref().map(|h| h.as_str()),
-                Some(HASH)
-            );
+            assert_eq!(record.input().password_hash, Some(HASH));
             assert!(record.is_admin && !record.disabled);
             assert_eq!(record.created_at.as_deref(), Some("2024-08-01T10:20:30.5Z"));
             assert!(record.id.is_some());
