@@ -365,7 +365,8 @@ fn an_idle_limit_is_off_or_longer_than_an_access_token_lives() {
     assert_eq!(hour.to_string(), "1h");
     assert_snapshot!(idle("15m").problems(), @r#"sessions.idle_ttl (SSO__SESSIONS__IDLE_TTL): must be longer than tokens.access_ttl: clients refresh when that is over"#);
     for bad in ["0s", "on", "367d", "-1h"] {
-        assert_snapshot!(idle(bad).problems(), @r#"sessions.idle_ttl (SSO__SESSIONS__IDLE_TTL): must be a duration such as 12h, from 1s to 366d, or off"#);
+        let problems = idle(bad).problems();
+        assert!(problems.contains("from 1s to 366d, or off"), "{problems}");
     }
 }
 
