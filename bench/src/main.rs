@@ -20,6 +20,10 @@ use clap::{Parser, ValueEnum};
 
 use report::Report;
 
+/// As the binary's: memory of hashes must come from the same place in both measurements.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Debug, Parser)]
 struct Cli {
     /// Runs of each measurement; the median counts.

@@ -4,22 +4,27 @@
 use std::{env, error::Error, fs, path::Path};
 
 const ROOT: &str = "../../proto";
+const FILES: [&str; 3] = ["auth.proto", "sso/v1/users.proto", "sso/v1/events.proto"];
 /// Messages that hold a secret: they get a `Debug` of their own, which does not show it.
-const SECRET: [&str; 7] = [
-    "RegisterRequest",
-    "LoginRequest",
-    "LoginResponse",
-    "RefreshRequest",
-    "RefreshResponse",
-    "LogoutRequest",
-    "ValidateRequest",
+const SECRET: [&str; 9] = [
+    "auth.RegisterRequest",
+    "auth.LoginRequest",
+    "auth.LoginResponse",
+    "auth.RefreshRequest",
+    "auth.RefreshResponse",
+    "auth.LogoutRequest",
+    "auth.ValidateRequest",
+    "sso.v1.CreateUserRequest",
+    "sso.v1.SetPasswordRequest",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed={ROOT}/auth.proto");
+    for file in FILES {
+        println!("cargo:rerun-if-changed={ROOT}/{file}");
+    }
     let mut compiler = protox::Compiler::new([ROOT])?;
     compiler.include_imports(true).include_source_info(true);
-    compiler.open_files(["auth.proto"])?;
+    compiler.open_files(FILES)?;
 
     let out = env::var("OUT_DIR")?;
     fs::write(
@@ -29,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_client(false)
         .codec_path("crate::codec::Codec")
-        .skip_debug(SECRET.map(|name| format!(".auth.{name}")))
+        .skip_debug(SECRET.map(|name| format!(".{name}")))
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

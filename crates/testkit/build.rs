@@ -1,9 +1,12 @@
-//! Compiles the client of `auth.proto` by itself, as a service of somebody else would.
+//! Compiles clients of our services by themselves, as a service of somebody else would.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = "../../proto";
     println!("cargo:rerun-if-changed={root}");
-    let files = protox::compile(["auth.proto"], [root])?;
+    let files = protox::compile(
+        ["auth.proto", "sso/v1/users.proto", "sso/v1/events.proto"],
+        [root],
+    )?;
     tonic_prost_build::configure()
         .build_server(false)
         .compile_fds(files)?;

@@ -19,6 +19,8 @@ pub enum Kind {
     NotFound,
     /// It exists already.
     Conflict,
+    /// It is not in the state that this needs.
+    Precondition,
     /// Too many requests of this caller.
     RateLimited,
     /// Overloaded, or a dependency is away.
@@ -196,6 +198,44 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_bad_field_gives_its_code_and_several_give_the_general_one() {
+        let bad = |field| FieldError::new(field, "too_long", format!("{field} is too long"));
+        let one = Failure::from(BadFields(vec![bad("a")]));
+        assert_eq!((one.kind, one.code), (Kind::Invalid, "too_long"));
+        assert_eq!(one.message, "a is too long");
+        let two = Failure::from(BadFields(vec![bad("a"), bad("b")]));
+        assert_eq!((two.code, two.fields.len()), ("invalid_request", 2));
+        assert_eq!(two.message, "a is too long");
+    }
+
+    #[test]
+    fn an_empty_member_is_absent_where_it_may_be_and_missing_where_it_must_not() {
+        let mut fields = Fields::default();
+        for empty in [None, Some("")] {
+            let parsed = fields.optional(empty, |_| -> Result<(), _> {
+                Err(FieldError::required("x"))
+            });
+            assert_eq!(parsed, None);
+        }
+        assert_eq!(fields.0, []);
+        for empty in [None, Some("")] {
+            assert_eq!(fields.required("name", empty, Ok), None);
+        }
+        assert_eq!(fields.0, [FieldError::required("name")]);
+        assert!(fields.finish(Some(())).is_err());
+    }
+
+    #[test]
+    fn a_fault_of_ours_tells_the_client_nothing() {
+        let failure = Failure::internal("the disk is on fire");
+        assert_eq!(
+            (failure.code, &*failure.message),
+            ("internal", "internal error")
+        );
+        assert_eq!(failure.cause.unwrap().to_string(), "the disk is on fire");
+    }
 
     #[test]
     fn a_bad_field_is_named_once_with_what_was_found_first_in_the_order_of_parsing() {

@@ -5,6 +5,7 @@
 //! function of [`usecases`] with an [`Sso`], and converts what comes back. Authorisation happens in
 //! the use case, so that HTTP, gRPC and the command line cannot differ.
 
+pub mod access;
 pub mod audit;
 mod caller;
 mod failure;
@@ -12,11 +13,14 @@ pub mod metrics;
 mod policy;
 pub mod ports;
 pub mod revocation;
+mod scope;
 mod sso;
+pub mod throttle;
 pub mod usecases;
 pub mod values;
 
-pub use caller::{Agent, Caller, Identity, Network, NotAllowed, Origin};
+pub use caller::{Agent, Caller, Identity, Network, NotAllowed, Origin, Service};
 pub use failure::{BadFields, Failure, FieldError, Fields, Kind};
-pub use policy::{CLOCK_LEEWAY, Policy};
+pub use policy::{CLOCK_LEEWAY, KeyPolicy, Policy};
+pub use scope::{Scope, Scopes};
 pub use sso::Sso;

@@ -2,12 +2,14 @@
 
 use metrics::{Unit, counter, describe_counter};
 
-use crate::ports::store::Swept;
+use crate::ports::{ThrottleReason, store::Swept};
 
 /// Logins by outcome.
 pub const LOGINS: &str = "sso_logins_total";
 /// Registrations by outcome.
 pub const REGISTRATIONS: &str = "sso_registrations_total";
+/// Requests that were throttled, by the rule.
+pub const THROTTLED: &str = "sso_throttled_total";
 /// Refresh tokens that came a second time after the grace.
 pub const REFRESH_REUSE: &str = "sso_refresh_reuse_total";
 /// Rows that the janitor deleted, by table.
@@ -25,22 +27,26 @@ pub(crate) enum Outcome {
     UserExists,
     /// Of a registration: they are switched off.
     Forbidden,
+    /// Throttled.
+    RateLimited,
     Overloaded,
     Error,
 }
 
 impl Outcome {
-    const LOGIN: [Self; 5] = [
+    const LOGIN: [Self; 6] = [
         Self::Success,
         Self::InvalidCredentials,
         Self::UserDisabled,
+        Self::RateLimited,
         Self::Overloaded,
         Self::Error,
     ];
-    const REGISTRATION: [Self; 5] = [
+    const REGISTRATION: [Self; 6] = [
         Self::Success,
         Self::UserExists,
         Self::Forbidden,
+        Self::RateLimited,
         Self::Overloaded,
         Self::Error,
     ];
@@ -52,6 +58,7 @@ impl Outcome {
             Self::UserDisabled => "user_disabled",
             Self::UserExists => "user_exists",
             Self::Forbidden => "forbidden",
+            Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
             Self::Error => "error",
         }
@@ -60,6 +67,11 @@ impl Outcome {
 
 pub(crate) fn count(name: &'static str, outcome: Outcome) {
     counter!(name, "outcome" => outcome.as_str()).increment(1);
+}
+
+/// Counts a request that was throttled.
+pub fn count_throttled(reason: ThrottleReason) {
+    counter!(THROTTLED, "reason" => reason.as_str()).increment(1);
 }
 
 /// Describes these metrics and makes their series exist at 0.
@@ -71,6 +83,14 @@ pub fn register() {
         Unit::Count,
         "Refresh tokens used again after the grace: the session was ended."
     );
+    describe_counter!(
+        THROTTLED,
+        Unit::Count,
+        "Requests that were throttled, by the rule that refused them."
+    );
+    for reason in ThrottleReason::ALL {
+        counter!(THROTTLED, "reason" => reason.as_str()).absolute(0);
+    }
     for outcome in Outcome::LOGIN {
         counter!(LOGINS, "outcome" => outcome.as_str()).absolute(0);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::values::PasswordPolicy;
+use crate::{ports::store::KeyUse, values::PasswordPolicy};
 
 /// Leeway of a verifier for the clocks of others (RFC 8725, 3.10 wants times checked, and clocks
 /// differ).
@@ -29,9 +29,38 @@ pub struct Policy {
     pub passwords: PasswordPolicy,
     /// Whether anybody may register.
     pub registration_enabled: bool,
+    /// When signing keys come and go.
+    pub keys: KeyPolicy,
+}
+
+/// When signing keys come and go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPolicy {
+    /// How long others may keep the JWKS; a new key signs no earlier after it was published.
+    pub jwks_max_age: Duration,
+    /// How old the newest key of a use may get before another is made; `None`: however old.
+    pub rotate_every: Option<Duration>,
+}
+
+impl Default for KeyPolicy {
+    fn default() -> Self {
+        Self {
+            jwks_max_age: Duration::from_mins(5),
+            rotate_every: Some(Duration::from_hours(90 * 24)),
+        }
+    }
 }
 
 impl Policy {
+    /// The longest that a token signed by a key of this use can be valid, leeway included.
+    pub fn longest_life(&self, usage: KeyUse) -> Duration {
+        let life = match usage {
+            KeyUse::Access => self.access_ttl,
+            KeyUse::Refresh => self.refresh_ttl,
+        };
+        life + 2 * CLOCK_LEEWAY
+    }
+
     /// Until when a revocation made now can concern a token that is valid by its `exp`.
     pub fn revocation_until(&self, now: OffsetDateTime) -> OffsetDateTime {
         // Twice the leeway: the issuer's clock and the verifier's may differ in both directions.
@@ -53,6 +82,7 @@ impl Default for Policy {
                 refuse_common: true,
             },
             registration_enabled: true,
+            keys: KeyPolicy::default(),
         }
     }
 }

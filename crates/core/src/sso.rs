@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::{
     audit::Repeated,
     policy::Policy,
-    ports::{Clock, Hasher, Random, Store, Tasks, Tokens},
+    ports::{Clock, Cursors, Hasher, KeyMaker, Random, Store, Tasks, Throttle, Tokens},
     revocation::Revocations,
 };
 
@@ -16,8 +16,14 @@ pub struct Sso {
     pub hasher: Arc<dyn Hasher>,
     /// Signs and verifies.
     pub tokens: Arc<dyn Tokens>,
+    /// Makes signing keys.
+    pub keys: Arc<dyn KeyMaker>,
+    /// Seals the places where lists go on.
+    pub cursors: Arc<dyn Cursors>,
     /// What is over.
     pub revocations: Arc<Revocations>,
+    /// Slows down who guesses.
+    pub throttle: Arc<dyn Throttle>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -1,14 +1,23 @@
 //! Everything cryptographic of `sso`, behind the ports of the core: the pool that hashes
 //! passwords, the ring of signing keys, the tokens, and randomness.
 
+mod accounts;
+mod callers;
+mod cursors;
 mod hashing;
 mod keyring;
 mod metrics;
 mod random;
 mod tokens;
 
+pub use accounts::account_keys;
+pub use callers::{KnownCaller, KnownCallers};
+pub use cursors::SealedCursors;
 pub use hashing::{Argon2Params, HashPool, HashPoolError, HashPoolSettings};
-pub use keyring::{KeyRing, KeyRingError, MalformedMasterKey, MasterKey};
+pub use keyring::{
+    AccessAlgorithm, KeyRing, KeyRingError, KeyWorkshop, MalformedMasterKey, MasterKey, Reloaded,
+    Resealer,
+};
 pub use metrics::register_metrics;
 pub use random::{SystemRandom, sha256};
-pub use tokens::{JwsSettings, JwsTokens, VERIFIED_TOKENS};
+pub use tokens::{CompatSecret, JwsSettings, JwsTokens, VERIFIED_TOKENS};

@@ -1,7 +1,8 @@
 //! The source of random bytes of the operating system, and digests.
 
 use aws_lc_rs::{digest, rand};
-use sso_core::ports::Random;
+use sso_core::{ports::Random, values::KeyTag};
+use uuid::Uuid;
 
 /// Random bytes from the generator of aws-lc, which the operating system seeds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,6 +23,19 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut output = [0; 32];
     output.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     output
+}
+
+/// A UUID of version 8 (RFC 9562, 5.8) made of a digest: nobody finds another text that has it, and
+/// no id of version 7 is one.
+pub(crate) fn uuid_of(text: &[u8]) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&sha256(text)[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// The tag of a key.
+pub(crate) fn key_tag(kid: &str) -> KeyTag {
+    KeyTag::from_uuid(uuid_of(kid.as_bytes()))
 }
 
 #[cfg(test)]

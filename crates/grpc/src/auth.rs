@@ -10,10 +10,10 @@ use sso_core::{
         validate::validate,
     },
 };
-use tonic::{Request, Response, Status, async_trait, metadata::MetadataValue};
+use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
-    call::{Call, REVOCATION},
+    call::Call,
     proto::{
         IsAdminRequest, IsAdminResponse, LoginRequest, LoginResponse, LogoutRequest,
         LogoutResponse, RefreshRequest, RefreshResponse, RegisterRequest, RegisterResponse,
@@ -51,15 +51,13 @@ impl Auth for AuthService {
     async fn logout(&self, request: Request<LogoutRequest>) -> Answer<LogoutResponse> {
         let (call, message) = Call::open(request);
         let reach = call.end(logout(&self.0, &call, &message).await)?;
-        let reach = MetadataValue::from_static(reach.get_ref().as_str());
-        let mut answer = Response::new(LogoutResponse { success: true });
-        answer.metadata_mut().insert(REVOCATION, reach);
-        Ok(answer)
+        let message = LogoutResponse { success: true };
+        Ok(Call::revoked(message, reach.into_inner()))
     }
 
     async fn validate(&self, request: Request<ValidateRequest>) -> Answer<ValidateResponse> {
         let (call, message) = Call::open(request);
-        call.end(check(&self.0, &call, &message))
+        call.end(check(&self.0, &call, &message).await)
     }
 }
 
@@ -123,10 +121,14 @@ async fn logout(sso: &Sso, call: &Call, message: &LogoutRequest) -> Result<Reach
     Ok(logout::logout(sso, &call.caller(), &request).await?)
 }
 
-fn check(sso: &Sso, call: &Call, message: &ValidateRequest) -> Result<ValidateResponse, Failure> {
+async fn check(
+    sso: &Sso,
+    call: &Call,
+    message: &ValidateRequest,
+) -> Result<ValidateResponse, Failure> {
     let mut fields = call.fields();
     let token = fields.required("token", Some(&message.token), Ok);
-    let claims = validate(sso, fields.finish(token)?)?;
+    let claims = validate(sso, fields.finish(token)?).await?;
     Ok(ValidateResponse {
         success: true,
         user_id: claims.user.to_string(),

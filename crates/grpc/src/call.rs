@@ -1,11 +1,14 @@
 //! One call of a method of ours: who asks, and how it ends.
 
 use axum::http::{Extensions, header::USER_AGENT};
-use sso_core::{Agent, Caller, Failure, FieldError, Fields, Origin};
+use sso_core::{Agent, Caller, Failure, FieldError, Fields, Identity, Origin, ports::store::Reach};
 use sso_web::{ClientAddress, RequestId, trace_context};
-use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tonic::{
+    Request, Response, Status,
+    metadata::{MetadataMap, MetadataValue},
+};
 
-use crate::status;
+use crate::{door::Admitted, status};
 
 /// How far a revocation has reached when it is acknowledged: the word of `Reach`.
 pub(crate) const REVOCATION: &str = "sso-revocation";
@@ -43,7 +46,7 @@ impl Call {
         fields
     }
 
-    /// Whoever calls; he has shown no credentials.
+    /// Whoever calls, as whom the door let him in.
     pub(crate) fn caller(&self) -> Caller {
         let headers = self.metadata.as_ref();
         let agent = headers
@@ -54,12 +57,25 @@ impl Call {
             Some(trace) => (Some(trace.traceparent), trace.tracestate),
             None => (None, None),
         };
-        Caller::anonymous(Origin {
+        let origin = Origin {
             address: self.extensions.get().map(|ClientAddress(address)| *address),
             agent,
             traceparent,
             tracestate,
-        })
+        };
+        let admitted = self.extensions.get::<Admitted>();
+        Caller {
+            origin,
+            identity: admitted.map_or(Identity::Anonymous, |Admitted(identity)| identity.clone()),
+        }
+    }
+
+    /// The answer of what revoked something, which has reached so far.
+    pub(crate) fn revoked<T>(message: T, reach: Reach) -> Response<T> {
+        let mut answer = Response::new(message);
+        let reach = MetadataValue::from_static(reach.as_str());
+        answer.metadata_mut().insert(REVOCATION, reach);
+        answer
     }
 
     /// The end of a call. A failure is logged here and nowhere else.

@@ -8,19 +8,25 @@ use axum::{
     Router,
     body::Body,
     extract::Request,
-    http::{HeaderMap, HeaderName},
+    http::{HeaderMap, HeaderName, request::Parts},
     response::Response,
 };
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
-use sso_core::{Failure, Kind, ports::Clock};
-use sso_web::RequestId;
+use sso_core::{
+    Failure, Kind, Sso,
+    metrics::count_throttled,
+    ports::{Clock, Throttled},
+    usecases::admit::Doorkeeper,
+};
+use sso_web::{ClientAddress, RequestId, rate::Rates};
 use tonic::{Code, Status};
 use tower::ServiceExt;
 
 use crate::{
     call::REVOCATION,
     deadline,
+    door::Door,
     metrics::{Meter, Meters},
     status,
 };
@@ -34,27 +40,34 @@ pub(crate) struct Calls(Arc<Inner>);
 
 struct Inner {
     services: Router,
+    door: Door,
     meters: Meters,
     clock: Arc<dyn Clock>,
     /// The longest deadline of a call.
     timeout: Duration,
     /// The longest message in bytes.
     limit: usize,
+    /// How often one address may call one method.
+    rates: Option<Arc<Rates>>,
 }
 
 impl Calls {
     pub(crate) fn new(
         services: Router,
-        clock: Arc<dyn Clock>,
+        sso: Sso,
+        keeper: Doorkeeper,
         timeout: Duration,
         limit: usize,
+        rates: Option<Arc<Rates>>,
     ) -> Self {
         Self(Arc::new(Inner {
             services,
             meters: Meters::new(),
-            clock,
+            clock: sso.clock.clone(),
+            door: Door::new(sso, keeper),
             timeout,
             limit,
+            rates,
         }))
     }
 
@@ -68,11 +81,34 @@ impl Calls {
         let meter = self.0.meters.of(request.uri().path());
         let id = RequestId::of(&request);
         let asked = deadline::asked(request.headers());
-        let call = async { Ok(self.forward(request).await) };
+        let paced = self.pace(&request);
+        let call = async {
+            paced.map_err(|throttled| status::refuse(&throttled.into(), &id))?;
+            let (mut parts, body) = request.into_parts();
+            let path = parts.uri.path().to_owned();
+            self.admit(&path, &mut parts, &id).await?;
+            Ok(self.forward(Request::from_parts(parts, body)).await)
+        };
         match self.supervise(meter, asked, &id, call).await {
             Ok(response) => finish(response, &id),
             Err(status) => status.into_http(),
         }
+    }
+
+    /// Whether this address may call this method once more. Methods that do not exist are one.
+    fn pace(&self, request: &Request) -> Result<(), Throttled> {
+        let (Some(rates), Some(ClientAddress(address))) =
+            (&self.0.rates, request.extensions().get())
+        else {
+            return Ok(());
+        };
+        let path = request.uri().path();
+        let path = if self.0.meters.knows(path) { path } else { "" };
+        rates.admit(*address, path).map_err(|wait| {
+            let throttled = Throttled::of_address(wait);
+            count_throttled(throttled.reason);
+            throttled
+        })
     }
 
     /// Runs `call`, which is a call of the method at `path` in another form than gRPC.
@@ -85,6 +121,17 @@ impl Calls {
     ) -> Result<Response, Status> {
         self.supervise(self.0.meters.of(path), asked, id, call)
             .await
+    }
+
+    /// Lets in the call of the method at `path`, or says why not.
+    pub(crate) async fn admit(
+        &self,
+        path: &str,
+        call: &mut Parts,
+        id: &RequestId,
+    ) -> Result<(), Status> {
+        let admitted = self.0.door.admit(path, call).await;
+        admitted.map_err(|failure| status::refuse(&failure, id))
     }
 
     /// Hands a gRPC request to the services, with nothing around it.

@@ -1,17 +1,21 @@
-//! The gRPC transport: `auth.Auth` for services, and beside it on the same port reflection, health,
-//! JSON for every unary rpc, and a Swagger UI.
+//! The gRPC transport: `auth.Auth` for services, `sso.v1` for administration, and beside them on the
+//! same port reflection, health, JSON for every unary rpc, and a Swagger UI.
 //!
 //! A request enters [`router`] and is told apart by its media type. gRPC goes to the tonic services
 //! at once. JSON is transcoded by the descriptors and goes through the very same services, so that
 //! the two forms cannot differ. Either way [`calls`](mod@calls) stands around the call: its
-//! deadline, its panics, its metrics. A handler parses, calls one use case, converts.
+//! deadline, its panics, its metrics, and first of all its door: who calls, and may he. A handler
+//! parses, calls one use case, converts.
 
 mod auth;
 mod call;
 mod calls;
 mod codec;
+mod convert;
 mod deadline;
 mod docs;
+mod door;
+mod events;
 mod health;
 mod json;
 mod methods;
@@ -19,6 +23,7 @@ mod metrics;
 mod proto;
 mod router;
 mod status;
+mod users;
 
 pub use docs::openapi;
 pub use health::Health;

@@ -1,13 +1,14 @@
 //! The methods that are served, read once from the descriptors.
 
-use std::sync::LazyLock;
+use std::{collections::HashMap, sync::LazyLock};
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
+use sso_core::access::{self, Access};
 
 use crate::proto;
 
-/// The services of ours, whose handlers take over what the transcoder found wrong.
-const OURS: [&str; 1] = ["auth.Auth"];
+/// The packages of ours, whose handlers take over what the transcoder found wrong.
+const OURS: [&str; 2] = ["auth", "sso.v1"];
 /// The service whose methods also have short JSON paths, and what they begin with.
 const SHORT: (&str, &str) = ("auth.Auth", "/sso/");
 
@@ -17,6 +18,10 @@ static METHODS: LazyLock<Vec<Method>> = LazyLock::new(|| {
     services
         .flat_map(|service| service.methods().map(Method::new).collect::<Vec<_>>())
         .collect()
+});
+static BY_PATH: LazyLock<HashMap<&'static str, &'static Method>> = LazyLock::new(|| {
+    let methods = METHODS.iter();
+    methods.map(|method| (&*method.path, method)).collect()
 });
 
 /// One rpc.
@@ -31,6 +36,8 @@ pub(crate) struct Method {
     pub short_path: Option<String>,
     /// Whether the service is ours.
     pub ours: bool,
+    /// Who may call it; nobody where this is missing.
+    pub access: Option<Access>,
     /// The proto names of the request's fields by number, for errors, which outlive the request.
     fields: Vec<(u32, String)>,
     /// Everything else.
@@ -42,10 +49,12 @@ impl Method {
         let service = descriptor.parent_service().full_name().to_owned();
         let name = descriptor.name().to_owned();
         let input = descriptor.input();
+        let path = format!("/{service}/{name}");
         Self {
-            path: format!("/{service}/{name}"),
+            access: access::of_rpc(&path),
+            path,
             short_path: (service == SHORT.0).then(|| format!("{}{}", SHORT.1, kebab(&name))),
-            ours: OURS.contains(&service.as_str()),
+            ours: OURS.contains(&descriptor.parent_service().package_name()),
             fields: input
                 .fields()
                 .map(|field| (field.number(), field.name().to_owned()))
@@ -71,6 +80,11 @@ impl Method {
 /// All methods of all services on the port.
 pub(crate) fn all() -> &'static [Method] {
     &METHODS
+}
+
+/// The method at `/{package.Service}/{Method}`.
+pub(crate) fn at(path: &str) -> Option<&'static Method> {
+    BY_PATH.get(path).copied()
 }
 
 /// The descriptors of these methods and of `google.rpc`'s error details.
@@ -114,9 +128,31 @@ mod tests {
 
     use super::*;
 
+    fn auth() -> impl Iterator<Item = &'static Method> {
+        all().iter().filter(|method| method.service == "auth.Auth")
+    }
+
+    #[test]
+    fn every_rpc_has_a_rule_and_every_rule_an_rpc() {
+        let without: Vec<_> = all().iter().filter(|m| m.access.is_none()).collect();
+        let without: Vec<_> = without.iter().map(|method| &method.path).collect();
+        assert!(
+            without.is_empty(),
+            "write a rule in sso_core::access for {without:?}"
+        );
+        for rule in access::RULES {
+            let is_rpc = rule.port == access::Port::Grpc && rule.method == "POST";
+            assert!(
+                !is_rpc || at(rule.path).is_some(),
+                "{} is no rpc",
+                rule.path
+            );
+        }
+    }
+
     #[test]
     fn the_rpcs_of_the_contract_have_their_paths() {
-        let ours = all().iter().filter(|method| method.ours);
+        let ours = auth();
         let paths: Vec<_> = ours
             .map(|m| (m.path.as_str(), m.short_path.as_deref().unwrap()))
             .collect();
@@ -136,7 +172,7 @@ mod tests {
     #[test]
     fn names_numbers_and_types_of_the_contract_are_fixed() {
         let mut wire = Vec::new();
-        for method in all().iter().filter(|method| method.ours) {
+        for method in auth() {
             for (arrow, message) in [
                 ("<", method.descriptor.input()),
                 (">", method.descriptor.output()),

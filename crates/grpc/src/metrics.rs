@@ -53,6 +53,11 @@ impl Meters {
         }
     }
 
+    /// Whether a path is that of a method.
+    pub(crate) fn knows(&self, path: &str) -> bool {
+        self.methods.contains_key(path)
+    }
+
     /// The meter of a path such as `/auth.Auth/Login`.
     pub(crate) fn of(&self, path: &str) -> &Meter {
         self.methods.get(path).unwrap_or(&self.unmatched)

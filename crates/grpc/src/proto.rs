@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-pub(crate) use generated::*;
+pub(crate) use generated::auth::*;
+pub(crate) use generated::v1;
 
 /// The descriptors of the services and all that they import, comments included: a serialised
 /// `google.protobuf.FileDescriptorSet`.
@@ -18,12 +19,17 @@ pub(crate) const FILE_DESCRIPTOR_SET: &[u8] =
     reason = "generated"
 )]
 mod generated {
-    include!(concat!(env!("OUT_DIR"), "/auth.rs"));
+    pub(crate) mod auth {
+        include!(concat!(env!("OUT_DIR"), "/auth.rs"));
+    }
+    pub(crate) mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/sso.v1.rs"));
+    }
 }
 
 /// `Debug` of messages that hold a password or a token: their name only.
 macro_rules! opaque {
-    ($($message:ident),+ $(,)?) => {$(
+    ($($message:ty),+ $(,)?) => {$(
         impl fmt::Debug for $message {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(concat!(stringify!($message), "(..)"))
@@ -40,4 +46,6 @@ opaque!(
     RefreshResponse,
     LogoutRequest,
     ValidateRequest,
+    v1::CreateUserRequest,
+    v1::SetPasswordRequest,
 );

@@ -9,14 +9,28 @@ use axum::{
     http::{HeaderMap, Method, Version, header::CONTENT_TYPE},
     response::IntoResponse,
 };
-use sso_core::Sso;
-use sso_web::{host, nosniff, panics, request_id};
+use sso_core::{Service, Sso, ports::Callers, usecases::admit::Doorkeeper};
+use sso_web::{
+    host, nosniff, panics,
+    rate::{self, Rates},
+    request_id,
+};
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tower::ServiceExt;
 
 use crate::{
-    auth::AuthService, calls::Calls, docs, health::Health, json, proto,
-    proto::auth_server::AuthServer,
+    auth::AuthService,
+    calls::Calls,
+    docs,
+    events::EventsService,
+    health::Health,
+    json,
+    proto::{
+        self,
+        auth_server::AuthServer,
+        v1::{events_server::EventsServer, users_server::UsersServer},
+    },
+    users::UsersService,
 };
 
 /// Longest message in bytes, inflated, if nothing else is configured: 64 KiB.
@@ -33,22 +47,44 @@ pub struct GrpcOptions {
     pub request_timeout: Duration,
     /// Longest message in bytes, inflated; of JSON bodies too.
     pub max_message_size: usize,
+    /// How often one address may call one method; `None`: as often as it likes.
+    pub rates: Option<Arc<Rates>>,
     /// Development mode: refuses requests that were meant for another host.
     pub loopback_only: bool,
     /// What `grpc.health.v1` says. Keep a clone and flip it.
     pub health: Health,
+    /// Who is let in.
+    pub doorkeeper: Doorkeeper,
+}
+
+/// Nobody is known.
+struct NoCallers;
+
+impl Callers for NoCallers {
+    fn by_token(&self, _: &str) -> Option<Service> {
+        None
+    }
+
+    fn by_certificate(&self, _: &[String]) -> Option<Service> {
+        None
+    }
 }
 
 impl GrpcOptions {
-    /// The defaults: 10 seconds, 64 KiB, any host, not serving yet.
+    /// The defaults: 10 seconds, 64 KiB, any host, not serving yet, callers required and none known.
     pub fn new(sso: Sso, new_request_id: Arc<dyn Fn() -> String + Send + Sync>) -> Self {
         Self {
             sso,
             new_request_id,
             request_timeout: Duration::from_secs(10),
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            rates: None,
             loopback_only: false,
             health: Health::new(),
+            doorkeeper: Doorkeeper {
+                callers: Arc::new(NoCallers),
+                require_caller: true,
+            },
         }
     }
 }
@@ -58,12 +94,15 @@ impl GrpcOptions {
 pub fn router(options: GrpcOptions) -> Router {
     let calls = Calls::new(
         services(&options),
-        options.sso.clock.clone(),
+        options.sso.clone(),
+        options.doorkeeper.clone(),
         options.request_timeout,
         options.max_message_size,
+        options.rates.clone(),
     );
     let others = json::with_fallbacks(json::router(&calls).merge(docs::router()));
     let others = panics::layer(others, json::broken);
+    let others = rate::layer(others, options.rates, json::too_many);
 
     let entry = move |request: Request| {
         let (calls, others) = (calls.clone(), others.clone());
@@ -88,8 +127,17 @@ fn services(options: &GrpcOptions) -> Router {
     let auth = AuthServer::new(AuthService(options.sso.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(limit);
+    let users = UsersServer::new(UsersService(options.sso.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limit);
+    let events = EventsServer::new(EventsService(options.sso.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limit);
     let health = options.health.service().max_decoding_message_size(limit);
-    let routes = Routes::new(auth).add_service(health);
+    let routes = Routes::new(auth)
+        .add_service(users)
+        .add_service(events)
+        .add_service(health);
     reflection(routes, limit).prepare().into_axum_router()
 }
 

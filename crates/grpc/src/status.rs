@@ -18,6 +18,7 @@ pub(crate) const fn code(kind: Kind) -> Code {
         Kind::Forbidden => Code::PermissionDenied,
         Kind::NotFound => Code::NotFound,
         Kind::Conflict => Code::AlreadyExists,
+        Kind::Precondition => Code::FailedPrecondition,
         Kind::RateLimited => Code::ResourceExhausted,
         Kind::Unavailable => Code::Unavailable,
         Kind::DeadlineExceeded => Code::DeadlineExceeded,
@@ -135,6 +136,7 @@ fn log(failure: &Failure, request_id: &str) {
         | Kind::Forbidden
         | Kind::NotFound
         | Kind::Conflict
+        | Kind::Precondition
         | Kind::RateLimited => {
             tracing::debug!(
                 request_id,

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
 use axum::{Router, response::IntoResponse, routing::get};
-use sso_web::{deadline, host, nosniff, panics, request_id};
+use sso_web::{deadline, host, nosniff, panics, rate, request_id};
 use tower_http::compression::{
     CompressionLayer, Predicate,
     predicate::{NotForContentType, SizeAbove},
 };
 
-use crate::{error::HttpError, observe, openapi, routes, state::HttpState};
+use crate::{cors, error::HttpError, observe, openapi, routes, state::HttpState};
 
 /// Below this gzip makes an answer longer, or no shorter worth its time.
 const MIN_COMPRESSED: u64 = 1024;
@@ -33,11 +33,15 @@ pub fn router(state: HttpState) -> Router {
     let router = deadline::layer(router, state.request_timeout, |_| {
         HttpError::late().into_response()
     });
+    let router = rate::layer(router, state.rates.clone(), |wait, _| {
+        HttpError::too_many(wait).into_response()
+    });
     let router = if state.loopback_only {
         host::require_loopback(router, |_| HttpError::misdirected().into_response())
     } else {
         router
     };
+    let router = cors::layer(router, &state.cors_origins);
     let router = observe::layer(router, Arc::clone(&state.sso.clock));
     let compress = SizeAbove::new(MIN_COMPRESSED).and(NotForContentType::IMAGES);
     let router = router.layer(CompressionLayer::new().gzip(true).compress_when(compress));

@@ -35,7 +35,7 @@ impl FromRequestParts<Shared> for User {
                 ..refused
             }
         })?;
-        let caller = validate::authenticate(&state.sso, origin(parts), token)?;
+        let caller = validate::authenticate(&state.sso, origin(parts), token).await?;
         Ok(Self(caller))
     }
 }

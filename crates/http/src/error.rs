@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use sso_core::{Failure, FieldError, Kind};
+use sso_core::{Failure, FieldError, Kind, metrics::count_throttled, ports::Throttled};
 use sso_web::{RequestId, body::BodyError};
 use utoipa::ToSchema;
 
@@ -91,7 +91,7 @@ pub(crate) const fn status_of(kind: Kind) -> StatusCode {
         Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
         Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
-        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Conflict | Kind::Precondition => StatusCode::CONFLICT,
         Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
@@ -152,6 +152,13 @@ impl HttpError {
             "the request took too long",
         )
         .into()
+    }
+
+    /// Too many requests of this address to this route.
+    pub(crate) fn too_many(wait: Duration) -> Self {
+        let throttled = Throttled::of_address(wait);
+        count_throttled(throttled.reason);
+        throttled.into()
     }
 
     /// A handler panicked; that is logged already.

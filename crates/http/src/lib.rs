@@ -10,6 +10,7 @@
 mod admin;
 mod app;
 mod caller;
+mod cors;
 mod error;
 mod health;
 mod members;

@@ -177,6 +177,7 @@ fn log(error: &HttpError) {
         | Kind::Forbidden
         | Kind::NotFound
         | Kind::Conflict
+        | Kind::Precondition
         | Kind::RateLimited => tracing::debug!(code, message, cause, "a request was refused"),
     }
 }

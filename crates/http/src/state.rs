@@ -1,8 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
+use axum::http::HeaderValue;
 use serde_json::Value;
 use sso_core::Sso;
-use sso_web::request_id::Generator;
+use sso_web::{rate::Rates, request_id::Generator};
 
 use crate::health::Health;
 
@@ -29,6 +30,10 @@ pub struct HttpState {
     pub new_request_id: Generator,
     /// From a request's head to its answer's; 10 s by contract.
     pub request_timeout: Duration,
+    /// Origins of the web pages whose scripts may use the API, as browsers send them.
+    pub cors_origins: Vec<HeaderValue>,
+    /// How often one address may ask one route; `None`: as often as it likes.
+    pub rates: Option<Arc<Rates>>,
     /// Development mode: other hosts than this machine's are answered with 421.
     pub loopback_only: bool,
 }

@@ -1,20 +1,21 @@
 //! The adapters behind the ports, from the configuration: the only place that names them all.
 
 mod examine;
-mod master_key;
+mod keys;
+pub(crate) mod master_key;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use sso_core::{
-    Agent, Caller, Failure, Policy, Sso,
+    Agent, Caller, Failure, KeyPolicy, Policy, Scopes, Service, Sso,
     audit::Repeated,
-    ports::{Clock, Store, store::KeyStore},
+    ports::{Clock, Random, Store, Throttle, Unthrottled},
     revocation::{LeaseTerms, Revocations},
+    throttle::{LocalThrottle, ThrottleSettings},
     values::PasswordPolicy,
 };
 use sso_crypto::{
-    Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, KeyRingError,
-    SystemRandom, VERIFIED_TOKENS,
+    Argon2Params, HashPool, HashPoolSettings, KnownCaller, KnownCallers, SystemRandom, account_keys,
 };
 use sso_store_sqlite::{Limits, OpenError, Role, Settings, SqliteStore};
 use tokio::sync::Notify;
@@ -28,12 +29,14 @@ use crate::{
     system::{RuntimeTasks, SystemClock},
 };
 
+pub(crate) use keys::Keys;
+
 /// What a process of ours consists of.
 pub(crate) struct Parts {
     /// For the use cases.
     pub(crate) sso: Sso,
-    /// The signing keys are in there.
-    pub(crate) tokens: Arc<JwsTokens>,
+    /// The signing keys.
+    pub(crate) keys: Arc<Keys>,
     /// The hashing pool, to be stopped.
     pub(crate) hashes: Arc<HashPool>,
     /// Wakes the relay.
@@ -47,9 +50,8 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random = Arc::new(SystemRandom);
     let store: Arc<dyn Store> = Arc::new(open_store(config, role)?);
-    let ring = open_keys(config, store.as_ref(), clock.as_ref()).await?;
+    let keys = Arc::new(keys::open(config, role, store.as_ref(), clock.clone()).await?);
     let hashes = Arc::new(start_hashing(config)?);
-    let tokens = Arc::new(JwsTokens::new(tokens(&config.tokens), ring));
     let terms = LeaseTerms {
         lease: config.revocation.lease,
         ack_wait,
@@ -57,15 +59,15 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
     let tasks = TaskTracker::new();
     let stored = Arc::new(Notify::new());
     let nudge = Arc::clone(&stored);
+    let revocations = Revocations::new(Arc::clone(&store), Arc::clone(&clock), terms);
     let sso = Sso {
-        revocations: Arc::new(Revocations::new(
-            Arc::clone(&store),
-            Arc::clone(&clock),
-            terms,
-        )),
+        revocations: Arc::new(revocations.telling(keys.tokens.clone())),
         store,
+        throttle: throttle(config, &clock, random.as_ref()),
         hasher: Arc::clone(&hashes) as _,
-        tokens: Arc::clone(&tokens) as _,
+        tokens: keys.tokens.clone(),
+        keys: keys.workshop.clone(),
+        cursors: keys.cursors.clone(),
         clock,
         random,
         tasks: Arc::new(RuntimeTasks::new(tasks.clone())),
@@ -75,7 +77,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
     };
     Ok(Parts {
         sso,
-        tokens,
+        keys,
         hashes,
         stored,
         tasks,
@@ -97,6 +99,17 @@ pub(crate) fn command<T>(
     wait: Wait,
     run: impl AsyncFnOnce(&Sso, &Caller) -> Result<T, Failure>,
 ) -> Result<T, Failed> {
+    command_with(loaded, wait, async |parts, operator| {
+        run(&parts.sso, operator).await.map_err(of_failure)
+    })
+}
+
+/// As [`command`], for what needs more than the use cases.
+pub(crate) fn command_with<T>(
+    loaded: &Loaded,
+    wait: Wait,
+    run: impl AsyncFnOnce(&Parts, &Caller) -> Result<T, Failed>,
+) -> Result<T, Failed> {
     let config = &loaded.config;
     let ack_wait = match wait {
         Wait::No => Duration::ZERO,
@@ -108,10 +121,10 @@ pub(crate) fn command<T>(
     let runtime = runtime.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
     runtime.block_on(async {
         let parts = open(config, Role::Command, ack_wait).await?;
-        let done = run(&parts.sso, &operator()).await;
+        let done = run(&parts, &operator()).await;
         parts.tasks.close();
         parts.tasks.wait().await;
-        done.map_err(of_failure)
+        done
     })
 }
 
@@ -151,29 +164,24 @@ pub(crate) fn of_open(error: &OpenError) -> Failed {
     Failed::new(exit, format!("{key}{error}"))
 }
 
-async fn open_keys(
-    config: &Config,
-    store: &(impl KeyStore + ?Sized),
-    clock: &dyn Clock,
-) -> Result<KeyRing, Failed> {
-    let damaged = |error: &dyn std::error::Error| Failed::from_error(Exit::DataDamaged, error);
-    let mut stored = store.keys().await.map_err(|error| damaged(&error))?;
-    let (master, origin) = master_key::of(config, stored.is_empty(), &SystemRandom)?;
-    if stored.is_empty() {
-        let first = KeyRing::first_keys(&master, &SystemRandom, clock.now());
-        let first = first.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
-        stored = store
-            .insert_first_keys(&first)
-            .await
-            .map_err(|error| damaged(&error))?;
-    }
-    KeyRing::open(&stored, &master).map_err(|error| match error {
-        KeyRingError::WrongMasterKey { .. } => Failed::new(
-            Exit::Configuration,
-            format!("{error}: give the master key of this database ({origin})"),
-        ),
-        error => damaged(&error),
-    })
+/// The services that the operator has written down.
+pub(crate) fn callers(callers: &section::Callers) -> KnownCallers {
+    let known = callers.iter().map(|caller| KnownCaller {
+        token_sha256: caller.token_sha256.as_ref().map(|digest| *digest.bytes()),
+        certificate: caller
+            .certificate
+            .as_ref()
+            .map(|name| name.as_str().to_owned()),
+        service: Service {
+            name: caller.name.as_str().into(),
+            scopes: caller
+                .scopes
+                .iter()
+                .map(|scope| scope.0)
+                .collect::<Scopes>(),
+        },
+    });
+    KnownCallers::new(known.collect())
 }
 
 fn start_hashing(config: &Config) -> Result<HashPool, Failed> {
@@ -194,16 +202,23 @@ fn start_hashing(config: &Config) -> Result<HashPool, Failed> {
         .map_err(|error| Failed::from_error(Exit::Configuration, &error))
 }
 
-fn tokens(tokens: &section::Tokens) -> JwsSettings {
-    JwsSettings {
-        issuer: tokens.issuer.as_str().to_owned(),
-        audiences: tokens
-            .audience
-            .iter()
-            .map(|name| name.as_str().to_owned())
-            .collect(),
-        verified_tokens: VERIFIED_TOKENS,
+fn throttle(config: &Config, clock: &Arc<dyn Clock>, random: &dyn Random) -> Arc<dyn Throttle> {
+    let limits = &config.throttle;
+    if !limits.enabled {
+        return Arc::new(Unthrottled);
     }
+    let settings = ThrottleSettings {
+        free_attempts: limits.login_free_attempts,
+        longest_delay: limits.login_longest_delay,
+        account_failures: limits.account_failures,
+        network_accounts: limits.network_accounts,
+        registrations_per_second: limits.registrations_per_second,
+        registration_burst: limits.registration_burst,
+        registration_conflicts: limits.registration_conflicts,
+        tracked: limits.max_tracked,
+    };
+    let keys = account_keys(random);
+    Arc::new(LocalThrottle::new(settings, Arc::clone(clock), keys))
 }
 
 fn policy(config: &Config) -> Policy {
@@ -211,7 +226,7 @@ fn policy(config: &Config) -> Policy {
         access_ttl: config.tokens.access_ttl,
         refresh_ttl: config.tokens.refresh_ttl,
         refresh_grace: config.sessions.refresh_grace,
-        session_idle_ttl: config.sessions.idle_ttl.limit(),
+        session_idle_ttl: config.sessions.idle_ttl.get(),
         max_sessions: config.sessions.max_per_user,
         failure_floor: config.login.failure_floor,
         passwords: PasswordPolicy {
@@ -219,11 +234,15 @@ fn policy(config: &Config) -> Policy {
             refuse_common: config.passwords.refuse_common,
         },
         registration_enabled: config.registration.enabled,
+        keys: KeyPolicy {
+            jwks_max_age: config.keys.jwks_max_age,
+            rotate_every: config.keys.rotate_every.get(),
+        },
     }
 }
 
 /// A use case that failed at the command line: its sentences, and for a fault of ours the cause.
-fn of_failure(failure: Failure) -> Failed {
+pub(crate) fn of_failure(failure: Failure) -> Failed {
     let exit = match failure.kind {
         sso_core::Kind::Unavailable => Exit::Unavailable,
         _ => Exit::Failure,

@@ -9,10 +9,10 @@ use rusqlite::{Row, types::FromSql};
 use sso_core::{
     Agent,
     ports::store::{
-        Actor, AuditRecord, AuditResult, EventStatus, KeyUse, PendingEvent, Revocation, Revoked,
-        SealedKey, Session, StoredEvent, User,
+        Actor, AuditRecord, AuditResult, EventStatus, KeyUse, PendingEvent, RetiredKey, Revocation,
+        Revoked, SealedKey, Session, StoredEvent, User, UserEvent,
     },
-    values::{Birthday, Email, EventId, Name, PasswordHash, SessionId, UserId, Version},
+    values::{Birthday, Email, EventId, KeyTag, Name, PasswordHash, SessionId, UserId, Version},
 };
 use time::{Date, OffsetDateTime, macros::format_description};
 use uuid::Uuid;
@@ -72,8 +72,7 @@ pub(crate) fn event(row: &Row<'_>) -> Result<PendingEvent, Fault> {
         user: UserId::from_uuid(uuid(row, "user_id")?),
         kind: get(row, "kind")?,
         payload: get(row, "payload")?,
-        attempts: u32::try_from(unsigned(row, "attempts")?)
-            .map_err(|_| Fault::Undecodable("attempts"))?,
+        attempts: attempts(row)?,
         created_at: time(row, "created_at")?,
         traceparent: get(row, "traceparent")?,
         tracestate: get(row, "tracestate")?,
@@ -81,19 +80,30 @@ pub(crate) fn event(row: &Row<'_>) -> Result<PendingEvent, Fault> {
 }
 
 pub(crate) fn stored_event(row: &Row<'_>) -> Result<StoredEvent, Fault> {
-    let status = |text: &str| {
-        EventStatus::ALL
-            .into_iter()
-            .find(|status| status.as_str() == text)
-    };
     Ok(StoredEvent {
+        sequence: get(row, "sequence")?,
+        id: EventId::from_uuid(uuid(row, "id")?),
+        user: UserId::from_uuid(uuid(row, "user_id")?),
+        kind: get(row, "kind")?,
+        status: parsed(row, "status", EventStatus::parse)?,
+        skipped_at: optional_time(row, "skipped_at")?,
+        attempts: attempts(row)?,
+        created_at: time(row, "created_at")?,
+    })
+}
+
+fn attempts(row: &Row<'_>) -> Result<u32, Fault> {
+    u32::try_from(unsigned(row, "attempts")?).map_err(|_| Fault::Undecodable("attempts"))
+}
+
+pub(crate) fn user_event(row: &Row<'_>) -> Result<UserEvent, Fault> {
+    Ok(UserEvent {
         sequence: get(row, "sequence")?,
         id: EventId::from_uuid(uuid(row, "id")?),
         kind: get(row, "kind")?,
         payload: get(row, "payload")?,
-        status: parsed(row, "status", status)?,
-        attempts: u32::try_from(unsigned(row, "attempts")?)
-            .map_err(|_| Fault::Undecodable("attempts"))?,
+        status: parsed(row, "status", EventStatus::parse)?,
+        attempts: attempts(row)?,
         created_at: time(row, "created_at")?,
         delivered_at: optional_time(row, "delivered_at")?,
     })
@@ -132,19 +142,29 @@ fn actor(row: &Row<'_>) -> Result<Actor, Fault> {
 }
 
 pub(crate) fn key(row: &Row<'_>) -> Result<SealedKey, Fault> {
-    let usage = |text: &str| {
-        [KeyUse::Access, KeyUse::Refresh]
-            .into_iter()
-            .find(|usage| usage.as_str() == text)
-    };
     Ok(SealedKey {
         id: get(row, "id")?,
-        usage: parsed(row, "usage", usage)?,
+        usage: parsed(row, "usage", key_use)?,
         algorithm: get(row, "algorithm")?,
         sealed: get(row, "sealed")?,
         created_at: time(row, "created_at")?,
         signs_from: time(row, "signs_from")?,
     })
+}
+
+pub(crate) fn retired_key(row: &Row<'_>) -> Result<RetiredKey, Fault> {
+    Ok(RetiredKey {
+        id: get(row, "id")?,
+        usage: parsed(row, "usage", key_use)?,
+        algorithm: get(row, "algorithm")?,
+        created_at: time(row, "created_at")?,
+        signs_from: time(row, "signs_from")?,
+        retired_at: time(row, "retired_at")?,
+    })
+}
+
+fn key_use(text: &str) -> Option<KeyUse> {
+    KeyUse::ALL.into_iter().find(|usage| usage.as_str() == text)
 }
 
 pub(crate) fn revocation(row: &Row<'_>) -> Result<Revocation, Fault> {
@@ -155,6 +175,7 @@ pub(crate) fn revocation(row: &Row<'_>) -> Result<Revocation, Fault> {
             UserId::from_uuid(subject),
             Version::new(unsigned(row, "version")?),
         ),
+        KEY => Revoked::Key(KeyTag::from_uuid(subject)),
         _ => return Err(Fault::Undecodable("kind")),
     };
     Ok(Revocation {
@@ -168,6 +189,8 @@ pub(crate) fn revocation(row: &Row<'_>) -> Result<Revocation, Fault> {
 pub(crate) const SESSION: &str = "session";
 /// `revocations.kind` of a user's tokens below a version.
 pub(crate) const USER: &str = "user";
+/// `revocations.kind` of a signing key.
+pub(crate) const KEY: &str = "key";
 
 fn get<T: FromSql>(row: &Row<'_>, column: &'static str) -> Result<T, Fault> {
     row.get(column).map_err(|error| match error {

@@ -21,6 +21,7 @@ mod integrity;
 mod keys;
 mod lifecycle;
 mod migrations;
+mod networks;
 mod outbox;
 mod query;
 mod queue;

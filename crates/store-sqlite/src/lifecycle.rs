@@ -6,8 +6,8 @@ use sso_core::{
     ports::{
         StoreError,
         store::{
-            Imported, ImportedUser, JanitorStore, LifecycleWrites, Session, StoredEvent, Swept,
-            User, UserDataReads,
+            Imported, ImportedUser, JanitorStore, LifecycleWrites, Session, Swept, User,
+            UserDataReads, UserEvent,
         },
     },
     values::{Name, SessionId, UserId},
@@ -234,14 +234,14 @@ impl UserDataReads for SqliteStore {
         user: UserId,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
+    ) -> Result<Vec<UserEvent>, StoreError> {
         self.read(move |connection| {
             let params = named_params! {
                 ":user": user.as_uuid().into_bytes(),
                 ":after": after,
                 ":limit": limit,
             };
-            all(connection, EVENTS_OF, params, codec::stored_event)
+            all(connection, EVENTS_OF, params, codec::user_event)
         })
         .await
     }

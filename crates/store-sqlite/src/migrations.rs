@@ -26,10 +26,21 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
         "V1__initial",
         include_str!("../migrations/V1__initial.sql"),
     ),
+    (3, "V3__keys", include_str!("../migrations/V3__keys.sql")),
     (
         4,
         "V4__lifecycle",
         include_str!("../migrations/V4__lifecycle.sql"),
+    ),
+    (
+        6,
+        "V6__skipped_events",
+        include_str!("../migrations/V6__skipped_events.sql"),
+    ),
+    (
+        7,
+        "V7__known_networks",
+        include_str!("../migrations/V7__known_networks.sql"),
     ),
 ];
 
@@ -205,12 +216,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn migrations_are_numbered_upwards_and_named_by_their_number() {
-        assert!(MIGRATIONS.is_sorted_by(|(a, ..), (b, ..)| a < b));
+    fn migrations_are_numbered_in_order_and_named_by_their_number() {
+        assert!(MIGRATIONS.is_sorted_by(|a, b| a.0 < b.0));
         for (version, name, sql) in MIGRATIONS {
             let migration = Migration::unapplied(name, sql).unwrap();
             assert_eq!(u32::try_from(migration.version()).unwrap(), *version);
         }
+    }
+
+    #[test]
+    fn events_of_before_skipping_are_as_they_were_and_only_failed_ones_can_be_skipped() {
+        let connection = Connection::open_in_memory().unwrap();
+        let sql = |version| MIGRATIONS.iter().find(|(of, ..)| *of == version).unwrap().2;
+        connection.execute_batch(sql(1)).unwrap();
+        let insert = "
+            INSERT INTO outbox (id, user_id, shard, kind, payload, status, attempts, created_at,
+                                delivered_at)
+            VALUES (randomblob(16), randomblob(16), 0, 'registration', x'00', ?, 5, 1, ?)";
+        for (status, delivered) in [("inProgress", None), ("Success", Some(2)), ("Failed", None)] {
+            connection.execute(insert, (status, delivered)).unwrap();
+        }
+        connection.execute_batch(sql(6)).unwrap();
+        let count = |what: &str| -> i64 {
+            let sql = format!("SELECT count(*) FROM outbox WHERE {what}");
+            connection.query_row(&sql, [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(count("attempts = 5 AND skipped_at IS NULL"), 3);
+        let skip = |status: &str| {
+            let sql = "UPDATE outbox SET skipped_at = 3 WHERE status = ?";
+            connection.execute(sql, [status])
+        };
+        assert!(skip("inProgress").is_err() && skip("Success").is_err());
+        assert_eq!(skip("Failed").unwrap(), 1);
     }
 
     #[test]
@@ -219,6 +256,43 @@ mod tests {
         connection.execute_batch(MARK).unwrap();
         let mark: i64 = one(&connection, MARKED, [], scalar).unwrap();
         assert_eq!(mark, APPLICATION);
+    }
+
+    #[test]
+    fn revocations_survive_the_migration_of_the_keys_and_their_ids_go_on() {
+        let connection = Connection::open_in_memory().unwrap();
+        let before = MIGRATIONS.iter().take_while(|(version, ..)| *version < 3);
+        for (_, _, sql) in before {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection
+            .execute_batch(
+                "INSERT INTO revocations (id, kind, subject, version, until) VALUES
+                     (7, 'session', zeroblob(16), NULL, 5), (9, 'user', zeroblob(16), 3, 6);
+                 DELETE FROM revocations WHERE id = 9;",
+            )
+            .unwrap();
+        let (_, _, keys) = MIGRATIONS
+            .iter()
+            .find(|(version, ..)| *version == 3)
+            .unwrap();
+        connection.execute_batch(keys).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO revocations (kind, subject, until) VALUES ('key', zeroblob(16), 7)",
+            )
+            .unwrap();
+        let rows = all(
+            &connection,
+            "SELECT id, kind, until FROM revocations ORDER BY id",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        );
+        let rows: Vec<(i64, String, i64)> = rows.unwrap();
+        let expected = [(7, "session".to_owned(), 5), (10, "key".to_owned(), 7)];
+        assert_eq!(rows, expected);
+        let min: i64 = one(&connection, MIN_VERSION, [], scalar).unwrap();
+        assert_eq!(min, 3);
     }
 
     #[test]
@@ -233,6 +307,7 @@ mod tests {
             crate::revocations::STATEMENTS,
             crate::audit::STATEMENTS,
             crate::lifecycle::STATEMENTS,
+            crate::networks::STATEMENTS,
             &[OBJECTS, HAS_HISTORY, HISTORY, MIN_VERSION],
         ];
         for sql in modules.concat() {

@@ -6,7 +6,8 @@ use sso_core::{
     ports::{
         StoreError,
         store::{
-            Backlog, Delivered, EventStatus, NewEvent, OutboxStore, OutboxWrites, PendingEvent,
+            Backlog, Delivered, EventPage, EventStatus, Moved, NewEvent, OutboxStore, OutboxWrites,
+            PendingEvent, StoredEvent,
         },
     },
     values::{EventId, UserId},
@@ -33,14 +34,14 @@ const APPEND: &str = "
 const PENDING: &str = "
     SELECT * FROM outbox AS o
     WHERE status = 'inProgress'
-      AND NOT EXISTS (SELECT 1 FROM outbox AS f WHERE f.status = 'Failed'
+      AND NOT EXISTS (SELECT 1 FROM outbox AS f WHERE f.status = 'Failed' AND f.skipped_at IS NULL
                       AND f.user_id = o.user_id AND f.sequence < o.sequence)
     ORDER BY sequence LIMIT :limit";
 
 /// What is known of a deleted user goes with the delivery.
 const SUCCEED: &str = "
     UPDATE outbox
-    SET status = 'Success', delivered_at = :now,
+    SET status = 'Success', delivered_at = :now, skipped_at = NULL,
         payload = CASE WHEN EXISTS (SELECT 1 FROM deleted_users d WHERE d.id = outbox.user_id)
                   THEN x'' ELSE payload END
     WHERE id = :id AND status <> 'Success'";
@@ -51,10 +52,40 @@ const REFUSE: &str = "
 
 const COUNT_IN_PROGRESS: &str = "SELECT count(*) FROM outbox WHERE status = 'inProgress'";
 
-const COUNT_FAILED: &str = "SELECT count(*) FROM outbox WHERE status = 'Failed'";
+const COUNT_FAILED: &str = "
+    SELECT count(*) FROM outbox WHERE status = 'Failed' AND skipped_at IS NULL";
 
 const OLDEST: &str = "
     SELECT * FROM outbox WHERE status = 'inProgress' ORDER BY sequence LIMIT 1";
+
+// A statement for each status, written out: a partial index is used only for what the statement
+// itself says.
+const PAGE: &str = "
+    SELECT * FROM outbox WHERE sequence > :after ORDER BY sequence LIMIT :limit";
+
+const PAGE_IN_PROGRESS: &str = "
+    SELECT * FROM outbox WHERE status = 'inProgress' AND sequence > :after
+    ORDER BY sequence LIMIT :limit";
+
+const PAGE_SUCCESS: &str = "
+    SELECT * FROM outbox WHERE status = 'Success' AND sequence > :after
+    ORDER BY sequence LIMIT :limit";
+
+const PAGE_FAILED: &str = "
+    SELECT * FROM outbox WHERE status = 'Failed' AND sequence > :after
+    ORDER BY sequence LIMIT :limit";
+
+const BY_ID: &str = "SELECT * FROM outbox WHERE id = :id";
+
+const RESEND: &str = "
+    UPDATE outbox SET status = 'inProgress', attempts = 0
+    WHERE id = :id AND status = 'Failed' AND skipped_at IS NULL
+    RETURNING *";
+
+const SKIP: &str = "
+    UPDATE outbox SET skipped_at = :now
+    WHERE id = :id AND status = 'Failed' AND skipped_at IS NULL
+    RETURNING *";
 
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
@@ -65,6 +96,13 @@ pub(crate) const STATEMENTS: &[&str] = &[
     COUNT_IN_PROGRESS,
     COUNT_FAILED,
     OLDEST,
+    PAGE,
+    PAGE_IN_PROGRESS,
+    PAGE_SUCCESS,
+    PAGE_FAILED,
+    BY_ID,
+    RESEND,
+    SKIP,
 ];
 
 /// By the random end of the id: its start is a time.
@@ -117,6 +155,38 @@ fn backlog(connection: &Connection) -> Result<Backlog, Fault> {
     })
 }
 
+fn page(connection: &Connection, page: EventPage) -> Result<Vec<StoredEvent>, Fault> {
+    let sql = match page.status {
+        None => PAGE,
+        Some(EventStatus::InProgress) => PAGE_IN_PROGRESS,
+        Some(EventStatus::Success) => PAGE_SUCCESS,
+        Some(EventStatus::Failed) => PAGE_FAILED,
+    };
+    let params = named_params! {":after": page.after, ":limit": page.limit};
+    all(connection, sql, params, codec::stored_event)
+}
+
+fn resend(connection: &Connection, id: EventId) -> Result<Moved, Fault> {
+    let params = named_params! {":id": id.as_uuid().into_bytes()};
+    let event = first(connection, RESEND, params, codec::stored_event)?;
+    moved(connection, id, event)
+}
+
+fn skip(connection: &Connection, id: EventId, now: OffsetDateTime) -> Result<Moved, Fault> {
+    let params = named_params! {":id": id.as_uuid().into_bytes(), ":now": micros(now)};
+    let event = first(connection, SKIP, params, codec::stored_event)?;
+    moved(connection, id, event)
+}
+
+fn moved(connection: &Connection, id: EventId, row: Option<StoredEvent>) -> Result<Moved, Fault> {
+    if let Some(event) = row {
+        return Ok(Moved::Now(event));
+    }
+    let params = named_params! {":id": id.as_uuid().into_bytes()};
+    let event = first(connection, BY_ID, params, codec::stored_event)?;
+    Ok(event.map_or(Moved::Unknown, Moved::Not))
+}
+
 #[async_trait]
 impl OutboxStore for SqliteStore {
     async fn pending_events(&self, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
@@ -148,6 +218,11 @@ impl OutboxStore for SqliteStore {
         .await
     }
 
+    async fn events(&self, page: EventPage) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read(move |connection| self::page(connection, page))
+            .await
+    }
+
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.read(backlog).await
     }
@@ -159,5 +234,13 @@ impl OutboxWrites for SqliteTx {
         let event = event.clone();
         self.step(move |connection| append(connection, &event))
             .await
+    }
+
+    async fn resend_event(&mut self, id: EventId) -> Result<Moved, StoreError> {
+        self.step(move |connection| resend(connection, id)).await
+    }
+
+    async fn skip_event(&mut self, id: EventId, now: OffsetDateTime) -> Result<Moved, StoreError> {
+        self.step(move |connection| skip(connection, id, now)).await
     }
 }

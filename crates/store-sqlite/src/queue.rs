@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender};
 use sso_core::ports::StoreError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -27,7 +27,9 @@ pub(crate) struct Queue<R> {
 impl<R> Queue<R> {
     /// A queue with this many places. Who finds none waits for `patience` and is then refused.
     pub(crate) fn new(places: usize, patience: Duration) -> (Self, Receiver<Queued<R>>) {
-        let (sender, receiver) = crossbeam_channel::bounded(places);
+        // The places are the bound. crossbeam's bounded channel would keep what is in it when the
+        // thread is gone, and those who sent it would wait for ever.
+        let (sender, receiver) = crossbeam_channel::unbounded();
         let queue = Self {
             sender,
             places: Arc::new(Semaphore::new(places)),
@@ -43,11 +45,8 @@ impl<R> Queue<R> {
             Err(_) => self.wait_for_place().await?,
         };
         self.sender
-            .try_send(Queued { request, place })
-            .map_err(|error| match error {
-                TrySendError::Full(_) => StoreError::unavailable(Crowded),
-                TrySendError::Disconnected(_) => StoreError::unavailable(Stopped),
-            })
+            .send(Queued { request, place })
+            .map_err(|_| StoreError::unavailable(Stopped))
     }
 
     async fn wait_for_place(&self) -> Result<OwnedSemaphorePermit, StoreError> {
@@ -101,6 +100,16 @@ mod tests {
         drop(receiver.recv().unwrap());
         queue.push(3).await.unwrap();
         assert_eq!(receiver.recv().unwrap().request, 3);
+    }
+
+    #[tokio::test]
+    async fn what_waits_when_the_thread_ends_is_dropped_with_its_answer() {
+        let (queue, receiver) = Queue::new(2, Duration::from_millis(20));
+        let (answer, answered) = tokio::sync::oneshot::channel::<()>();
+        queue.push(answer).await.unwrap();
+        drop(receiver);
+        assert!(answered.await.is_err());
+        drop(queue);
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     Role,
-    codec::{self, SESSION, USER, micros, version},
+    codec::{self, KEY, SESSION, USER, micros, version},
     fault::Fault,
     query::{all, execute, first, one, scalar},
     store::SqliteStore,
@@ -76,6 +76,7 @@ fn insert(connection: &Connection, new: &NewRevocation) -> Result<Revocation, Fa
     let (kind, subject, below): (_, Uuid, _) = match new.revoked {
         Revoked::Session(session) => (SESSION, session.as_uuid(), None),
         Revoked::TokensBelow(user, below) => (USER, user.as_uuid(), Some(version(below)?)),
+        Revoked::Key(key) => (KEY, key.as_uuid(), None),
     };
     one(
         connection,

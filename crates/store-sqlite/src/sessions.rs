@@ -18,6 +18,7 @@ use time::OffsetDateTime;
 use crate::{
     codec::{self, integer, micros, version},
     fault::Fault,
+    networks,
     query::{all, first},
     store::SqliteStore,
     tx::SqliteTx,
@@ -147,9 +148,11 @@ fn open(
         },
         codec::session,
     )?;
-    session
-        .map(|session| Ok((user_of(connection, &session)?, session)))
-        .transpose()
+    let Some(session) = session else {
+        return Ok(None);
+    };
+    networks::remember(connection, &session)?;
+    Ok(Some((user_of(connection, &session)?, session)))
 }
 
 fn end(

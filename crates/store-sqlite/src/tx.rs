@@ -14,10 +14,6 @@ use crate::{
     writer::{Message, rolled_back},
 };
 
-/// Longest line of messages of one transaction: its steps come one after the other, so more than
-/// two means that their callers were dropped.
-const LINE: usize = 16;
-
 /// A transaction. It takes the writing thread with its first step, not before.
 pub(crate) struct SqliteTx {
     shared: Arc<Shared>,
@@ -48,23 +44,16 @@ impl SqliteTx {
             succeeded
         }));
         if let Some(steps) = &self.steps {
-            say(steps, message)?;
+            steps.send(message).map_err(|_| rolled_back())?;
         } else {
-            // Unbounded, since only that kind drops what is in it with its receiver: a bounded one
-            // would keep a message that met the end of the transaction, and its caller waiting.
+            // A step waits for the one before it, so the channel is short without a bound. With one
+            // it would keep a step that comes when the transaction ends, and never answer it.
             let (steps, rest) = crossbeam_channel::unbounded();
             self.steps = Some(steps);
             self.shared.writer.transaction(message, rest).await?;
         }
         answered.await.map_err(|_| rolled_back())?
     }
-}
-
-fn say(steps: &Sender<Message>, message: Message) -> Result<(), StoreError> {
-    if steps.len() >= LINE {
-        return Err(rolled_back());
-    }
-    steps.send(message).map_err(|_| rolled_back())
 }
 
 #[async_trait]
@@ -74,7 +63,9 @@ impl Tx for SqliteTx {
             return Ok(());
         };
         let (reply, answered) = oneshot::channel();
-        say(steps, Message::Commit(reply))?;
+        steps
+            .send(Message::Commit(reply))
+            .map_err(|_| rolled_back())?;
         answered.await.map_err(|_| rolled_back())?
     }
 }

@@ -11,6 +11,7 @@ use sso_core::{
         store::{Reach, User},
     },
     revocation::{LeaseTerms, Revocations},
+    throttle::{LocalThrottle, ThrottleSettings},
     usecases::{
         SignedIn,
         administer::{self, Change, Changed},
@@ -24,7 +25,8 @@ use sso_core::{
     values::UserId,
 };
 use sso_crypto::{
-    Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, MasterKey,
+    AccessAlgorithm, Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing,
+    KeyWorkshop, MasterKey, SealedCursors, account_keys,
 };
 
 use crate::{clock::ManualClock, random::SeededRandom, tasks::TokioTasks};
@@ -65,6 +67,16 @@ impl App {
         clock: Arc<ManualClock>,
         policy: Policy,
     ) -> Result<Self> {
+        Self::with_limits(store, clock, policy, ThrottleSettings::default()).await
+    }
+
+    /// The use cases on `store` under `policy` with other limits than the default ones.
+    pub async fn with_limits(
+        store: Arc<dyn Store>,
+        clock: Arc<ManualClock>,
+        policy: Policy,
+        throttle: ThrottleSettings,
+    ) -> Result<Self> {
         let random = Arc::new(SeededRandom::new(7));
         let master = MasterKey::from_bytes(&[7; 32]);
         let first = KeyRing::first_keys(
@@ -79,6 +91,8 @@ impl App {
             verified_tokens: 64,
         };
         let tokens = Arc::new(JwsTokens::new(jws, KeyRing::open(&stored, &master)?));
+        let cursors = Arc::new(SealedCursors::new(&master));
+        let workshop = KeyWorkshop::new(AccessAlgorithm::default(), master, random.clone());
         let argon2 = Argon2Params {
             memory_kib: 64,
             iterations: 1,
@@ -88,18 +102,26 @@ impl App {
         let pool = HashPoolSettings {
             threads,
             argon2,
+            // A busy machine is no reason to fail.
+            deadline: Duration::from_mins(1),
             ..HashPoolSettings::default()
         };
         let tasks = Arc::new(TokioTasks::default());
         let sso = Sso {
             hasher: Arc::new(HashPool::start(pool, random.clone())?),
             tokens: tokens.clone(),
-            revocations: Arc::new(Revocations::new(
-                store.clone(),
-                clock.clone(),
-                LeaseTerms::default(),
-            )),
+            keys: Arc::new(workshop),
+            revocations: Arc::new(
+                Revocations::new(store.clone(), clock.clone(), LeaseTerms::default())
+                    .telling(tokens.clone()),
+            ),
+            cursors,
             store,
+            throttle: Arc::new(LocalThrottle::new(
+                throttle,
+                clock.clone(),
+                account_keys(random.as_ref()),
+            )),
             clock: clock.clone(),
             random,
             tasks: tasks.clone(),
@@ -130,12 +152,22 @@ impl App {
 
     /// Logs `name`@example.com in.
     pub async fn login(&self, name: &str, password: &str) -> Result<SignedIn, Failure> {
+        self.login_from(&anonymous(), name, password).await
+    }
+
+    /// Logs `name`@example.com in as this caller.
+    pub async fn login_from(
+        &self,
+        caller: &Caller,
+        name: &str,
+        password: &str,
+    ) -> Result<SignedIn, Failure> {
         let email = email_of(name);
         let input = login::Input {
             email: Some(&email),
             password: Some(password),
         };
-        Ok(login::login(&self.sso, &anonymous(), Login::parse(&input)?).await?)
+        Ok(login::login(&self.sso, caller, Login::parse(&input)?).await?)
     }
 
     /// Uses a refresh token.
@@ -157,7 +189,7 @@ impl App {
         current: &str,
         new: &str,
     ) -> Result<SignedIn, Failure> {
-        let caller = self.caller(access_token)?;
+        let caller = self.caller(access_token).await?;
         let input = change_password::Input {
             current_password: Some(current),
             new_password: Some(new),
@@ -179,8 +211,8 @@ impl App {
     }
 
     /// Validates an access token.
-    pub fn validate(&self, access_token: &str) -> Result<AccessClaims, TokenRefused> {
-        validate::validate(&self.sso, access_token)
+    pub async fn validate(&self, access_token: &str) -> Result<AccessClaims, TokenRefused> {
+        validate::validate(&self.sso, access_token).await
     }
 
     /// Lets time pass for an instance whose beats go on.
@@ -190,9 +222,9 @@ impl App {
     }
 
     /// The caller whom this access token speaks for.
-    pub fn caller(&self, access_token: &str) -> Result<Caller, Failure> {
+    pub async fn caller(&self, access_token: &str) -> Result<Caller, Failure> {
         let origin = sso_core::Origin::default();
-        Ok(validate::authenticate(&self.sso, origin, access_token)?)
+        Ok(validate::authenticate(&self.sso, origin, access_token).await?)
     }
 
     /// The user's row.
@@ -211,6 +243,14 @@ pub fn email_of(name: &str) -> String {
 /// The password of a persona.
 pub fn password_of(name: &str) -> String {
     format!("the secret of {name}")
+}
+
+/// A caller without credentials at this address.
+pub fn stranger(address: [u8; 4]) -> Caller {
+    Caller::anonymous(sso_core::Origin {
+        address: Some(address.into()),
+        ..sso_core::Origin::default()
+    })
 }
 
 /// A caller without credentials.

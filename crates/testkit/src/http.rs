@@ -1,6 +1,6 @@
 //! A client of JSON over HTTP/1.1 that shows everything of an answer.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -61,6 +61,18 @@ impl Http {
         Self {
             address,
             client: Client::builder(TokioExecutor::new()).build_http(),
+        }
+    }
+
+    /// A client of the same server whose connections come from `local`: each of 127.0.0.0/8 is an
+    /// address of this machine.
+    #[must_use]
+    pub fn from_address(&self, local: IpAddr) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_local_address(Some(local));
+        Self {
+            address: self.address,
+            client: Client::builder(TokioExecutor::new()).build(connector),
         }
     }
 

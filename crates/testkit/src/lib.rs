@@ -7,6 +7,7 @@ pub mod contract;
 pub mod http;
 pub mod memory;
 pub mod persona;
+pub mod pki;
 pub mod process;
 pub mod random;
 pub mod tasks;

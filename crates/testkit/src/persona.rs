@@ -21,6 +21,18 @@ pub mod auth {
     tonic::include_proto!("auth");
 }
 
+/// Package `sso.v1`, compiled as a client of somebody else would be.
+pub mod v1 {
+    #![allow(
+        missing_docs,
+        unused_qualifications,
+        clippy::all,
+        clippy::pedantic,
+        reason = "generated"
+    )]
+    tonic::include_proto!("sso.v1");
+}
+
 /// A gRPC client of `auth.Auth`.
 pub type Grpc = auth::auth_client::AuthClient<Channel>;
 
@@ -75,6 +87,15 @@ impl Persona {
         Ok(persona)
     }
 
+    /// The same person at another client.
+    #[must_use]
+    pub fn at(&self, http: &Http) -> Self {
+        Self {
+            http: http.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Logs in and keeps the tokens of the new session.
     pub async fn login(&mut self) -> Result<Reply> {
         let reply = self.try_login(&self.password).await?;
@@ -115,6 +136,11 @@ impl Persona {
     /// Asks who he is, with the newest access token.
     pub async fn info(&self) -> Result<Reply> {
         self.http.get("/auth/info", Some(&self.access)).await
+    }
+
+    /// Asks for his sessions, with the newest access token.
+    pub async fn sessions(&self) -> Result<Reply> {
+        self.http.get("/auth/sessions", Some(&self.access)).await
     }
 
     /// Changes his password and keeps the tokens.

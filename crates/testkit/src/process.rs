@@ -153,22 +153,7 @@ impl Site {
 
     /// Starts the server by these arguments and waits until it is ready.
     pub async fn serve_with(&self, arguments: &[&str]) -> Result<Server> {
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.folder.path().join("server.log"))?;
-        let child = self
-            .command(arguments)
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        let mut server = Server {
-            child,
-            http: Http::new(self.http),
-            admin: Http::new(self.admin),
-            grpc_address: self.grpc,
-            http_address: self.http,
-        };
+        let mut server = self.spawn(arguments)?;
         let started = Instant::now();
         loop {
             if let Some(status) = server.child.try_wait()? {
@@ -187,6 +172,43 @@ impl Site {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Starts `serve` and waits until `sso healthcheck` says that it is ready: for listeners that
+    /// [`Http`] does not speak to.
+    pub async fn serve_checked(&self) -> Result<Server> {
+        let mut server = self.spawn(&["serve"])?;
+        let started = Instant::now();
+        while !self.run(&["healthcheck"])?.status.success() {
+            if let Some(status) = server.child.try_wait()? {
+                bail!("the server ended with {status}: {}", self.log()?);
+            }
+            if started.elapsed() > START {
+                bail!("the server is not ready after {START:?}: {}", self.log()?);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(server)
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> Result<Server> {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("server.log"))?;
+        let child = self
+            .command(arguments)
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        Ok(Server {
+            child,
+            http: Http::new(self.http),
+            admin: Http::new(self.admin),
+            grpc_address: self.grpc,
+            http_address: self.http,
+            admin_address: self.admin,
+        })
     }
 
     /// What the servers of this site have logged.
@@ -209,6 +231,8 @@ pub struct Server {
     pub http_address: SocketAddr,
     /// Where its gRPC API listens.
     pub grpc_address: SocketAddr,
+    /// Where its admin listener is.
+    pub admin_address: SocketAddr,
 }
 
 impl Server {
@@ -230,6 +254,11 @@ impl Server {
     /// Sends SIGTERM.
     pub fn terminate(&self) -> Result<()> {
         Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::HUP)?)
     }
 
     /// kill -9.

@@ -13,7 +13,10 @@ pub mod host;
 pub mod listener;
 pub mod nosniff;
 pub mod panics;
+pub mod proxies;
+pub mod rate;
 pub mod request_id;
+pub mod tls;
 pub mod trace_context;
 
 use axum::response::Response;
@@ -21,6 +24,7 @@ use axum::response::Response;
 pub use bearer::bearer;
 pub use listener::ClientAddress;
 pub use request_id::RequestId;
+pub use tls::ClientCertificate;
 
 /// Makes the answer of a request that went wrong under the handlers. The id is what the answer's
 /// body shows; the header is set by [`request_id`].

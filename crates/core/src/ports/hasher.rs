@@ -39,6 +39,15 @@ pub enum Match {
     YesOutdated,
 }
 
+/// A verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    /// What it found.
+    pub found: Match,
+    /// How long it waited for its turn: longer under load, and no matter for which account.
+    pub waited: Duration,
+}
+
 /// Hashes and verifies passwords on a bounded pool.
 #[async_trait]
 pub trait Hasher: Send + Sync {
@@ -55,7 +64,7 @@ pub trait Hasher: Send + Sync {
         work: Work,
         password: Password,
         hash: Option<PasswordHash>,
-    ) -> Result<Match, HashError>;
+    ) -> Result<Verified, HashError>;
 
     /// Whether a hash of another system can be verified here, within the bounds on its parameters.
     /// Costs no hash. A hasher that does not say takes none.

@@ -1,15 +1,26 @@
 //! What the use cases need from outside: object-safe traits, one room each.
 
+mod callers;
 mod clock;
+mod cursors;
 mod hasher;
+mod keys;
 mod random;
 pub mod store;
 mod tasks;
+mod throttle;
 mod tokens;
 
+pub use callers::Callers;
 pub use clock::Clock;
-pub use hasher::{HashError, Hasher, Match, Queue, Work};
+pub use cursors::Cursors;
+pub use hasher::{HashError, Hasher, Match, Queue, Verified, Work};
+pub use keys::{KeyMaker, KeySealer, NoKey};
 pub use random::{Random, RandomIds};
 pub use store::{Store, StoreError, Tx};
 pub use tasks::Tasks;
-pub use tokens::{AccessClaims, RefreshClaims, SignError, TokenRefused, TokenSubject, Tokens};
+pub use throttle::{Attempt, Permit, Settled, Throttle, ThrottleReason, Throttled, Unthrottled};
+pub use tokens::{
+    AccessClaims, AccessKind, RefreshClaims, SignError, TokenOwner, TokenRefused, TokenSubject,
+    Tokens,
+};

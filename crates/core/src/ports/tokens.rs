@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     failure::{Failure, Kind},
-    values::{SessionId, UserId, Version},
+    values::{KeyTag, SessionId, UserId, Version},
 };
 
 /// What an access token says. Times have whole seconds.
@@ -15,10 +15,13 @@ use crate::{
 pub struct AccessClaims {
     /// `sub` and `uid`: the identity.
     pub user: UserId,
-    /// `sid`.
+    /// `sid`; of a token that has none ([`AccessKind::Seed`]) an id that follows from its bytes and
+    /// is no session's.
     pub session: SessionId,
     /// `ver`: the version of the user's row that the token was made from.
     pub version: Version,
+    /// Who can have signed it.
+    pub kind: AccessKind,
     /// `email`: a label, as typed.
     pub email: String,
     /// `email_verified`.
@@ -31,6 +34,27 @@ pub struct AccessClaims {
     pub issued_at: OffsetDateTime,
     /// `exp`.
     pub expires_at: OffsetDateTime,
+}
+
+/// Who can have signed an access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AccessKind {
+    /// This service alone: a key of the ring.
+    #[default]
+    Ring,
+    /// Everybody who has the shared secret of the mode `hs256`. Never an administrator's, and
+    /// nothing to administer with.
+    Compat,
+    /// As [`Compat`](Self::Compat), and of the system before this one: it names no session, and
+    /// lives until its `exp` or until its very bytes are revoked.
+    Seed,
+}
+
+impl AccessClaims {
+    /// Whether others than this service could have made the token: `sso.v1` takes none of them.
+    pub fn is_compat(&self) -> bool {
+        self.kind != AccessKind::Ring
+    }
 }
 
 /// Without the e-mail address.
@@ -70,6 +94,15 @@ pub struct TokenSubject {
     pub session: SessionId,
 }
 
+/// Whose token it is and what ends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenOwner {
+    /// The end of its session.
+    Session(TokenSubject),
+    /// It is of no session: only it can be ended, or all that its user has.
+    Seed(AccessClaims),
+}
+
 /// Signs and verifies the tokens of this service. Nothing of a token is believed before its
 /// signature holds.
 pub trait Tokens: Send + Sync {
@@ -91,7 +124,10 @@ pub trait Tokens: Send + Sync {
     ) -> Result<RefreshClaims, TokenRefused>;
 
     /// Says whose token of ours this is, of either type, expired or not.
-    fn subject(&self, token: &str) -> Result<TokenSubject, TokenRefused>;
+    fn subject(&self, token: &str) -> Result<TokenOwner, TokenRefused>;
+
+    /// Stops to believe a key, for good.
+    fn retire(&self, key: KeyTag);
 }
 
 /// Why a token is refused; found in this order.

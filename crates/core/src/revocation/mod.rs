@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 
 use crate::{
     ports::{
-        AccessClaims, Clock, Store, StoreError, TokenRefused,
+        AccessClaims, AccessKind, Clock, Store, StoreError, TokenRefused, Tokens,
         store::{Freshness, Reach, Revocation, Revoked},
     },
     values::{UserId, Version},
@@ -49,6 +49,8 @@ pub struct Revocations {
     clock: Arc<dyn Clock>,
     terms: LeaseTerms,
     set: RevocationSet,
+    /// Stops to believe retired keys.
+    tokens: Option<Arc<dyn Tokens>>,
     /// Milliseconds on the monotonic clock until which the set is trusted; 0 is never.
     trusted_until: AtomicU64,
     /// Whether a beat brought news and others have not been told yet that they are obeyed.
@@ -63,15 +65,36 @@ impl Revocations {
             clock,
             terms,
             set: RevocationSet::default(),
+            tokens: None,
             trusted_until: AtomicU64::new(0),
             unconfirmed: AtomicBool::new(false),
         }
     }
 
-    /// Whether a token that is good by itself is still good. Looks the set up first and reads the
+    /// Tells `tokens` of each key that was retired, before anybody is told that this is obeyed.
+    #[must_use]
+    pub fn telling(mut self, tokens: Arc<dyn Tokens>) -> Self {
+        self.tokens = Some(tokens);
+        self
+    }
+
+    fn apply(&self, entry: &Revocation) {
+        if let (Revoked::Key(key), Some(tokens)) = (entry.revoked, &self.tokens) {
+            tokens.retire(key);
+        }
+        self.set.apply(entry);
+    }
+
+    /// Whether a token that is good by itself is still good. A token of the seed has no `ver`: what
+    /// was done to its user is in his row, which the use case asks. Looks the set up first and reads the
     /// lease last: the other way round a process frozen in between would accept what it had missed.
     pub fn check(&self, claims: &AccessClaims) -> Result<(), TokenRefused> {
-        let revoked = self.set.hits(claims.session, claims.user, claims.version);
+        let revoked = match claims.kind {
+            AccessKind::Seed => self.set.hits_session(claims.session),
+            AccessKind::Ring | AccessKind::Compat => {
+                self.set.hits(claims.session, claims.user, claims.version)
+            }
+        };
         if !self.is_trusted() {
             return Err(TokenRefused::Unknowable);
         }
@@ -103,7 +126,7 @@ impl Revocations {
             self.unconfirmed.store(true, Ordering::Relaxed);
         }
         for entry in &news {
-            self.set.apply(entry);
+            self.apply(entry);
         }
         self.set.forget_before(self.clock.now());
         self.trusted_until
@@ -118,7 +141,7 @@ impl Revocations {
     /// Obeys what this instance has just committed, then waits for the others.
     pub async fn announce(&self, entries: &[Revocation]) -> Reach {
         for entry in entries {
-            self.set.apply(entry);
+            self.apply(entry);
         }
         let Some(last) = entries.iter().map(|entry| entry.id).max() else {
             return Reach::Everywhere;
@@ -134,7 +157,7 @@ impl Revocations {
 
     /// Obeys a revocation that is committed and whose entry has not come yet.
     pub fn obey(&self, revoked: Revoked, until: OffsetDateTime) {
-        self.set.apply(&Revocation {
+        self.apply(&Revocation {
             id: 0,
             revoked,
             until,

@@ -33,7 +33,15 @@ impl RevocationSet {
                 let held = entries.users.entry(user).or_insert((version, entry.until));
                 *held = (held.0.max(version), held.1.max(entry.until));
             }
+            // The key ring forgets the key itself.
+            Revoked::Key(_) => {}
         }
+    }
+
+    /// Whether this session is over.
+    pub fn hits_session(&self, session: SessionId) -> bool {
+        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        entries.sessions.contains_key(&session)
     }
 
     /// Whether a token of this session, user and version is over.

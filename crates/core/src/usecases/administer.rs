@@ -1,17 +1,23 @@
 //! What administrators do to users: list, show, disable, enable, grant and take the admin role, set
-//! a password, end sessions, delete, export what is known of one.
+//! a password, list and end sessions, delete, export what is known of one.
 
 mod delete;
 mod export;
+
+use uuid::Uuid;
 
 use crate::{
     caller::{Caller, NotAllowed},
     failure::{BadFields, Failure, FieldError, Fields, Kind},
     ports::{
         HashError, Queue, StoreError, Tx, Work,
-        store::{AuditAction, Freshness, PasswordChange, Reach, Revoked, User, UserPage},
+        store::{AuditAction, Freshness, PasswordChange, Reach, Revoked, Session, User, UserPage},
     },
     sso::Sso,
+    usecases::{
+        is_admin,
+        paging::{self, Ask, Page},
+    },
     values::{Email, NewPassword, UserId},
 };
 
@@ -96,17 +102,83 @@ pub async fn list(
     Ok(sso.store.users(page).await?)
 }
 
+/// A page of users by cursor, for who is far away.
+pub async fn page(
+    sso: &Sso,
+    caller: &Caller,
+    ask: Ask<'_>,
+    fields: Fields,
+) -> Result<Page<User>, AdministerError> {
+    caller.may_administer_users()?;
+    let read = |place: &[u8]| Uuid::from_slice(place).ok().map(UserId::from_uuid);
+    let (after, size) = paging::parse(sso, "users", ask, read, fields)?;
+    let page = UserPage {
+        after,
+        // One more tells whether there is a next page.
+        limit: size + 1,
+    };
+    let users = sso.store.users(page).await?;
+    Ok(paging::cut(sso, "users", users, size, |user| {
+        user.id.as_uuid().into_bytes().to_vec()
+    }))
+}
+
+/// A user's live sessions, newest first.
+pub async fn sessions(
+    sso: &Sso,
+    caller: &Caller,
+    user: UserId,
+) -> Result<Vec<Session>, AdministerError> {
+    caller.may_administer_users()?;
+    let known = sso.store.user(user, Freshness::Primary).await?;
+    known.ok_or(AdministerError::NotFound)?;
+    Ok(sso.store.live_sessions(user, sso.alive()).await?)
+}
+
 /// The user with this id or this address.
 pub async fn find(sso: &Sso, caller: &Caller, name: &str) -> Result<User, AdministerError> {
     caller.may_administer_users()?;
-    let user = if let Ok(id) = UserId::parse(name) {
-        sso.store.user(id, Freshness::Primary).await?
+    let named = if let Ok(id) = UserId::parse(name) {
+        Named::Id(id)
     } else {
-        let email = Email::parse(name).map_err(|_| {
+        Named::Email(Email::parse(name).map_err(|_| {
             let why = "a user is named by his e-mail address or his id, a UUID";
             BadFields(vec![FieldError::new("user", "invalid_request", why)])
-        })?;
-        sso.store.user_by_email(&email, Freshness::Primary).await?
+        })?)
+    };
+    get(sso, caller, &named).await
+}
+
+/// How a user is named.
+#[derive(Debug, Clone)]
+pub enum Named {
+    /// By his id.
+    Id(UserId),
+    /// By his address.
+    Email(Email),
+}
+
+impl Named {
+    /// Parses the two of which one must be given.
+    pub fn parse(user_id: &str, email: &str, mut fields: Fields) -> Result<Self, BadFields> {
+        if email.is_empty() {
+            return is_admin::parse_with(Some(user_id), fields).map(Self::Id);
+        }
+        let email = fields.take(Email::parse(email));
+        if !user_id.is_empty() {
+            let why = "give user_id or email, not both";
+            fields.bad(FieldError::new("user_id", "invalid_request", why));
+        }
+        fields.finish(email).map(Self::Email)
+    }
+}
+
+/// The user of this name.
+pub async fn get(sso: &Sso, caller: &Caller, named: &Named) -> Result<User, AdministerError> {
+    caller.may_administer_users()?;
+    let user = match named {
+        Named::Id(id) => sso.store.user(*id, Freshness::Primary).await?,
+        Named::Email(email) => sso.store.user_by_email(email, Freshness::Primary).await?,
     };
     user.ok_or(AdministerError::NotFound)
 }

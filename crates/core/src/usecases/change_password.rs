@@ -7,13 +7,14 @@ use crate::{
     caller::{Caller, NotAllowed},
     failure::{BadFields, Failure, FieldError, Fields, Kind},
     ports::{
-        AccessClaims, HashError, Match, Queue, SignError, StoreError, TokenRefused, Work,
+        AccessClaims, Attempt, HashError, Match, Permit, Queue, Settled, SignError, StoreError,
+        Throttled, TokenRefused, Work,
         store::{
             AuditAction, AuditResult, Freshness, PasswordChange, Reach, Revoked, Session, User,
         },
     },
     sso::Sso,
-    usecases::SignedIn,
+    usecases::{SignedIn, attempts::Floor},
     values::{Email, NewPassword, Password, PasswordHash},
 };
 
@@ -75,6 +76,9 @@ pub enum ChangePasswordError {
     /// The user's row changed at each attempt.
     #[error("the user's row changed {ATTEMPTS} times during the change of his password")]
     Contended,
+    /// Too many that failed.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// No hash.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -105,6 +109,7 @@ impl From<ChangePasswordError> for Failure {
             ChangePasswordError::Contended => {
                 Self::unavailable("unavailable", "try again", Duration::from_secs(1))
             }
+            ChangePasswordError::Throttled(throttled) => throttled.into(),
             ChangePasswordError::Hash(error) => error.into(),
             ChangePasswordError::Store(error) => error.into(),
             ChangePasswordError::Sign(error) => error.into(),
@@ -112,14 +117,23 @@ impl From<ChangePasswordError> for Failure {
     }
 }
 
-/// Changes the caller's password. Every session of his is over; the tokens are of a new one.
+/// Changes the caller's password. Every session of his is over; the tokens are of a new one. A thief
+/// of a token who guesses the password is throttled like anybody who does.
 pub async fn change_password(
     sso: &Sso,
     caller: &Caller,
     request: ChangePassword,
 ) -> Result<(SignedIn, Reach), ChangePasswordError> {
-    let arrival = sso.clock.monotonic();
-    let result = attempt(sso, caller, request).await;
+    let user = current_row(sso, caller.user()?).await?;
+    let permit: Permit = sso
+        .admit::<ChangePasswordError>(Attempt {
+            email: &user.email,
+            network: caller.origin.network(),
+            known: false,
+        })
+        .await?;
+    let mut floor = sso.floor();
+    let result = attempt(sso, caller, request, user, &mut floor).await;
     if let Err(ChangePasswordError::WrongPassword) = &result {
         let repeat = Repeat {
             action: AuditAction::PasswordChange,
@@ -129,8 +143,13 @@ pub async fn change_password(
             detail: None,
         };
         sso.note(caller, repeat);
-        sso.wait_for_floor(arrival).await;
+        sso.wait_for(floor).await;
     }
+    permit.settle(match &result {
+        Ok(_) | Err(ChangePasswordError::Same) => Settled::Succeeded,
+        Err(ChangePasswordError::WrongPassword) => Settled::Failed,
+        Err(_) => Settled::Unjudged,
+    });
     result
 }
 
@@ -138,14 +157,15 @@ async fn attempt(
     sso: &Sso,
     caller: &Caller,
     request: ChangePassword,
+    mut user: User,
+    floor: &mut Floor,
 ) -> Result<(SignedIn, Reach), ChangePasswordError> {
     let claims = caller.user()?;
     let work = Work {
         queue: Queue::Login,
         network: caller.origin.network(),
     };
-    let mut user = current_row(sso, claims).await?;
-    verify(sso, work, &request, &user).await?;
+    verify(sso, work, &request, &user, floor).await?;
     if request.current.normalised() == request.new.password().normalised() {
         return Err(ChangePasswordError::Same);
     }
@@ -157,7 +177,7 @@ async fn attempt(
         // The row changed; what was verified still holds if its hash is the same.
         let fresh = current_row(sso, claims).await?;
         if fresh.password_hash != user.password_hash {
-            verify(sso, work, &request, &fresh).await?;
+            verify(sso, work, &request, &fresh, floor).await?;
         }
         user = fresh;
     }
@@ -177,8 +197,10 @@ async fn verify(
     work: Work,
     request: &ChangePassword,
     user: &User,
+    floor: &mut Floor,
 ) -> Result<(), ChangePasswordError> {
-    match sso.matches(work, &request.current, user).await? {
+    let current = &request.current;
+    match sso.matches(work, current, Some(user), floor).await? {
         Match::No => Err(ChangePasswordError::WrongPassword),
         Match::Yes | Match::YesOutdated => Ok(()),
     }
@@ -198,6 +220,8 @@ async fn write(
     };
     let mut tx = sso.store.begin().await?;
     let Some(user) = tx.set_password(&change).await? else {
+        // The change that it met is committed then, and the next read shows it.
+        tx.commit().await?;
         return Ok(None);
     };
     let session = sso.new_session(user.id, &caller.origin);

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use crate::{
     caller::Origin,
     ports::{
-        AccessClaims, RandomIds, RefreshClaims, SignError, StoreError, Tx,
+        AccessClaims, AccessKind, RandomIds, RefreshClaims, SignError, StoreError, Tx,
         store::{Liveness, NewRevocation, NewSession, Revocation, Revoked, Session, User},
     },
     sso::Sso,
@@ -40,6 +40,7 @@ impl Sso {
             user: user.id,
             session: session.id,
             version: user.version,
+            kind: AccessKind::Ring,
             email: user.email.as_typed().to_owned(),
             email_verified: user.email_verified,
             is_admin: user.is_admin,

@@ -8,11 +8,11 @@ use crate::{
     failure::{BadFields, Failure, Fields, Kind},
     metrics::{LOGINS, Outcome, count},
     ports::{
-        HashError, Match, Queue, SignError, StoreError, Work,
+        Attempt, HashError, Match, Permit, Queue, Settled, SignError, StoreError, Throttled, Work,
         store::{AuditAction, AuditResult, Freshness, Session, User},
     },
     sso::Sso,
-    usecases::SignedIn,
+    usecases::{SignedIn, attempts::Floor},
     values::{Email, Password, UserId},
 };
 
@@ -64,6 +64,9 @@ pub enum LoginError {
     /// The user's row changed at each attempt.
     #[error("the user's row changed {ATTEMPTS} times during the login")]
     Contended,
+    /// Too many that failed.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// No hash.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -89,6 +92,7 @@ impl From<LoginError> for Failure {
             LoginError::Contended => {
                 Self::unavailable("unavailable", "try again", Duration::from_secs(1))
             }
+            LoginError::Throttled(throttled) => throttled.into(),
             LoginError::Hash(error) => error.into(),
             LoginError::Store(error) => error.into(),
             LoginError::Sign(error) => error.into(),
@@ -98,13 +102,7 @@ impl From<LoginError> for Failure {
 
 /// Signs in by e-mail and password.
 pub async fn login(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
-    let arrival = sso.clock.monotonic();
-    let mut target = None;
-    let result = attempt(sso, caller, request, &mut target).await;
-    if let Err(LoginError::InvalidCredentials | LoginError::UserDisabled) = &result {
-        note_refused(sso, caller, target, &result);
-        sso.wait_for_floor(arrival).await;
-    }
+    let result = throttled(sso, caller, request).await;
     count(LOGINS, outcome_of(&result));
     result
 }
@@ -127,39 +125,28 @@ fn note_refused(
     sso.note(caller, repeat);
 }
 
-impl Sso {
-    /// Waits until the next multiple of the failure floor after `arrival`, so that all ways to
-    /// fail look alike.
-    pub(crate) async fn wait_for_floor(&self, arrival: Duration) {
-        let floor = self.policy.failure_floor;
-        if floor.is_zero() {
-            return;
-        }
-        let spent = self.clock.monotonic().saturating_sub(arrival);
-        let floors = spent.as_nanos() / floor.as_nanos() + 1;
-        let floors = u32::try_from(floors).unwrap_or(u32::MAX);
-        self.clock
-            .sleep_until(arrival + floor.saturating_mul(floors))
-            .await;
+async fn throttled(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
+    let permit: Permit = sso
+        .admit::<LoginError>(Attempt {
+            email: &request.email,
+            network: caller.origin.network(),
+            known: false,
+        })
+        .await?;
+    let mut floor = sso.floor();
+    let mut target = None;
+    let result = attempt(sso, caller, request, &mut target, &mut floor).await;
+    if let Err(LoginError::InvalidCredentials | LoginError::UserDisabled) = &result {
+        note_refused(sso, caller, target, &result);
+        sso.wait_for(floor).await;
     }
-
-    /// Verifies `password` against the user's stored hash. One that cannot be used matches nothing:
-    /// from outside a damaged row looks like a wrong password, the log tells the operator.
-    pub(crate) async fn matches(
-        &self,
-        work: Work,
-        password: &Password,
-        user: &User,
-    ) -> Result<Match, HashError> {
-        let hash = Some(user.password_hash.clone());
-        match self.hasher.verify(work, password.clone(), hash).await {
-            Err(HashError::Unreadable(why)) => {
-                tracing::error!(user_id = %user.id, why, "a stored password hash cannot be used");
-                Ok(Match::No)
-            }
-            found => found,
-        }
-    }
+    // After the floor: whoever waits for this attempt must not learn how long it took.
+    permit.settle(match &result {
+        Ok(_) => Settled::Succeeded,
+        Err(LoginError::InvalidCredentials) => Settled::Failed,
+        Err(_) => Settled::Unjudged,
+    });
+    result
 }
 
 /// `target` becomes the user whose password was tried.
@@ -168,19 +155,18 @@ async fn attempt(
     caller: &Caller,
     request: Login,
     target: &mut Option<UserId>,
+    floor: &mut Floor,
 ) -> Result<SignedIn, LoginError> {
     let Login { email, password } = request;
     let work = Work {
         queue: Queue::Login,
         network: caller.origin.network(),
     };
-    let Some(mut user) = find(sso, &email).await? else {
-        // Nobody costs as much as somebody.
-        sso.hasher.verify(work, password, None).await?;
-        return Err(LoginError::InvalidCredentials);
-    };
-    *target = Some(user.id);
-    let mut found = sso.matches(work, &password, &user).await?;
+    let user = find(sso, &email).await?;
+    *target = user.as_ref().map(|user| user.id);
+    // Nobody costs as much as somebody.
+    let mut found = sso.matches(work, &password, user.as_ref(), floor).await?;
+    let mut user = user.ok_or(LoginError::InvalidCredentials)?;
     for _ in 0..ATTEMPTS {
         if found != Match::No
             && let Some((row, session)) = open(sso, caller, &user).await?
@@ -194,7 +180,7 @@ async fn attempt(
         let fresh = sso.store.user(user.id, Freshness::Primary).await?;
         let fresh = fresh.ok_or(LoginError::InvalidCredentials)?;
         if fresh.password_hash != user.password_hash {
-            found = sso.matches(work, &password, &fresh).await?;
+            found = sso.matches(work, &password, Some(&fresh), floor).await?;
         }
         if found == Match::No {
             return Err(LoginError::InvalidCredentials);
@@ -224,6 +210,8 @@ async fn open(
     let session = sso.new_session(seen.id, &caller.origin);
     let mut tx = sso.store.begin().await?;
     let Some(rows) = tx.open_session(&session, seen.version).await? else {
+        // The change that it met is committed then, and the next read shows it.
+        tx.commit().await?;
         return Ok(None);
     };
     let surplus = sso.end_surplus_sessions(tx.as_mut(), seen.id).await?;
@@ -260,6 +248,7 @@ fn outcome_of(result: &Result<SignedIn, LoginError>) -> Outcome {
         Ok(_) => Outcome::Success,
         Err(LoginError::InvalidCredentials) => Outcome::InvalidCredentials,
         Err(LoginError::UserDisabled) => Outcome::UserDisabled,
+        Err(LoginError::Throttled(_)) => Outcome::RateLimited,
         Err(LoginError::Hash(HashError::Overloaded { .. })) => Outcome::Overloaded,
         Err(_) => Outcome::Error,
     }

@@ -3,11 +3,13 @@
 use crate::{
     caller::Caller,
     failure::{BadFields, Failure, Fields},
+    policy::CLOCK_LEEWAY,
     ports::{
-        StoreError, TokenRefused, TokenSubject,
-        store::{AuditAction, Ended, Reach, Revoked},
+        AccessClaims, StoreError, TokenOwner, TokenRefused, TokenSubject,
+        store::{AuditAction, Ended, NewRevocation, Reach, Revoked},
     },
     sso::Sso,
+    usecases::validate,
 };
 
 /// A token whose session is to end, unverified.
@@ -60,7 +62,10 @@ pub async fn logout(
     caller: &Caller,
     request: &Logout<'_>,
 ) -> Result<Reach, LogoutError> {
-    let subject = sso.tokens.subject(request.token)?;
+    let subject = match sso.tokens.subject(request.token)? {
+        TokenOwner::Session(subject) => subject,
+        TokenOwner::Seed(claims) => return logout_seed(sso, caller, request, &claims).await,
+    };
     if request.everywhere {
         return Ok(end_all(sso, caller, subject).await?);
     }
@@ -92,7 +97,9 @@ pub(crate) async fn end_one(
             Ok(Some(sso.revocations.announce(&[entry]).await))
         }
         Ended::Before => {
-            // Perhaps ended by the command line a moment ago: obey before the next beat.
+            // Perhaps its end is being committed just now.
+            tx.commit().await?;
+            // Or the command line ended it a moment ago: obey before the next beat.
             sso.revocations
                 .obey(revoked, sso.policy.revocation_until(sso.clock.now()));
             Ok(None)
@@ -107,6 +114,14 @@ async fn end_all(sso: &Sso, caller: &Caller, subject: TokenSubject) -> Result<Re
     if known.is_none_or(|session| session.user != subject.user) {
         return Ok(Reach::Everywhere);
     }
+    end_all_of(sso, caller, subject).await
+}
+
+async fn end_all_of(
+    sso: &Sso,
+    caller: &Caller,
+    subject: TokenSubject,
+) -> Result<Reach, StoreError> {
     let mut tx = sso.store.begin().await?;
     let Some(user) = tx.end_user_sessions(subject.user).await? else {
         return Ok(Reach::Everywhere);
@@ -117,6 +132,43 @@ async fn end_all(sso: &Sso, caller: &Caller, subject: TokenSubject) -> Result<Re
     let record = sso
         .record(caller, AuditAction::LogoutEverywhere)
         .by_user(user.id)
+        .of_session(subject.session);
+    tx.append_audit(&record).await?;
+    tx.commit().await?;
+    Ok(sso.revocations.announce(&[entry]).await)
+}
+
+/// Ends a token that is of no session, or all that its user has. One that is expired or over
+/// already ends nothing: it may have been found years later.
+async fn logout_seed(
+    sso: &Sso,
+    caller: &Caller,
+    request: &Logout<'_>,
+    claims: &AccessClaims,
+) -> Result<Reach, LogoutError> {
+    match validate::validate(sso, request.token).await {
+        Ok(_) => {}
+        Err(TokenRefused::Unknowable) => return Err(TokenRefused::Unknowable.into()),
+        Err(_) => return Ok(Reach::Everywhere),
+    }
+    let subject = TokenSubject {
+        user: claims.user,
+        session: claims.session,
+    };
+    if request.everywhere {
+        return Ok(end_all_of(sso, caller, subject).await?);
+    }
+    let entry = NewRevocation {
+        revoked: Revoked::Session(claims.session),
+        until: claims
+            .expires_at
+            .saturating_add((2 * CLOCK_LEEWAY).try_into().unwrap_or_default()),
+    };
+    let mut tx = sso.store.begin().await?;
+    let entry = tx.revoke(&entry).await?;
+    let record = sso
+        .record(caller, AuditAction::Logout)
+        .by_user(subject.user)
         .of_session(subject.session);
     tx.append_audit(&record).await?;
     tx.commit().await?;

@@ -3,15 +3,20 @@
 //! [`Failure`](crate::Failure).
 
 pub mod administer;
+pub mod admit;
+mod attempts;
 pub mod audit;
 pub mod change_password;
+pub mod events;
 pub mod import;
 pub mod info;
 pub mod is_admin;
 mod issue;
 pub mod janitor;
+pub mod keys;
 pub mod login;
 pub mod logout;
+mod paging;
 pub mod refresh;
 pub mod register;
 pub mod relay;
@@ -19,3 +24,4 @@ pub mod sessions;
 pub mod validate;
 
 pub use issue::SignedIn;
+pub use paging::{Ask, DEFAULT_PAGE, MAX_PAGE, Page};

@@ -3,9 +3,9 @@
 use crate::{
     caller::{Caller, Origin},
     failure::{BadFields, Failure, Fields, Kind},
-    metrics::{Outcome, REGISTRATIONS, count},
+    metrics::{Outcome, REGISTRATIONS, count, count_throttled},
     ports::{
-        HashError, Queue, RandomIds, SignError, StoreError, Tx, Work,
+        HashError, Queue, RandomIds, SignError, StoreError, Throttled, Tx, Work,
         store::{AuditAction, Constraint, NewAudit, NewEvent, NewUser, Session, User},
     },
     sso::Sso,
@@ -73,6 +73,9 @@ pub enum RegisterError {
     /// The store gave up the row that it had just written.
     #[error("the new user was not there to open a session for")]
     Vanished,
+    /// Too many of this network.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// No hash.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -94,6 +97,7 @@ impl From<RegisterError> for Failure {
                 Self::new(Kind::Forbidden, "forbidden", "registration is disabled")
             }
             RegisterError::Vanished => Self::internal(error),
+            RegisterError::Throttled(throttled) => throttled.into(),
             RegisterError::Hash(error) => error.into(),
             RegisterError::Store(error) => error.into(),
             RegisterError::Sign(error) => error.into(),
@@ -108,7 +112,7 @@ pub async fn register(
     request: Register,
 ) -> Result<SignedIn, RegisterError> {
     let result = async {
-        let (user, session) = store(
+        let (user, session) = throttled(
             sso,
             caller,
             request,
@@ -136,7 +140,7 @@ pub async fn register_only(
         admin: false,
     };
     counted(
-        store(sso, caller, request, options)
+        throttled(sso, caller, request, options)
             .await
             .map(|(user, _)| user.id),
     )
@@ -161,6 +165,26 @@ pub async fn create(
 struct Options {
     session: bool,
     admin: bool,
+}
+
+/// As [`store`], for anybody. "User already exists" tells who has an account, so a network hears it
+/// only so often.
+async fn throttled(
+    sso: &Sso,
+    caller: &Caller,
+    request: Register,
+    options: Options,
+) -> Result<(User, Option<Session>), RegisterError> {
+    let network = caller.origin.network();
+    sso.throttle
+        .admit_registration(network)
+        .await
+        .inspect_err(|throttled| count_throttled(throttled.reason))?;
+    let stored = store(sso, caller, request, options).await;
+    if let Err(RegisterError::UserExists) = &stored {
+        sso.throttle.registration_told(network).await;
+    }
+    stored
 }
 
 async fn store(
@@ -255,6 +279,7 @@ fn counted<T>(result: Result<T, RegisterError>) -> Result<T, RegisterError> {
         Ok(_) => Outcome::Success,
         Err(RegisterError::UserExists) => Outcome::UserExists,
         Err(RegisterError::SwitchedOff) => Outcome::Forbidden,
+        Err(RegisterError::Throttled(_)) => Outcome::RateLimited,
         Err(RegisterError::Hash(HashError::Overloaded { .. })) => Outcome::Overloaded,
         Err(_) => Outcome::Error,
     };

@@ -56,6 +56,11 @@ id!(
     EventId
 );
 
+id!(
+    /// A signing key, named by a digest of its `kid`: a UUID of version 8 (RFC 9562, 5.8).
+    KeyTag
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ mod profile;
 mod version;
 
 pub use email::Email;
-pub use id::{EventId, MalformedId, SessionId, UserId};
+pub use id::{EventId, KeyTag, MalformedId, SessionId, UserId};
 pub use password::{NewPassword, Password, PasswordHash, PasswordPolicy};
 pub use profile::{Birthday, Name};
 pub use version::Version;

@@ -23,7 +23,7 @@ use std::{
 use ::argon2::Argon2;
 use async_trait::async_trait;
 use sso_core::{
-    ports::{HashError, Hasher, Match, Random, Work},
+    ports::{HashError, Hasher, Match, Random, Verified, Work},
     values::{NewPassword, Password, PasswordHash},
 };
 use tokio::sync::oneshot;
@@ -195,20 +195,25 @@ impl Hasher for HashPool {
         work: Work,
         password: Password,
         hash: Option<PasswordHash>,
-    ) -> Result<Match, HashError> {
+    ) -> Result<Verified, HashError> {
+        let offered = Instant::now();
         let Some(hash) = hash else {
             let argon2 = self.argon2.clone();
             let compute = move |memory: &mut Memory| {
+                let waited = offered.elapsed();
                 let bytes = password.normalised().as_bytes();
                 timed("argon2id", || argon::pretend(&argon2, memory, bytes))?;
-                Ok(Match::No)
+                let found = Match::No;
+                Ok(Verified { found, waited })
             };
             return self.submit(work, Weight::Normal, compute).await;
         };
         let stored = StoredHash::read(&hash, &self.argon2)?;
         let weight = stored.weight(&self.argon2);
         let compute = move |memory: &mut Memory| {
-            timed(stored.algorithm(), || stored.verify(memory, &password))
+            let waited = offered.elapsed();
+            let found = timed(stored.algorithm(), || stored.verify(memory, &password))?;
+            Ok(Verified { found, waited })
         };
         self.submit(work, weight, compute).await
     }

@@ -64,6 +64,15 @@ impl<T> FairQueue<T> {
         }
     }
 
+    /// How many are served before one that this network would offer now.
+    pub(super) fn ahead_of(&self, network: Network) -> usize {
+        let own = self.lanes.get(&network).map_or(0, VecDeque::len);
+        let others = self.lanes.iter().filter(|(other, _)| **other != network);
+        own + others
+            .map(|(_, lane)| lane.len().min(own + 1))
+            .sum::<usize>()
+    }
+
     /// Takes the oldest item of the network whose turn it is.
     pub(super) fn next(&mut self) -> Option<T> {
         let network = self.turns.pop_front()?;
@@ -149,6 +158,14 @@ mod tests {
         let queue = filled(8, &[1, 1, 1, 2, 3, 3]);
         let order = [(1, 0), (2, 3), (3, 4), (1, 1), (3, 5), (1, 2)];
         assert_eq!(drained(queue), order);
+    }
+
+    #[test]
+    fn a_flood_of_one_network_is_not_ahead_of_another() {
+        let queue = filled(9, &[1, 1, 1, 1, 1, 1, 2]);
+        assert_eq!(queue.ahead_of(network(1)), 7);
+        assert_eq!(queue.ahead_of(network(2)), 3);
+        assert_eq!(queue.ahead_of(network(3)), 2);
     }
 
     #[test]

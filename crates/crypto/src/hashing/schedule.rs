@@ -24,6 +24,9 @@ enum Lane {
     Heavy,
 }
 
+/// Logins in a [`CYCLE`].
+const LOGINS: usize = 3;
+
 /// Three logins for a registration, while both wait. An empty lane's turn goes to the next.
 const CYCLE: [Lane; 5] = [
     Lane::Login,
@@ -130,6 +133,21 @@ impl<T> Schedule<T> {
             }
         }
         all
+    }
+
+    /// How many jobs are served before one that would be offered now.
+    pub(super) fn ahead_of(&self, work: Work) -> usize {
+        let (login, registration) = (&self.login, &self.registration);
+        match work.queue {
+            Queue::Login => {
+                let ahead = login.ahead_of(work.network);
+                ahead + registration.len().min(ahead / LOGINS)
+            }
+            Queue::Registration => {
+                let ahead = registration.ahead_of(work.network);
+                ahead + login.len().min((ahead + 1) * LOGINS)
+            }
+        }
     }
 
     /// How many wait. Heavy ones count as logins: new hashes are never heavy.

@@ -109,9 +109,9 @@ async fn a_new_hash_is_argon2id_in_phc_format_and_verifies() {
         .unwrap();
     assert!(hash.as_str().starts_with("$argon2id$v=19$m=64,t=1,p=1$"));
     let verify = |text| pool.verify(login(), password(text), Some(hash.clone()));
-    assert_eq!(verify("correct horse").await.unwrap(), Match::Yes);
-    assert_eq!(verify("correct horsE").await.unwrap(), Match::No);
-    assert_eq!(verify("").await.unwrap(), Match::No);
+    assert_eq!(verify("correct horse").await.unwrap().found, Match::Yes);
+    assert_eq!(verify("correct horsE").await.unwrap().found, Match::No);
+    assert_eq!(verify("").await.unwrap().found, Match::No);
     let again = pool
         .rehash(login(), password("correct horse"))
         .await
@@ -128,14 +128,17 @@ async fn new_hashes_are_of_the_normalised_password() {
         .unwrap();
     let typed_otherwise = password("fiance\u{301}e");
     let found = pool.verify(login(), typed_otherwise, Some(hash)).await;
-    assert_eq!(found.unwrap(), Match::Yes);
+    assert_eq!(found.unwrap().found, Match::Yes);
 }
 
 #[tokio::test]
 async fn no_user_is_no_match_and_costs_a_hash() {
     let pool = start(small());
     assert_eq!(
-        pool.verify(login(), password("x"), None).await.unwrap(),
+        pool.verify(login(), password("x"), None)
+            .await
+            .unwrap()
+            .found,
         Match::No
     );
     let cold = pool.submit(login(), Weight::Normal, |memory| Ok(memory.is_empty()));
@@ -154,11 +157,11 @@ async fn hashes_made_otherwise_are_right_but_outdated() {
     ] {
         let verify = |text| pool.verify(login(), password(text), Some(PasswordHash::new(hash)));
         assert_eq!(
-            verify("password").await.unwrap(),
+            verify("password").await.unwrap().found,
             Match::YesOutdated,
             "{hash}"
         );
-        assert_eq!(verify("passwore").await.unwrap(), Match::No, "{hash}");
+        assert_eq!(verify("passwore").await.unwrap().found, Match::No, "{hash}");
     }
     let argon2 = Argon2Params {
         iterations: 2,
@@ -169,13 +172,13 @@ async fn hashes_made_otherwise_are_right_but_outdated() {
     let found = pool
         .verify(login(), password("password"), Some(hash.unwrap()))
         .await;
-    assert_eq!(found.unwrap(), Match::YesOutdated);
+    assert_eq!(found.unwrap().found, Match::YesOutdated);
     let bcrypt = ::bcrypt::hash_with_salt("password", 4, [1; 16])
         .unwrap()
         .to_string();
     let verify = |text| pool.verify(login(), password(text), Some(PasswordHash::new(&bcrypt)));
-    assert_eq!(verify("password").await.unwrap(), Match::YesOutdated);
-    assert_eq!(verify("Password").await.unwrap(), Match::No);
+    assert_eq!(verify("password").await.unwrap().found, Match::YesOutdated);
+    assert_eq!(verify("Password").await.unwrap().found, Match::No);
 }
 
 #[tokio::test]
@@ -279,6 +282,30 @@ async fn a_network_with_less_displaces_the_newest_of_the_one_with_most() {
     });
 }
 
+/// Before anything was measured a hash is taken to last 50 ms.
+#[tokio::test]
+async fn who_would_wait_too_long_is_refused_at_once_although_there_is_room() {
+    let pool = start(HashPoolSettings {
+        queue_per_thread: NonZeroU32::MIN.saturating_add(63),
+        deadline: Duration::from_millis(60),
+        ..small()
+    });
+    while_busy!(pool, {
+        let mut first = pin!(pool.verify(login_from(1), password("x"), None));
+        let mut second = pin!(pool.verify(login_from(1), password("x"), None));
+        assert!(poll_once(first.as_mut()).is_pending());
+        assert!(poll_once(second.as_mut()).is_pending());
+        let mut third = pin!(pool.verify(login_from(1), password("x"), None));
+        assert!(matches!(
+            poll_once(third.as_mut()),
+            Poll::Ready(Err(HashError::Overloaded { .. }))
+        ));
+        // The turn of another network comes sooner.
+        let mut other = pin!(pool.verify(login_from(2), password("x"), None));
+        assert!(poll_once(other.as_mut()).is_pending());
+    });
+}
+
 #[tokio::test]
 async fn who_waits_too_long_is_refused_and_leaves_the_queue() {
     let deadline = Duration::from_millis(20);
@@ -331,7 +358,10 @@ async fn a_panic_fails_its_own_caller_and_nobody_else() {
         assert!(matches!(failed, Err(HashError::Unreadable(_))));
     }
     assert_eq!(
-        pool.verify(login(), password("x"), None).await.unwrap(),
+        pool.verify(login(), password("x"), None)
+            .await
+            .unwrap()
+            .found,
         Match::No
     );
 }
@@ -357,7 +387,10 @@ async fn dropping_the_pool_waits_for_its_threads() {
     });
     let shared = Arc::downgrade(&pool.shared);
     assert_eq!(
-        pool.verify(login(), password("x"), None).await.unwrap(),
+        pool.verify(login(), password("x"), None)
+            .await
+            .unwrap()
+            .found,
         Match::No
     );
     drop(pool);
@@ -403,7 +436,7 @@ async fn a_heavy_hash_leaves_no_memory_behind() {
     let found = pool
         .verify(login(), password("password"), Some(PasswordHash::new(hash)))
         .await;
-    assert_eq!(found.unwrap(), Match::YesOutdated);
+    assert_eq!(found.unwrap().found, Match::YesOutdated);
     let look = |memory: &mut Memory| Ok((memory.is_empty(), memory.is_settled()));
     let (is_empty, is_settled) = pool.submit(login(), Weight::Normal, look).await.unwrap();
     assert!(is_empty);

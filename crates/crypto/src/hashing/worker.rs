@@ -112,6 +112,12 @@ impl Shared {
         if state.stopped {
             return Err(HashError::Stopped);
         }
+        // Whoever would wait past the deadline is told now and not then.
+        let ahead = u32::try_from(state.schedule.ahead_of(work)).unwrap_or(u32::MAX);
+        if weight == Weight::Normal && self.time_of(&state, ahead) > self.deadline {
+            let retry_after = self.retry_after(&state, work.queue);
+            return Err(overloaded(work.queue, retry_after));
+        }
         let (ticket, admission) = state.schedule.offer(work, weight, job);
         let retry_after = self.retry_after(&state, work.queue);
         report_depth(&state);
@@ -200,8 +206,13 @@ impl Shared {
     /// When there will probably be room: the time that what waits will take, in whole seconds.
     fn retry_after(&self, state: &State, queue: Queue) -> Duration {
         let waiting = u32::try_from(state.schedule.depth(queue)).unwrap_or(u32::MAX);
-        let estimate = state.pace.saturating_mul(waiting) / self.threads.max(1);
+        let estimate = self.time_of(state, waiting);
         Duration::from_secs((estimate + ALMOST_A_SECOND).as_secs().max(1))
+    }
+
+    /// The time that so many jobs will probably take.
+    fn time_of(&self, state: &State, jobs: u32) -> Duration {
+        state.pace.saturating_mul(jobs) / self.threads.max(1)
     }
 
     /// Nothing that can panic runs under this lock, so poison says nothing.

@@ -118,7 +118,7 @@ impl MasterKey {
     }
 
     /// A key for one purpose: the master key itself encrypts nothing.
-    fn derive(&self, purpose: &str) -> Zeroizing<[u8; KEY_BYTES]> {
+    pub(crate) fn derive(&self, purpose: &str) -> Zeroizing<[u8; KEY_BYTES]> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &*self.0);
         let mut derived = Zeroizing::new([0; KEY_BYTES]);
         derived.copy_from_slice(hmac::sign(&key, purpose.as_bytes()).as_ref());

@@ -1,25 +1,48 @@
 //! The ring of signing keys: sealed in the store, opened once, parsed once.
 
+mod algorithm;
 mod key;
 mod master;
+mod pair;
+mod workshop;
+
+use std::collections::HashSet;
 
 use serde_json::{Value, json};
-use sso_core::ports::{
-    Random,
-    store::{KeyUse, SealedKey},
+use sso_core::{
+    ports::{
+        Random,
+        store::{KeyUse, SealedKey},
+    },
+    values::KeyTag,
 };
 use time::OffsetDateTime;
 
+pub use algorithm::AccessAlgorithm;
 pub use master::{MalformedMasterKey, MasterKey};
+pub use workshop::{KeyWorkshop, Resealer};
 
 pub(crate) use key::{Key, token_typ};
 
+use key::Times;
+
 /// Every key that signs or verifies. Not changed after it was opened: a change of the stored keys
 /// makes a new ring.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct KeyRing {
     /// By the time from which they sign, the oldest first.
     keys: Vec<Key>,
+    /// Whether every stored key is in it.
+    complete: bool,
+}
+
+/// A ring of what is stored now, and why it has not all of it.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// The ring.
+    pub ring: KeyRing,
+    /// The first key that did not open. What the ring before it knew it still has.
+    pub problem: Option<KeyRingError>,
 }
 
 /// Why there is no key ring.
@@ -60,41 +83,108 @@ pub enum KeyRingError {
 }
 
 impl KeyRing {
-    /// Makes the first keys of a new database, sealed under `master`: one of Ed25519 for access
-    /// tokens, one of HMAC-SHA-256 for refresh tokens. Both sign from the second of `now` on, since
-    /// tokens have whole seconds.
+    /// Makes the first keys of a new database, as [`KeyRing::first_keys_of`] does, with Ed25519.
     pub fn first_keys(
         master: &MasterKey,
         random: &dyn Random,
         now: OffsetDateTime,
     ) -> Result<Vec<SealedKey>, KeyRingError> {
+        Self::first_keys_of(AccessAlgorithm::default(), master, random, now)
+    }
+
+    /// Makes the first keys of a new database, sealed under `master`: one of `algorithm` for access
+    /// tokens, one of HMAC-SHA-256 for refresh tokens. Both sign from the second of `now` on, since
+    /// tokens have whole seconds.
+    pub fn first_keys_of(
+        algorithm: AccessAlgorithm,
+        master: &MasterKey,
+        random: &dyn Random,
+        now: OffsetDateTime,
+    ) -> Result<Vec<SealedKey>, KeyRingError> {
         let now = now.truncate_to_second();
+        let times = Times {
+            created_at: now,
+            signs_from: now,
+        };
         [KeyUse::Access, KeyUse::Refresh]
             .into_iter()
-            .map(|usage| Key::generate(usage, master, random, now))
+            .map(|usage| Key::generate(usage, algorithm, master, random, times))
             .collect()
     }
 
     /// Opens the stored keys. All of them must open, and each use must have one: a ring with holes
     /// would refuse good tokens.
     pub fn open(stored: &[SealedKey], master: &MasterKey) -> Result<Self, KeyRingError> {
-        let mut keys = stored
+        let keys = stored
             .iter()
             .map(|key| Key::open(key, master))
             .collect::<Result<Vec<_>, _>>()?;
-        keys.sort_by(|a, b| (a.signs_from, &a.id).cmp(&(b.signs_from, &b.id)));
-        for (at, key) in keys.iter().enumerate() {
-            if keys[..at].iter().any(|other| other.id == key.id) {
-                let kid = key.id.clone();
-                return Err(KeyRingError::Duplicate { kid });
+        Self::of(keys, true)
+    }
+
+    /// The ring after the stored keys have changed. What this one has opened it need not open
+    /// again, and keeps even if it cannot (keys resealed under a master key that this process was
+    /// not given yet); what is stored no more is gone. What is new arrives at `now`. An error is a reason to go on with this one.
+    pub fn reload(
+        &self,
+        stored: &[SealedKey],
+        master: &MasterKey,
+        now: OffsetDateTime,
+    ) -> Result<Reloaded, KeyRingError> {
+        let (mut keys, mut problem, mut complete) = (Vec::new(), None, true);
+        for row in stored {
+            let known = self.keys.iter().find(|key| key.is_named_by(row));
+            if let Some(key) = known.filter(|key| key.is_of(row)) {
+                keys.push(key.clone());
+                continue;
             }
+            match Key::open(row, master) {
+                Ok(mut key) => {
+                    match known {
+                        Some(known) => key.signs_from = known.signs_from,
+                        None => key.arrives(now),
+                    }
+                    keys.push(key);
+                }
+                Err(error) => {
+                    complete &= known.is_some();
+                    keys.extend(known.cloned());
+                    problem.get_or_insert(error);
+                }
+            }
+        }
+        let ring = Self::of(keys, complete)?;
+        Ok(Reloaded { ring, problem })
+    }
+
+    fn of(mut keys: Vec<Key>, complete: bool) -> Result<Self, KeyRingError> {
+        keys.sort_by(|a, b| (a.signs_from, &a.id).cmp(&(b.signs_from, &b.id)));
+        let mut ids = HashSet::new();
+        if let Some(key) = keys.iter().find(|key| !ids.insert(key.id.as_str())) {
+            let kid = key.id.clone();
+            return Err(KeyRingError::Duplicate { kid });
         }
         for usage in [KeyUse::Access, KeyUse::Refresh] {
             if !keys.iter().any(|key| key.usage == usage) {
                 return Err(KeyRingError::Missing(usage));
             }
         }
-        Ok(Self { keys })
+        Ok(Self { keys, complete })
+    }
+
+    /// Drops these keys, whatever is left.
+    pub(crate) fn drop_retired(&mut self, retired: &HashSet<KeyTag>) {
+        self.keys.retain(|key| !retired.contains(&key.tag));
+    }
+
+    /// Whether every stored key is in it, as far as it knows.
+    pub(crate) const fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Whether a key of this tag is in it.
+    pub(crate) fn has(&self, tag: KeyTag) -> bool {
+        self.keys.iter().any(|key| key.tag == tag)
     }
 
     /// The public keys as a JWK Set (RFC 7517, section 5): also those that will sign later.
@@ -256,7 +346,7 @@ mod tests {
         let ring = KeyRing::open(&keys(&master, NOW), &master).unwrap();
         let printed = format!("{ring:?}");
         assert!(
-            printed.contains("EdDsa") && printed.len() < 250,
+            printed.contains("EdDSA") && printed.len() < 250,
             "{printed}"
         );
     }

@@ -17,8 +17,8 @@ pub(super) type Digest = [u8; 32];
 /// A token that was found good.
 #[derive(Debug)]
 pub(super) struct Verified {
-    /// The key that signed it.
-    pub(super) kid: String,
+    /// The key that signed it; `None`: the shared secret.
+    pub(super) kid: Option<String>,
     pub(super) claims: AccessClaims,
 }
 

@@ -3,13 +3,13 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sso_core::{
-    ports::{AccessClaims, RefreshClaims, TokenSubject, store::KeyUse},
+    ports::{AccessClaims, AccessKind, RefreshClaims, TokenSubject, store::KeyUse},
     values::{SessionId, UserId, Version},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::sha256;
+use crate::random::uuid_of;
 
 /// Claims as they were signed.
 pub(super) type Claims = Map<String, Value>;
@@ -85,7 +85,8 @@ pub(super) fn write_access(
         sid: claims.session.to_string(),
         ver: claims.version.get(),
         email_verified: claims.email_verified,
-        adm: claims.is_admin.then_some(true),
+        // Whoever has the shared secret could write it, so nobody does.
+        adm: (claims.is_admin && !claims.is_compat()).then_some(true),
     })
 }
 
@@ -111,10 +112,7 @@ pub(super) fn write_refresh(claims: &RefreshClaims, issuer: &str) -> serde_json:
 fn refresh_id(claims: &RefreshClaims) -> Uuid {
     let mut named = claims.session.as_uuid().as_bytes().to_vec();
     named.extend_from_slice(&claims.generation.to_be_bytes());
-    let digest = sha256(&named);
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    uuid_of(&named)
 }
 
 /// Whether the claims are of the type that the key signs, and of this issuer.
@@ -156,6 +154,7 @@ pub(super) fn read_access(claims: &Claims) -> Option<AccessClaims> {
         user,
         session,
         version: Version::new(claims.get("ver")?.as_u64()?),
+        kind: AccessKind::Ring,
         email: text(claims, "email")?.to_owned(),
         email_verified: claims.get("email_verified")?.as_bool()?,
         is_admin: match claims.get("adm") {
@@ -180,11 +179,11 @@ pub(super) fn read_refresh(claims: &Claims) -> Option<RefreshClaims> {
     })
 }
 
-fn text<'a>(claims: &'a Claims, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(claims: &'a Claims, name: &str) -> Option<&'a str> {
     claims.get(name)?.as_str()
 }
 
 /// A NumericDate that is an integer: of a fraction two verifiers may make two times.
-fn time(claims: &Claims, name: &str) -> Option<OffsetDateTime> {
+pub(super) fn time(claims: &Claims, name: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(claims.get(name)?.as_i64()?).ok()
 }

@@ -9,7 +9,8 @@ pub(super) const MAX_BYTES: usize = 8 * 1024;
 /// A token that was taken apart. Nothing of it is to be believed yet.
 #[derive(Debug)]
 pub(super) struct Compact<'a> {
-    pub(super) kid: String,
+    /// `None`: the header names no key, as those of the seed.
+    pub(super) kid: Option<String>,
     pub(super) algorithm: String,
     pub(super) typ: String,
     /// What is signed: the encoded header and payload with the dot between them.
@@ -19,7 +20,7 @@ pub(super) struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
-    /// Takes a token apart. The header must name key, algorithm and type. Key material in it
+    /// Takes a token apart. The header must name algorithm and type. Key material in it
     /// (`jwk`, `jku`, `x5c`, `x5u`) is not looked at; `crit` is refused whatever it lists, since no
     /// extension is known here (RFC 7515, 4.1.11).
     pub(super) fn parse(token: &'a str) -> Option<Self> {
@@ -36,7 +37,11 @@ impl<'a> Compact<'a> {
             return None;
         }
         Some(Self {
-            kid: take_string(&mut header, "kid")?,
+            kid: match header.remove("kid") {
+                None => None,
+                Some(Value::String(kid)) => Some(kid),
+                Some(_) => return None,
+            },
             algorithm: take_string(&mut header, "alg")?,
             typ: take_string(&mut header, "typ")?,
             signed,

@@ -1,5 +1,6 @@
 //! Swagger UI at `/sw/`, its assets in the binary, and the document that it shows.
 
+mod access;
 mod comments;
 mod openapi;
 mod schema;

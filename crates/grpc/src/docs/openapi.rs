@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use tonic::Code;
 
 use super::{
+    access,
     comments::{Comment, Error},
     schema::Schemas,
 };
@@ -18,10 +19,14 @@ use crate::{
 const ABOUT: &str = "\
 The rpcs of this port as JSON, over HTTP/1.1 and HTTP/2: `POST` with `application/json` only. \
 Members are read in camelCase and in snake_case and written in camelCase, unset ones too; unknown \
-ones are ignored. Each rpc has a short path and that of gRPC, which do the same.
+ones are ignored. The rpcs of `auth.Auth` have a short path and that of gRPC, which do the same.
 
 Beside them the port speaks gRPC itself (HTTP/2 with prior knowledge), with reflection \
 (`grpc.reflection.v1` and `v1alpha`) and health (`grpc.health.v1`).
+
+A service identifies itself by its token in the header `x-caller-token` (metadata of gRPC), or by its \
+client certificate; the operator writes down who it is and what it may do. Whether `auth.Auth` asks \
+for that is the operator's decision, `sso.v1` always does, or wants an administrator's access token.
 
 An error is a `google.rpc.Status`: its `ErrorInfo.reason` is what programs switch on, \
 `BadRequest` names every bad field at once, `RetryInfo` and the header `Retry-After` say when to \
@@ -35,22 +40,18 @@ pub(super) fn document() -> Value {
     schemas.insert(STATUS, status_schema());
     let (mut paths, mut tags) = (Map::new(), BTreeMap::new());
     for method in methods::all().iter().filter(|method| method.is_unary()) {
-        let service = method.descriptor.parent_service();
-        let file = service.parent_file();
-        let comment = Comment::at(file.file_descriptor_proto(), service.path());
-        tags.insert(&method.service, comment.text);
-
         let operation = operation(method, &mut schemas);
-        if let Some(short) = &method.short_path {
+        for form in forms(method) {
             let mut operation = operation.clone();
-            operation["operationId"] = json!(method.name);
-            paths.insert(short.clone(), json!({ "post": operation }));
+            operation["tags"] = json!([form.tag]);
+            operation["operationId"] = Value::String(form.id);
+            paths.insert(form.path.to_owned(), json!({ "post": operation }));
+            tags.insert(form.tag, form.about);
         }
-        paths.insert(method.path.clone(), json!({ "post": operation }));
     }
     let tags = tags
         .iter()
-        .map(|(name, text)| json!({ "name": name, "description": text }));
+        .map(|(name, about)| json!({ "name": name, "description": about }));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -61,8 +62,45 @@ pub(super) fn document() -> Value {
         },
         "tags": tags.collect::<Vec<_>>(),
         "paths": paths,
-        "components": { "schemas": schemas.into_value() },
+        "components": {
+            "schemas": schemas.into_value(),
+            "securitySchemes": access::schemes(),
+        },
     })
+}
+
+/// One path of a method, and the group that it stands in.
+struct Form {
+    path: &'static str,
+    id: String,
+    tag: String,
+    about: String,
+}
+
+/// The short path first, if there is one; that of gRPC then stands in a group of its own.
+fn forms(method: &'static Method) -> Vec<Form> {
+    let service = method.descriptor.parent_service();
+    let comment = Comment::at(
+        service.parent_file().file_descriptor_proto(),
+        service.path(),
+    );
+    let mut long = Form {
+        path: &method.path,
+        id: format!("{}.{}", method.service, method.name),
+        tag: method.service.clone(),
+        about: comment.text,
+    };
+    let Some(path) = &method.short_path else {
+        return vec![long];
+    };
+    let short = Form {
+        path,
+        id: method.name.clone(),
+        tag: long.tag.clone(),
+        about: std::mem::replace(&mut long.about, "The same.".to_owned()),
+    };
+    long.tag += " by the paths of gRPC";
+    vec![short, long]
 }
 
 fn operation(method: &Method, schemas: &mut Schemas) -> Value {
@@ -70,16 +108,19 @@ fn operation(method: &Method, schemas: &mut Schemas) -> Value {
     let comment = Comment::at(file.file_descriptor_proto(), method.descriptor.path());
     let body = |schema: Value| json!({ "application/json": { "schema": schema } });
     let mut operation = json!({
-        "tags": [method.service],
-        "operationId": format!("{}.{}", method.service, method.name),
-        "summary": comment.summary(),
+        "summary": if comment.text.is_empty() { &method.name } else { comment.summary() },
         "description": comment.text,
         "requestBody": {
             "required": true,
             "content": body(schemas.reference(&method.descriptor.input())),
         },
-        "responses": responses(&comment.errors),
     });
+    let mut errors = comment.errors;
+    if let Some(access) = method.access {
+        errors.extend(access::errors(access));
+        operation["security"] = access::security(access);
+    }
+    operation["responses"] = responses(&errors);
     operation["responses"]["200"] = json!({
         "description": "OK",
         "content": body(schemas.reference(&method.descriptor.output())),

@@ -5,6 +5,8 @@ mod frame;
 mod read;
 mod write;
 
+use std::time::Duration;
+
 use axum::{
     Router,
     body::Body,
@@ -14,7 +16,7 @@ use axum::{
     routing::post,
 };
 use bytes::Bytes;
-use sso_core::{BadFields, Failure, Kind};
+use sso_core::{BadFields, Failure, Kind, metrics::count_throttled, ports::Throttled};
 use sso_web::{
     RequestId,
     body::{self, BodyError},
@@ -69,6 +71,13 @@ pub(crate) fn broken(id: &RequestId) -> Response {
     refused(id, Kind::Internal, "internal", "internal error")
 }
 
+/// The answer to one request too many of an address to a route.
+pub(crate) fn too_many(wait: Duration, id: &RequestId) -> Response {
+    let throttled = Throttled::of_address(wait);
+    count_throttled(throttled.reason);
+    write::error(&status::of(&throttled.into(), id.as_str()))
+}
+
 /// The answer to a request that was meant for another host.
 pub(crate) fn misdirected(id: &RequestId) -> Response {
     refused(
@@ -102,6 +111,9 @@ async fn transcode(
 ) -> Result<Response, Status> {
     let refuse = |failure: Failure| status::refuse(&failure, id);
     let (mut parts, body) = request.into_parts();
+    body::require_length(&parts.headers, calls.limit())
+        .map_err(|error| refuse(failure_of(error)))?;
+    calls.admit(&method.path, &mut parts, id).await?;
     let body = read_body(&parts.headers, body, calls.limit())
         .await
         .map_err(|error| refuse(failure_of(error)))?;
@@ -118,9 +130,9 @@ async fn transcode(
     write::answer(method, answer).map_err(refuse)
 }
 
-/// In the order of the contract: too large by what is declared, media type, then the body.
+/// In the order of the contract: media type, then the body. What is too large by its declared length
+/// was refused before the door.
 async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, BodyError> {
-    body::require_length(headers, limit)?;
     if !headers.contains_key(CONTENT_TYPE) {
         return Err(BodyError::UnsupportedMediaType);
     }

@@ -142,6 +142,7 @@ mod tests {
             (Kind::Forbidden, 403),
             (Kind::NotFound, 404),
             (Kind::Conflict, 409),
+            (Kind::Precondition, 400),
             (Kind::RateLimited, 429),
             (Kind::Unavailable, 503),
             (Kind::DeadlineExceeded, 504),

@@ -8,6 +8,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use sso_core::{Scope, Scopes, Service, usecases::admit::Doorkeeper};
+use sso_crypto::{KnownCaller, KnownCallers, sha256};
 use sso_grpc::{GrpcOptions, Health};
 use sso_testkit::{
     app::App,
@@ -20,6 +22,7 @@ use sso_web::listener::{self, Limits, Shutdown};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
+    time::timeout,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Code, Status};
@@ -27,6 +30,9 @@ use tonic_types::StatusExt;
 
 pub(crate) const EMAIL: &str = "alice@example.com";
 pub(crate) const PASSWORD: &str = "the secret of alice";
+
+/// Longest wait for what must come: longer than any test, so that what never comes is a failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A port on loopback; it stops when this is dropped.
 pub(crate) struct Port {
@@ -51,6 +57,7 @@ impl Port {
         let app = App::new(store, Arc::new(ManualClock::new())).await?;
         let mut options =
             GrpcOptions::new(app.sso.clone(), Arc::new(|| "made-by-the-test".to_owned()));
+        options.doorkeeper = doorkeeper(false);
         change(&mut options);
         let health = options.health.clone();
 
@@ -89,7 +96,7 @@ impl Port {
         body: impl Into<Bytes>,
     ) -> Result<Reply> {
         let headers = [&[("content-type", "application/json")], headers].concat();
-        self.http.send(Method::POST, path, &headers, body).await
+        timeout(PATIENCE, self.http.send(Method::POST, path, &headers, body)).await?
     }
 
     /// A gRPC call made by hand: `message` is sent in a frame with `flag`.
@@ -121,7 +128,8 @@ impl Port {
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
         tokio::spawn(connection);
-        let (head, body) = sender.send_request(request).await?.into_parts();
+        let answer = timeout(PATIENCE, sender.send_request(request)).await??;
+        let (head, body) = answer.into_parts();
         let body = body.collect().await?;
         Ok(Raw {
             code: head.status,
@@ -158,6 +166,27 @@ impl Port {
         let answer = self.grpc.clone().validate(request).await?;
         Ok(answer.into_inner())
     }
+}
+
+/// Who knows a service for each scope, by the token [`token_of`] says.
+pub(crate) fn doorkeeper(require_caller: bool) -> Doorkeeper {
+    let known = Scope::ALL.map(|scope| KnownCaller {
+        token_sha256: Some(sha256(token_of(scope).as_bytes())),
+        certificate: Some(format!("{scope}.internal")),
+        service: Service {
+            name: scope.as_str().into(),
+            scopes: Scopes::from_iter([scope]),
+        },
+    });
+    Doorkeeper {
+        callers: Arc::new(KnownCallers::new(known.into())),
+        require_caller,
+    }
+}
+
+/// The token of the service that has this scope.
+pub(crate) fn token_of(scope: Scope) -> String {
+    format!("the token of {scope}")
 }
 
 /// All of an answer over HTTP/2.

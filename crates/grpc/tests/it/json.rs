@@ -136,6 +136,14 @@ async fn only_application_json_is_read() -> Result<()> {
         .post_with("/sso/login", &[("content-encoding", "br")], body.clone())
         .await?;
     assert_eq!(encoded.status, 415);
+    // 413 comes first where the length alone tells.
+    let headers = [("content-type", "text/plain")];
+    let long = ".".repeat(100_000);
+    let reply = port
+        .http
+        .send(Method::POST, "/sso/login", &headers, long)
+        .await?;
+    assert_eq!(reply.status, 413);
     let headers = [("content-type", "Application/JSON; charset=UTF-8")];
     let good = port
         .http

@@ -1,16 +1,15 @@
 //! Reflection, health, and the documents.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use sso_testkit::persona;
+use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::harness::Port;
+use crate::harness::{PATIENCE, Port};
 
 macro_rules! reflected {
     ($name:ident, $version:ident) => {
@@ -48,7 +47,14 @@ macro_rules! reflected {
                 anyhow::bail!("no list");
             };
             let names: Vec<_> = list.service.iter().map(|s| s.name.as_str()).collect();
-            assert!(names.contains(&"auth.Auth") && names.contains(&"grpc.health.v1.Health"));
+            for served in [
+                "auth.Auth",
+                "sso.v1.Users",
+                "sso.v1.Events",
+                "grpc.health.v1.Health",
+            ] {
+                assert!(names.contains(&served), "{served} {names:?}");
+            }
             for _ in 0..2 {
                 let file = answers.next().context("no file")?;
                 assert!(matches!(file, MessageResponse::FileDescriptorResponse(_)));
@@ -75,7 +81,7 @@ async fn health_is_what_the_switch_says_overall_and_by_service() -> Result<()> {
     };
     assert_eq!(check("").await?, ServingStatus::NotServing);
     port.health.set_serving(true);
-    for service in ["", "auth.Auth"] {
+    for service in ["", "auth.Auth", "sso.v1.Users", "sso.v1.Events"] {
         assert_eq!(check(service).await?, ServingStatus::Serving);
     }
     assert_eq!(
@@ -108,7 +114,10 @@ async fn who_watches_is_told_of_changes_and_let_go_at_the_end() -> Result<()> {
     };
     let mut overall = watch("").await?;
     let mut unknown = watch("nothing.Nothing").await?;
-    let mut next = async || Ok::<_, tonic::Status>(overall.message().await?.map(|m| m.status()));
+    let mut next = async || {
+        let message = timeout(PATIENCE, overall.message()).await??;
+        anyhow::Ok(message.map(|message| message.status()))
+    };
     assert_eq!(next().await?, Some(ServingStatus::NotServing));
     port.health.set_serving(true);
     assert_eq!(next().await?, Some(ServingStatus::Serving));
@@ -132,7 +141,7 @@ async fn who_watches_does_not_hold_up_a_drain() -> Result<()> {
     assert!(watch.message().await?.is_some());
     port.health.set_serving(false);
     port.stop.cancel();
-    tokio::time::timeout(Duration::from_secs(20), port.server).await???;
+    timeout(PATIENCE, port.server).await???;
     Ok(())
 }
 

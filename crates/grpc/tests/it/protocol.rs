@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 use sso_core::{
-    ports::{HashError, Hasher, Match, Queue, Work},
+    ports::{HashError, Hasher, Queue, Verified, Work},
     values::{NewPassword, Password, PasswordHash},
 };
 use sso_grpc::GrpcOptions;
 use tonic::Code;
 
-use crate::harness::{EMAIL, PASSWORD, Port, Refused, string};
+use crate::harness::{EMAIL, PASSWORD, PATIENCE, Port, Refused, string};
 
 /// A hasher that does not do its work.
 enum Broken {
@@ -54,7 +54,7 @@ impl Hasher for Broken {
         work: Work,
         _: Password,
         _: Option<PasswordHash>,
-    ) -> Result<Match, HashError> {
+    ) -> Result<Verified, HashError> {
         self.fail(work.queue).await
     }
 }
@@ -65,7 +65,11 @@ fn login() -> Vec<u8> {
 
 #[tokio::test]
 async fn grpc_timeout_ends_a_call_that_takes_longer() -> Result<()> {
-    let port = Port::with(Broken::Stuck.into()).await?;
+    let port = Port::with(|options| {
+        Broken::Stuck.into()(options);
+        options.request_timeout = Duration::from_hours(1);
+    })
+    .await?;
     let timeout = [("grpc-timeout", "30m")];
     let raw = port.raw("/auth.Auth/Login", &timeout, 0, &login()).await?;
     let refused = Refused::of(&raw.status()?);
@@ -268,6 +272,6 @@ async fn a_call_whose_caller_went_away_is_counted_as_cancelled() -> Result<()> {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), counted).await?;
+    tokio::time::timeout(PATIENCE, counted).await?;
     Ok(())
 }

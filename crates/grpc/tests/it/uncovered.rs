@@ -52,6 +52,30 @@ async fn a_stranger_gets_these_answers() -> Result<()> {
     gRPC /auth.Auth/Validate InvalidArgument
     POST /grpc.health.v1.Health/Check 200
     gRPC /grpc.health.v1.Health/Check Ok
+    POST /sso.v1.Events/List 401
+    gRPC /sso.v1.Events/List Unauthenticated
+    POST /sso.v1.Events/Resend 401
+    gRPC /sso.v1.Events/Resend Unauthenticated
+    POST /sso.v1.Events/Skip 401
+    gRPC /sso.v1.Events/Skip Unauthenticated
+    POST /sso.v1.Users/Create 401
+    gRPC /sso.v1.Users/Create Unauthenticated
+    POST /sso.v1.Users/Disable 401
+    gRPC /sso.v1.Users/Disable Unauthenticated
+    POST /sso.v1.Users/Enable 401
+    gRPC /sso.v1.Users/Enable Unauthenticated
+    POST /sso.v1.Users/EndSessions 401
+    gRPC /sso.v1.Users/EndSessions Unauthenticated
+    POST /sso.v1.Users/Get 401
+    gRPC /sso.v1.Users/Get Unauthenticated
+    POST /sso.v1.Users/List 401
+    gRPC /sso.v1.Users/List Unauthenticated
+    POST /sso.v1.Users/ListSessions 401
+    gRPC /sso.v1.Users/ListSessions Unauthenticated
+    POST /sso.v1.Users/SetAdmin 401
+    gRPC /sso.v1.Users/SetAdmin Unauthenticated
+    POST /sso.v1.Users/SetPassword 401
+    gRPC /sso.v1.Users/SetPassword Unauthenticated
     POST /sso/is-admin 400
     POST /sso/login 400
     POST /sso/logout 400

@@ -55,6 +55,7 @@ const fn bad(field: &'static str, code: &'static str, error: &'static str) -> Ca
 }
 
 const ALWAYS: &[Case] = &[
+    case(429, "rate_limited", "too many requests, try again later"),
     case(500, "internal", "internal error"),
     case(504, "deadline_exceeded", "the request took too long"),
 ];
@@ -237,6 +238,7 @@ const fn meaning(status: u16) -> &'static str {
         409 => "It exists already",
         413 => "The body is too large",
         415 => "Neither JSON nor gzip of it",
+        429 => "Too many requests of this client, or too many that failed",
         503 => "Not now, try again",
         504 => "It took too long; whether it was done is not known",
         _ => "A fault of this service; quote the request id",
@@ -245,7 +247,7 @@ const fn meaning(status: u16) -> &'static str {
 
 const fn headers(status: u16) -> &'static [(&'static str, &'static str)] {
     match status {
-        503 => &[("retry-after", "Whole seconds, at least 1.")],
+        429 | 503 => &[("retry-after", "Whole seconds, at least 1.")],
         _ => &[],
     }
 }

@@ -24,21 +24,32 @@ pub(crate) struct JwkSet {
     keys: Vec<Jwk>,
 }
 
-/// A public key (RFC 8037 for Ed25519).
+/// A public key: RFC 8037 for Ed25519, RFC 7518, 6.2 and 6.3, for the others.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Jwk {
-    /// Key type.
+    /// Key type: `OKP`, `EC` or `RSA`.
     kty: String,
-    /// Curve.
-    crv: String,
-    /// The public key, base64url.
-    x: String,
+    /// Curve of `OKP` (`Ed25519`) and `EC` (`P-256`).
+    #[schema(required = false, nullable = false)]
+    crv: Option<String>,
+    /// The public key of `OKP`, a coordinate of `EC`; base64url.
+    #[schema(required = false, nullable = false)]
+    x: Option<String>,
+    /// The other coordinate of `EC`; base64url.
+    #[schema(required = false, nullable = false)]
+    y: Option<String>,
+    /// The modulus of `RSA`; base64url.
+    #[schema(required = false, nullable = false)]
+    n: Option<String>,
+    /// The exponent of `RSA`; base64url.
+    #[schema(required = false, nullable = false)]
+    e: Option<String>,
     /// Key id: a token's header names it.
     kid: String,
     /// `sig`.
     #[serde(rename = "use")]
     r#use: String,
-    /// Algorithm.
+    /// `EdDSA`, `ES256` or `RS256`: a token of this key has it.
     alg: String,
 }
 

@@ -20,15 +20,17 @@ use sso_core::{
     Policy, Sso,
     ports::{Clock, Hasher, Random, Store},
     revocation::{LeaseTerms, Revocations},
+    throttle::{LocalThrottle, ThrottleSettings},
 };
 use sso_crypto::{
-    Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing, MasterKey,
+    AccessAlgorithm, Argon2Params, HashPool, HashPoolSettings, JwsSettings, JwsTokens, KeyRing,
+    KeyWorkshop, MasterKey, SealedCursors, account_keys,
 };
 use sso_http::{Health, HealthReport, HttpState, ServiceState};
 use sso_testkit::{
     clock::ManualClock, memory::MemoryStore, random::SeededRandom, tasks::TokioTasks,
 };
-use sso_web::ClientAddress;
+use sso_web::{ClientAddress, rate::Rates};
 use tower::ServiceExt;
 
 use crate::document;
@@ -41,7 +43,9 @@ pub(crate) struct Options {
     pub(crate) hasher: Option<Arc<dyn Hasher>>,
     pub(crate) policy: Policy,
     pub(crate) request_timeout: Duration,
+    pub(crate) cors_origins: Vec<HeaderValue>,
     pub(crate) loopback_only: bool,
+    pub(crate) rates: Option<Arc<Rates>>,
     pub(crate) metrics: bool,
 }
 
@@ -54,7 +58,9 @@ impl Default for Options {
                 ..Policy::default()
             },
             request_timeout: Duration::from_mins(1),
+            cors_origins: Vec::new(),
             loopback_only: false,
+            rates: None,
             metrics: false,
         }
     }
@@ -108,6 +114,8 @@ impl App {
                 format!("request-{}", ids.fetch_add(1, Ordering::Relaxed))
             }),
             request_timeout: options.request_timeout,
+            cors_origins: options.cors_origins,
+            rates: options.rates,
             loopback_only: options.loopback_only,
         });
         Self {
@@ -180,7 +188,18 @@ async fn sso(options: &Options, clock: Arc<ManualClock>) -> (Sso, Arc<JwsTokens>
         store,
         hasher,
         tokens: tokens.clone(),
+        keys: Arc::new(KeyWorkshop::new(
+            AccessAlgorithm::default(),
+            MasterKey::from_bytes(&[7; 32]),
+            random.clone(),
+        )),
+        cursors: Arc::new(SealedCursors::new(&MasterKey::from_bytes(&[7; 32]))),
         revocations: Arc::new(revocations),
+        throttle: Arc::new(LocalThrottle::new(
+            ThrottleSettings::default(),
+            clock.clone(),
+            account_keys(random.as_ref()),
+        )),
         clock,
         random,
         tasks: Arc::new(TokioTasks::default()),

@@ -5,7 +5,7 @@ use axum::body::Body;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde_json::json;
 use sso_core::{
-    ports::{HashError, Hasher, Match, Queue, Work},
+    ports::{HashError, Hasher, Queue, Verified, Work},
     values::{NewPassword, Password, PasswordHash},
 };
 
@@ -269,7 +269,7 @@ impl Hasher for Faulty {
         _: Work,
         _: Password,
         _: Option<PasswordHash>,
-    ) -> Result<Match, HashError> {
+    ) -> Result<Verified, HashError> {
         self.fail().await
     }
 }

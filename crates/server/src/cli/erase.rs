@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use sso_core::{
     Agent,
-    ports::store::{Reach, Session, StoredEvent},
+    ports::store::{Reach, Session, UserEvent},
     usecases::administer::{self, UserData},
 };
 
@@ -130,7 +130,7 @@ fn session(session: &Session) -> Value {
     })
 }
 
-fn event(event: &StoredEvent) -> Value {
+fn event(event: &UserEvent) -> Value {
     json!({
         "event_id": event.id.to_string(),
         "type": event.kind,

@@ -1,5 +1,7 @@
 //! `sso healthcheck`: for container runtimes and people in a hurry.
 
+mod tls;
+
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -7,10 +9,11 @@ use std::{
 };
 
 use clap::Args;
+use sso_web::proxies::TrustedProxies;
 
 use super::output;
 use crate::{
-    config::Loaded,
+    config::{Loaded, section::Http},
     exit::{Exit, Failed},
 };
 
@@ -24,13 +27,20 @@ pub(super) struct HealthcheckArgs {
     timeout: Duration,
 }
 
-/// Asks `/auth/ready` of the configured address.
+/// Asks `/auth/ready` of the configured address, as the configuration says: over TLS, or with a
+/// PROXY header.
 pub(super) fn run(loaded: &Loaded, args: &HealthcheckArgs) -> Result<Exit, Failed> {
-    let address = loopback(loaded.config.http.listen);
-    let answer = ask(address, args.timeout).map_err(|error| {
+    let http = &loaded.config.http;
+    let address = loopback(http.listen);
+    let scheme = if http.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let answer = ask(http, address, args.timeout).map_err(|error| {
         Failed::new(
             Exit::Unavailable,
-            format!("no answer from http://{address}: {error}"),
+            format!("no answer from {scheme}://{address}: {error}"),
         )
     })?;
     let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
@@ -45,14 +55,23 @@ pub(super) fn run(loaded: &Loaded, args: &HealthcheckArgs) -> Result<Exit, Faile
 }
 
 /// One request of HTTP/1.0, so that the body comes as it is and the server closes.
-pub(super) fn ask(address: SocketAddr, timeout: Duration) -> std::io::Result<String> {
+pub(super) fn ask(http: &Http, address: SocketAddr, timeout: Duration) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
-    write!(
-        stream,
-        "GET /auth/ready HTTP/1.0\r\nhost: localhost\r\n\r\n"
-    )?;
+    let proxies: TrustedProxies = http.trusted_proxies.iter().map(|p| (*p).into()).collect();
+    if http.proxy_protocol && proxies.contains(stream.local_addr()?.ip()) {
+        stream.write_all(b"PROXY UNKNOWN\r\n")?;
+    }
+    if http.tls_cert.is_some() {
+        exchange(tls::secure(stream)?)
+    } else {
+        exchange(stream)
+    }
+}
+
+fn exchange(mut stream: impl Read + Write) -> std::io::Result<String> {
+    stream.write_all(b"GET /auth/ready HTTP/1.0\r\nhost: localhost\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())

@@ -5,8 +5,10 @@ mod completions;
 mod config;
 mod doctor;
 mod erase;
+mod events;
 mod healthcheck;
 mod import;
+mod keys;
 mod migrate;
 mod openapi;
 mod output;
@@ -77,6 +79,12 @@ enum Command {
     /// Manage users, also beside a running server.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Show, make and retire signing keys, also beside a running server.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// See events such as registrations, and say what becomes of those that failed.
+    #[command(subcommand)]
+    Events(events::EventsCommand),
     /// Show who did what to whom, newest first.
     #[command(after_help = audit::HELP)]
     Audit(audit::AuditArgs),
@@ -138,6 +146,8 @@ fn dispatch(cli: Cli) -> Result<Exit, crate::exit::Failed> {
         Command::Serve => serve::run(&settings.load()?),
         Command::Migrate(command) => migrate::run(&settings.load()?, &command),
         Command::User(command) => user::run(&settings.load()?, command),
+        Command::Keys(command) => keys::run(&settings.load()?, command),
+        Command::Events(command) => events::run(&settings.load()?, command),
         Command::Audit(args) => audit::run(&settings.load()?, &args),
         Command::Doctor(args) => Ok(doctor::run(&settings.load_all(), &args)),
         Command::Config(command) => config::run(&settings, &command),

@@ -77,8 +77,6 @@ pub(super) enum UserCommand {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// End every session of a user; he may sign in again.
-    EndSessions(TargetArgs),
     /// Delete a user and all that is known of him; his id never comes back.
     #[command(
         after_help = "What stays: his id, that it was deleted, and the records of the audit \
@@ -99,6 +97,8 @@ pub(super) enum UserCommand {
         #[command(flatten)]
         password: PasswordArgs,
     },
+    /// End every session of a user; he can sign in again.
+    EndSessions(TargetArgs),
 }
 
 /// Whom a change is for, and whether to wait until everybody obeys.

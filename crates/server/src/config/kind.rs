@@ -2,13 +2,16 @@
 
 use std::{fmt, time::Duration};
 
+use serde::Deserialize;
 use serde_json::Value as Json;
-use toml::Value;
+use toml::{Value, de::ValueDeserializer};
 
 use super::duration;
 
 /// Longest text of one value in bytes.
 const MAX_TEXT: usize = 4096;
+/// Longest list of tables in one line, in bytes.
+const MAX_TABLES: usize = 64 * 1024;
 
 /// What a value may be. Displays as what stands after "must be".
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +32,10 @@ pub(super) enum Kind {
     },
     List {
         min: usize,
+        max: usize,
+        shape: String,
+    },
+    Tables {
         max: usize,
         shape: String,
     },
@@ -70,6 +77,10 @@ impl Kind {
             "string" => Some(Self::Text {
                 shape: shape(schema)?,
             }),
+            "array" if schema["items"]["type"] == "object" => Some(Self::Tables {
+                max: usize::try_from(schema["maxItems"].as_u64()?).ok()?,
+                shape: shape(schema)?,
+            }),
             "array" => Some(Self::List {
                 min: usize::try_from(schema["minItems"].as_u64()?).ok()?,
                 max: usize::try_from(schema["maxItems"].as_u64()?).ok()?,
@@ -93,10 +104,15 @@ impl Kind {
         Some(match self {
             Self::Bool => Value::Boolean(text.parse().ok()?),
             Self::Integer { .. } => Value::Integer(text.parse().ok()?),
-            Self::List { .. } if text.is_empty() => Value::Array(Vec::new()),
+            Self::List { .. } | Self::Tables { .. } if text.is_empty() => Value::Array(Vec::new()),
             Self::List { .. } => {
                 let item = |item: &str| Value::String(item.trim().to_owned());
                 Value::Array(text.split(',').map(item).collect())
+            }
+            Self::Tables { .. } if text.len() > MAX_TABLES => return None,
+            Self::Tables { .. } => {
+                let value = ValueDeserializer::parse(&text).ok()?;
+                Value::deserialize(value).ok()?
             }
             Self::Duration { .. } | Self::Choice(_) | Self::Text { .. } => Value::String(text),
         })
@@ -122,6 +138,9 @@ impl Kind {
             (Self::Text { .. }, value) => is_text(value),
             (Self::List { min, max, .. }, Value::Array(items)) => {
                 (min..=max).contains(&&items.len()) && items.iter().all(is_text)
+            }
+            (Self::Tables { max, .. }, Value::Array(items)) => {
+                items.len() <= *max && items.iter().all(Value::is_table)
             }
             _ => false,
         }
@@ -158,6 +177,9 @@ impl fmt::Display for Kind {
             Self::Text { shape } => f.write_str(shape),
             Self::List { min, max, shape } => {
                 write!(f, "a list of {min} to {max}, each {shape}")
+            }
+            Self::Tables { max, shape } => {
+                write!(f, "a list of up to {max} tables, each {shape}")
             }
         }
     }

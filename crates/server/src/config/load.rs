@@ -158,7 +158,8 @@ fn derive(config: &mut Config, origins: &mut Origins, problems: &Problems) {
         missing
     };
     if from("http.public_url", "http.listen") {
-        config.http.public_url = PublicUrl::of_listener(config.http.listen);
+        let tls = config.http.tls_cert.is_some();
+        config.http.public_url = PublicUrl::of_listener(config.http.listen, tls);
     }
     if from("tokens.issuer", "http.public_url") {
         config.tokens.issuer = TokenName::from(&config.http.public_url);

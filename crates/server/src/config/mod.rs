@@ -12,6 +12,7 @@ mod document;
 mod duration;
 mod kind;
 mod load;
+mod network;
 mod problems;
 pub(crate) mod section;
 mod sources;
@@ -23,6 +24,7 @@ mod tests;
 
 pub(crate) use document::{example_toml, manual_md, schema, show};
 pub(crate) use load::{Loaded, load};
+pub(crate) use network::CorsOrigin;
 pub(crate) use problems::Problems;
 pub(crate) use section::Config;
 pub(crate) use sources::Sources;

@@ -250,6 +250,16 @@ fn join(section: &str, name: &DeString<'_>) -> String {
     }
 }
 
+/// Says that a key is none of these, and which was probably meant.
+pub(super) fn unknown_among(key: &str, known: &[&str]) -> String {
+    let known = known.iter().map(|&name| name.to_owned());
+    format!(
+        "{}: {}",
+        printable(key),
+        unknown("key", suggestion(key, known))
+    )
+}
+
 fn unknown(what: &str, suggestion: Option<String>) -> String {
     match suggestion {
         Some(name) => format!("unknown {what}; did you mean {name}?"),

@@ -196,7 +196,7 @@ fn what_is_not_set_follows_what_it_depends_on() {
     let Loaded {
         config, origins, ..
     } = given.good();
-    assert_eq!(config.http.public_url.as_str(), "http://127.0.0.1:9");
+    assert_eq!(config.http.public_url.to_string(), "http://127.0.0.1:9");
     assert_eq!(config.tokens.issuer.as_str(), "http://127.0.0.1:9");
     assert_eq!(
         origins.of("tokens.audience"),
@@ -309,7 +309,7 @@ fn all_problems_are_reported_at_once() {
     .env("SSO__HTTP__LISTN", "127.0.0.1:1")
     .env("SSO__HTTP__PUBLIC_URL", "https://sso.example.com/")
     .env("SSO__HTTP__REQUEST_TIMEOUT", "10")
-    .env("SSO__THROTTLE__ENABLED", "true")
+    .env("SSO__NOTHING__HERE", "true")
     .env("SSO__PASSWORDS__REFUSE_COMMON", "yes")
     .env("SSO__PASSWORDS__ARGON2_MEMORY", "1000000")
     .env("SSO__TOKENS__AUDIENCE", "")
@@ -322,7 +322,7 @@ fn all_problems_are_reported_at_once() {
     grpc.max_conections (sso.toml:5): unknown key; did you mean grpc.max_connections?
     redis (sso.toml:7): unknown key; `sso config example` prints all of them
     SSO__HTTP__LISTN: unknown variable; did you mean SSO__HTTP__LISTEN?
-    SSO__THROTTLE__ENABLED: unknown variable; `sso config example` prints all of them
+    SSO__NOTHING__HERE: unknown variable; `sso config example` prints all of them
     http.Listen (command line): unknown key; did you mean http.listen?
     data_dir (sso.toml:1): must be a path
     http.request_timeout (SSO__HTTP__REQUEST_TIMEOUT): must be a duration such as 15m, 10s or 500ms, from 100ms to 5m
@@ -350,7 +350,7 @@ fn rules_between_values_are_reported_together() {
         .env("SSO__ADMIN__LISTEN", "127.0.0.1:8000")
         .env("SSO__REVOCATION__ACK_WAIT", "10s");
     assert_snapshot!(given.problems(), @r#"
-    grpc.listen (SSO__GRPC__LISTEN): is not a loopback address, and this version cannot identify callers yet: listen on 127.0.0.1, or write `grpc.require_caller = false` if only an inner network can reach the port
+    grpc.listen (SSO__GRPC__LISTEN): must be another port than http.listen has
     admin.listen (SSO__ADMIN__LISTEN): must be another port than http.listen has
     revocation.ack_wait (SSO__REVOCATION__ACK_WAIT): must be shorter than http.request_timeout, else the answer is 504
     "#);
@@ -358,30 +358,125 @@ fn rules_between_values_are_reported_together() {
 
 #[test]
 fn an_idle_limit_is_off_or_longer_than_an_access_token_lives() {
-    assert_eq!(nothing().good().config.sessions.idle_ttl.limit(), None);
+    assert_eq!(nothing().good().config.sessions.idle_ttl.get(), None);
     let idle = |limit| nothing().env("SSO__SESSIONS__IDLE_TTL", limit);
     let hour = idle("1h").good().config.sessions.idle_ttl;
-    assert_eq!(hour.limit(), Some(Duration::from_hours(1)));
+    assert_eq!(hour.get(), Some(Duration::from_hours(1)));
     assert_eq!(hour.to_string(), "1h");
     assert_snapshot!(idle("15m").problems(), @r#"sessions.idle_ttl (SSO__SESSIONS__IDLE_TTL): must be longer than tokens.access_ttl: clients refresh when that is over"#);
-    for bad in ["0s", "on", "367d", "-1h"] {
+    for bad in ["0s", "on", "4000d", "-1h"] {
         let problems = idle(bad).problems();
-        assert!(problems.contains("from 1s to 366d, or off"), "{problems}");
+        assert!(problems.contains("from 1s to 3660d, or off"), "{problems}");
     }
 }
 
 #[test]
-fn grpc_off_loopback_must_say_that_callers_are_not_asked_who_they_are() {
+fn keys_rotate_more_slowly_than_they_are_published_or_not_at_all() {
+    let given = nothing().env("SSO__KEYS__ROTATE_EVERY", "5m");
+    assert_snapshot!(given.problems(), @"keys.rotate_every (SSO__KEYS__ROTATE_EVERY): must be longer than keys.jwks_max_age: a key would be old before it signs");
+    let given = given.env("SSO__KEYS__JWKS_MAX_AGE", "299s");
+    let every = given.good().config.keys.rotate_every;
+    assert_eq!(every.get(), Some(Duration::from_mins(5)));
+    let off = nothing().env("SSO__KEYS__ROTATE_EVERY", "off");
+    assert_eq!(off.good().config.keys.rotate_every.get(), None);
+    for wrong in ["never", "90", "0s", "4000d"] {
+        let given = nothing().env("SSO__KEYS__ROTATE_EVERY", wrong);
+        assert!(
+            given.problems().contains("from 1s to 3660d, or off"),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn the_shared_secret_is_long_or_said_to_be_weak_and_never_shown() {
+    let mode = || nothing().env("SSO__TOKENS__MODE", "hs256");
+    assert_snapshot!(mode().problems(), @"tokens.mode (SSO__TOKENS__MODE): is hs256, which needs tokens.hs256_secret");
+    let short = || mode().env("SSO__TOKENS__HS256_SECRET", "canary");
+    let problems = short().problems();
+    assert!(problems.contains("shorter than 32 bytes") && !problems.contains("canary"));
+    let accepted = short().env("SSO__TOKENS__HS256_ACCEPT_WEAK", "true").good();
+    assert!(!show(&accepted).contains("canary"));
+    assert!(!format!("{accepted:?}").contains("canary"));
+    let unused = nothing().env("SSO__TOKENS__HS256_SECRET", "canary");
+    assert_eq!(unused.good().config.tokens.mode, section::TokenMode::Keys);
+}
+
+#[test]
+fn callers_are_required_off_loopback_unless_it_is_written_otherwise() {
+    let required = |given: &Given| given.good().config.grpc.require_caller;
+    assert!(!required(&nothing()));
     let open = nothing().env("SSO__GRPC__LISTEN", "0.0.0.0:44044");
-    assert!(open.problems().contains("`grpc.require_caller = false`"));
-    let asked = open.env("SSO__GRPC__REQUIRE_CALLER", "true");
-    assert!(asked.problems().contains("`grpc.require_caller = false`"));
-    let written = nothing()
-        .env("SSO__GRPC__LISTEN", "0.0.0.0:44044")
-        .env("SSO__GRPC__REQUIRE_CALLER", "false");
-    assert!(!written.good().config.grpc.require_caller);
+    assert!(required(&open));
+    assert!(!required(&open.env("SSO__GRPC__REQUIRE_CALLER", "false")));
     let loopback = nothing().env("SSO__GRPC__REQUIRE_CALLER", "true");
-    assert_snapshot!(loopback.problems(), @r#"grpc.require_caller (SSO__GRPC__REQUIRE_CALLER): must be false: this version cannot identify callers yet"#);
+    assert!(required(&loopback));
+}
+
+/// Of the token "abc".
+const DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+#[test]
+fn callers_are_read_from_tables_and_from_one_line() {
+    let tables = file(&format!(
+        "[grpc]\nrequire_caller = true\n\
+         [[grpc.callers]]\nname = 'shop'\ntoken_sha256 = '{DIGEST}'\nscopes = ['auth']\n\
+         [[grpc.callers]]\nname = 'desk'\ncertificate = 'desk.internal'\n\
+         scopes = ['users:admin', 'events:admin']\n"
+    ));
+    let line = format!(
+        "[{{ name = 'shop', token_sha256 = '{DIGEST}', scopes = ['auth'] }}, \
+         {{ name = 'desk', certificate = 'desk.internal', \
+         scopes = ['users:admin', 'events:admin'] }}]"
+    );
+    let read = |given: &Given| given.good().config.grpc.callers;
+    let callers = read(&tables);
+    let names: Vec<_> = callers.iter().map(|caller| caller.name.as_str()).collect();
+    assert_eq!(names, ["shop", "desk"]);
+    assert_eq!(read(&nothing().env("SSO__GRPC__CALLERS", &line)), callers);
+    assert_eq!(read(&nothing().flag("grpc.callers", &line)), callers);
+    assert!(read(&nothing().env("SSO__GRPC__CALLERS", "")).is_empty());
+
+    let shown = show(&tables.good());
+    let expected = "callers = [{ name = \"shop\", token_sha256 = \"<set>\", scopes = [\"auth\"] }";
+    assert!(shown.contains(expected), "{shown}");
+    let loaded = format!("{:?}", tables.good());
+    assert!(
+        !loaded.contains("ba7816") && !loaded.contains("186, 120"),
+        "{loaded}"
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_with_callers_is_told_and_no_value() {
+    let given = file(&format!(
+        "[[grpc.callers]]\nname = 'sh op'\ntoken_sha256 = 'hunter2'\nscope = ['auth']\n\
+         [[grpc.callers]]\nscopes = ['everything']\n\
+         [[grpc.callers]]\nname = 'a'\ntoken_sha256 = '{DIGEST}'\nscopes = ['auth']\n\
+         [[grpc.callers]]\nname = 'a'\ntoken_sha256 = '{DIGEST}'\nscopes = ['auth']\n\
+         certificate = ''\n"
+    ));
+    assert_snapshot!(given.problems().replace("; caller", ";\ncaller"), @r"
+    grpc.callers (sso.toml:1): caller 1: scope: unknown key; did you mean scopes?;
+    caller 1: name must be a name of 1 to 64 letters, digits, dots, hyphens or underscores;
+    caller 1: token_sha256 must be the SHA-256 of the token in hex (64 digits) or base64, and the token not empty;
+    caller 1: scopes must be a list, each auth, revocations:read, users:admin, events:admin or audit:read;
+    caller 2: name must be a name of 1 to 64 letters, digits, dots, hyphens or underscores;
+    caller 2: token_sha256 or certificate must say how it is known;
+    caller 2: scopes must be a list, each auth, revocations:read, users:admin, events:admin or audit:read;
+    caller 4: certificate must be a name of 1 to 255 characters as it stands in the certificate;
+    caller 4: name is also another caller's;
+    caller 4: token_sha256 is also another caller's
+    ");
+    for bad in ["shop", "[1]", "[{", "{}", "[[]]"] {
+        let given = nothing().env("SSO__GRPC__CALLERS", bad);
+        assert_eq!(
+            given.problems(),
+            "grpc.callers (SSO__GRPC__CALLERS): must be a list of up to 256 tables, each with \
+             name, token_sha256 or certificate, and scopes",
+            "{bad}"
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{problems::Problems, section::Config, sources::Origins};
+use sso_crypto::CompatSecret;
+
+use super::{
+    problems::Problems,
+    section::{Config, TokenMode},
+    sources::Origins,
+};
 
 /// Whether only this machine can reach `address`, IPv4 in IPv6 included.
 pub(super) fn is_loopback(address: IpAddr) -> bool {
@@ -22,12 +28,15 @@ pub(super) fn validate(
         origins,
         problems,
     };
-    rules.callers();
     if development {
         rules.development();
     }
     rules.addresses_differ();
+    rules.shared_secret();
+    rules.key_rotation();
     rules.waits();
+    rules.certificates();
+    rules.proxies();
     rules.idle();
 }
 
@@ -38,28 +47,6 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Nothing fails open: callers that must identify themselves cannot do so yet.
-    fn callers(&mut self) {
-        if !self.config.grpc.require_caller {
-            return;
-        }
-        if is_loopback(self.config.grpc.listen.ip()) {
-            self.broken(
-                "grpc.require_caller",
-                &["grpc.listen"],
-                "must be false: this version cannot identify callers yet",
-            );
-        } else {
-            self.broken(
-                "grpc.listen",
-                &["grpc.require_caller"],
-                "is not a loopback address, and this version cannot identify callers yet: \
-                 listen on 127.0.0.1, or write `grpc.require_caller = false` if only an inner \
-                 network can reach the port",
-            );
-        }
-    }
-
     fn development(&mut self) {
         for (key, address) in self.listeners() {
             if !is_loopback(address.ip()) {
@@ -89,6 +76,46 @@ impl Rules<'_> {
         }
     }
 
+    fn shared_secret(&mut self) {
+        let tokens = &self.config.tokens;
+        if tokens.mode != TokenMode::Hs256 {
+            return;
+        }
+        match &tokens.hs256_secret {
+            None => self.broken(
+                "tokens.mode",
+                &["tokens.hs256_secret", "tokens.hs256_secret_file"],
+                "is hs256, which needs tokens.hs256_secret",
+            ),
+            Some(secret)
+                if secret.bytes().len() < CompatSecret::MIN_BYTES && !tokens.hs256_accept_weak =>
+            {
+                self.broken(
+                    "tokens.hs256_secret",
+                    &["tokens.hs256_accept_weak"],
+                    "is shorter than 32 bytes: whoever has a token can guess it. Take a longer \
+                     one, or write `tokens.hs256_accept_weak = true`",
+                );
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn key_rotation(&mut self) {
+        let keys = &self.config.keys;
+        if keys
+            .rotate_every
+            .get()
+            .is_some_and(|every| every <= keys.jwks_max_age)
+        {
+            self.broken(
+                "keys.rotate_every",
+                &["keys.jwks_max_age"],
+                "must be longer than keys.jwks_max_age: a key would be old before it signs",
+            );
+        }
+    }
+
     fn waits(&mut self) {
         if self.config.revocation.ack_wait >= self.config.http.request_timeout {
             self.broken(
@@ -99,9 +126,69 @@ impl Rules<'_> {
         }
     }
 
+    /// A certificate and its key come together.
+    fn certificates(&mut self) {
+        let Config {
+            http, grpc, admin, ..
+        } = self.config;
+        let both_or_none = [
+            (
+                "http.tls_cert",
+                &http.tls_cert,
+                "http.tls_key",
+                &http.tls_key,
+            ),
+            (
+                "grpc.tls_cert",
+                &grpc.tls_cert,
+                "grpc.tls_key",
+                &grpc.tls_key,
+            ),
+            (
+                "admin.tls_cert",
+                &admin.tls_cert,
+                "admin.tls_key",
+                &admin.tls_key,
+            ),
+        ];
+        for (certificate, has_certificate, key, has_key) in both_or_none {
+            let (given, missing) = match (has_certificate, has_key) {
+                (Some(_), None) => (certificate, key),
+                (None, Some(_)) => (key, certificate),
+                _ => continue,
+            };
+            self.broken(given, &[missing], &format!("needs {missing} beside it"));
+        }
+        if grpc.tls_client_ca.is_some() && grpc.tls_cert.is_none() {
+            self.broken(
+                "grpc.tls_client_ca",
+                &["grpc.tls_cert"],
+                "needs grpc.tls_cert beside it: without TLS nobody shows a certificate",
+            );
+        }
+    }
+
+    /// Without a trusted proxy the PROXY protocol would be believed from nobody.
+    fn proxies(&mut self) {
+        let Config { http, grpc, .. } = self.config;
+        let on = [
+            ("http.proxy_protocol", http.proxy_protocol),
+            ("grpc.proxy_protocol", grpc.proxy_protocol),
+        ];
+        for (key, on) in on {
+            if on && http.trusted_proxies.is_empty() {
+                self.broken(
+                    key,
+                    &["http.trusted_proxies"],
+                    "needs http.trusted_proxies: from others it is not accepted",
+                );
+            }
+        }
+    }
+
     /// Else every client that waits for its access token to expire is signed out by that.
     fn idle(&mut self) {
-        let idle = self.config.sessions.idle_ttl.limit();
+        let idle = self.config.sessions.idle_ttl.get();
         if idle.is_some_and(|idle| idle <= self.config.tokens.access_ttl) {
             self.broken(
                 "sessions.idle_ttl",

@@ -2,7 +2,7 @@
 //!
 //! Each says in [`Shape`] what is right: the same words stand in the manual and in problems.
 
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -12,6 +12,8 @@ use zeroize::Zeroizing;
 
 use super::duration;
 
+/// What stands for a value that is set and not shown.
+pub(super) const HIDDEN: &str = "<set>";
 /// Longest URL or name in bytes.
 const MAX_BYTES: usize = 255;
 
@@ -104,51 +106,6 @@ impl fmt::Display for AddressOrOff {
     }
 }
 
-/// A limit in time, or `off`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DurationOrOff(Option<Duration>);
-
-impl DurationOrOff {
-    /// No limit.
-    pub(super) const OFF: Self = Self(None);
-    const MIN: Duration = Duration::from_secs(1);
-    const MAX: Duration = Duration::from_hours(366 * 24);
-
-    /// The limit, unless it is off.
-    pub(crate) fn limit(self) -> Option<Duration> {
-        self.0
-    }
-}
-
-impl Shape for DurationOrOff {
-    const SHAPE: &str = "a duration such as 12h, from 1s to 366d, or off";
-}
-
-impl FromStr for DurationOrOff {
-    type Err = Misshapen;
-
-    fn from_str(text: &str) -> Result<Self, Misshapen> {
-        if text == "off" {
-            return Ok(Self::OFF);
-        }
-        let limit = duration::parse(text).ok_or(Misshapen)?;
-        if (Self::MIN..=Self::MAX).contains(&limit) {
-            Ok(Self(Some(limit)))
-        } else {
-            Err(Misshapen)
-        }
-    }
-}
-
-impl fmt::Display for DurationOrOff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(limit) => f.write_str(&duration::show(limit)),
-            None => f.write_str("off"),
-        }
-    }
-}
-
 /// The value is not of its shape.
 #[derive(Debug)]
 pub(crate) struct Misshapen;
@@ -158,14 +115,10 @@ pub(crate) struct Misshapen;
 pub(crate) struct PublicUrl(String);
 
 impl PublicUrl {
-    /// The URL of a plain HTTP listener.
-    pub(super) fn of_listener(address: SocketAddr) -> Self {
-        Self(format!("http://{address}"))
-    }
-
-    /// As it was written.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
+    /// The URL of a listener, with TLS or without.
+    pub(super) fn of_listener(address: SocketAddr, tls: bool) -> Self {
+        let scheme = if tls { "https" } else { "http" };
+        Self(format!("{scheme}://{address}"))
     }
 }
 
@@ -216,7 +169,7 @@ impl TokenName {
 
 impl From<&PublicUrl> for TokenName {
     fn from(url: &PublicUrl) -> Self {
-        Self(url.0.clone())
+        Self(url.to_string())
     }
 }
 
@@ -291,14 +244,92 @@ impl fmt::Display for DatabaseUrl {
     }
 }
 
+/// A duration, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DurationOrOff(Option<Duration>);
+
+impl DurationOrOff {
+    /// None.
+    pub(super) const OFF: Self = Self(None);
+    const BOUNDS: RangeInclusive<Duration> =
+        Duration::from_secs(1)..=Duration::from_hours(10 * 366 * 24);
+
+    /// This duration.
+    pub(super) const fn of(duration: Duration) -> Self {
+        Self(Some(duration))
+    }
+
+    /// The duration, unless it is off.
+    pub(crate) const fn get(self) -> Option<Duration> {
+        self.0
+    }
+}
+
+impl Shape for DurationOrOff {
+    const SHAPE: &str = "a duration such as 90d, 12h or 15m, from 1s to 3660d, or off";
+}
+
+impl FromStr for DurationOrOff {
+    type Err = Misshapen;
+
+    fn from_str(text: &str) -> Result<Self, Misshapen> {
+        if text == "off" {
+            return Ok(Self::OFF);
+        }
+        duration::parse(text)
+            .filter(|duration| Self::BOUNDS.contains(duration))
+            .map(Self::of)
+            .ok_or(Misshapen)
+    }
+}
+
+impl fmt::Display for DurationOrOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(duration) => f.write_str(&duration::show(duration)),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+/// The secret that services share in the mode `hs256`. Neither printed nor serialised.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SharedSecret(Zeroizing<String>);
+
+impl SharedSecret {
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl Shape for SharedSecret {
+    const SHAPE: &str = "a text of 1 to 4096 bytes without control characters";
+}
+
+impl<'de> Deserialize<'de> for SharedSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+    }
+}
+
+impl Serialize for SharedSecret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(HIDDEN)
+    }
+}
+
+impl fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedSecret(..)")
+    }
+}
+
 /// The key that seals the private keys in the store. Neither printed nor serialised.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct MasterKey(Zeroizing<[u8; 32]>);
 
 impl MasterKey {
-    /// What stands for a secret that is set.
-    pub(super) const HIDDEN: &str = "<set>";
-
     /// The 32 bytes.
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.0
@@ -322,7 +353,7 @@ impl<'de> Deserialize<'de> for MasterKey {
 
 impl Serialize for MasterKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(Self::HIDDEN)
+        serializer.serialize_str(HIDDEN)
     }
 }
 

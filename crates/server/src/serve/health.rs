@@ -14,16 +14,19 @@ pub(super) enum Dependency {
     Revocation,
     /// Without it events wait in the outbox.
     Events,
+    /// Without them new signing keys are not known.
+    Keys,
 }
 
 impl Dependency {
-    const ALL: [Self; 3] = [Self::Database, Self::Revocation, Self::Events];
+    const ALL: [Self; 4] = [Self::Database, Self::Revocation, Self::Events, Self::Keys];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Database => "database",
             Self::Revocation => "revocation",
             Self::Events => "events",
+            Self::Keys => "keys",
         }
     }
 
@@ -33,6 +36,7 @@ impl Dependency {
             Self::Database => "registration, login and refresh are not possible",
             Self::Revocation => "tokens cannot be validated",
             Self::Events => "events wait",
+            Self::Keys => "new signing keys are not known",
         }
     }
 }
@@ -53,7 +57,7 @@ pub(super) struct Health {
 
 struct Seen {
     phase: Phase,
-    dependencies: [sso_http::Dependency; 3],
+    dependencies: [sso_http::Dependency; 4],
 }
 
 impl Health {
@@ -92,10 +96,12 @@ impl Health {
             found.since = self.clock.now();
             match problem {
                 Some(problem) => {
-                    tracing::error!(dependency = found.name, problem, "a dependency is down")
+                    tracing::error!(dependency = found.name, problem, "a dependency is down");
                 }
                 None if starting => {}
-                None => tracing::info!(dependency = found.name, "a dependency is up again"),
+                None => {
+                    tracing::info!(dependency = found.name, "a dependency is up again");
+                }
             }
         }
         found.state = state;

@@ -1,16 +1,27 @@
 //! The sockets: bound before anything is announced, closed after everything is drained.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::Router;
-use sso_web::listener::{self, Limits, Shutdown};
+use sso_web::{
+    listener::{self, Limits, Settings, Shutdown},
+    proxies::TrustedProxies,
+    tls::Tls,
+};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
+use super::{certificates::Certificates, descriptors::Descriptors};
 use crate::{
     config::Config,
     exit::{Exit, Failed},
 };
+
+/// The names of the listeners in metrics and logs.
+pub(super) const NAMES: [&str; 3] = ["http", "grpc", "admin"];
+
+/// Connections of operators.
+const ADMIN_CONNECTIONS: usize = 100;
 
 /// Bound, not yet accepting.
 pub(super) struct Listeners {
@@ -62,42 +73,75 @@ impl Listeners {
     pub(super) fn serve(
         self,
         config: &Config,
+        certificates: &Certificates,
         routers: Routers,
         shutdown: &Shutdown,
         running: &TaskTracker,
     ) {
-        let http = Limits {
-            max_connections: config.http.max_connections,
-            header_timeout: config.http.header_timeout,
-            ..Limits::default()
-        };
-        let grpc = Limits {
-            max_connections: config.grpc.max_connections,
-            max_concurrent_streams: config.grpc.max_concurrent_streams,
-            ..http
-        };
-        let start = |name, listener, router, limits| {
+        let [http, grpc, admin] = settings(config, certificates);
+        let start = |listener, router, settings: Settings| {
             let shutdown = shutdown.clone();
+            let name = settings.name;
             running.spawn(async move {
-                if let Err(error) = listener::serve(listener, router, limits, shutdown).await {
+                if let Err(error) = listener::serve(listener, router, settings, shutdown).await {
                     tracing::error!(%error, listener = name, "a listener has ended");
                 }
             });
         };
-        start("http", self.http, routers.http, http);
-        start("grpc", self.grpc, routers.grpc, grpc);
-        if let Some(admin) = self.admin {
-            start(
-                "admin",
-                admin,
-                routers.admin,
-                Limits {
-                    max_connections: 100,
-                    ..http
-                },
-            );
+        start(self.http, routers.http, http);
+        start(self.grpc, routers.grpc, grpc);
+        if let Some(listener) = self.admin {
+            start(listener, routers.admin, admin);
         }
     }
+}
+
+/// What each listener is like, in the order of [`NAMES`].
+fn settings(config: &Config, certificates: &Certificates) -> [Settings; 3] {
+    let wanted = [
+        config.http.max_connections,
+        config.grpc.max_connections,
+        ADMIN_CONNECTIONS,
+    ];
+    let [http_most, grpc_most, admin_most] = Descriptors::of_process().share(wanted);
+    let http = Limits {
+        max_connections: http_most,
+        max_connections_per_address: config.http.max_connections_per_address,
+        header_timeout: config.http.header_timeout,
+        ..Limits::default()
+    };
+    let grpc = Limits {
+        max_connections: grpc_most,
+        max_connections_per_address: config.grpc.max_connections_per_address,
+        max_concurrent_streams: config.grpc.max_concurrent_streams,
+        ..http
+    };
+    let admin = Limits {
+        max_connections: admin_most,
+        ..http
+    };
+    let trusted = &config.http.trusted_proxies;
+    let proxies: TrustedProxies = trusted.iter().map(|proxy| (*proxy).into()).collect();
+    let [http_name, grpc_name, admin_name] = NAMES;
+    let settings = |name, limits, tls: &Option<Arc<Tls>>| Settings {
+        name,
+        limits,
+        tls: tls.clone(),
+        ..Settings::default()
+    };
+    [
+        Settings {
+            proxies: proxies.clone(),
+            proxy_protocol: config.http.proxy_protocol,
+            ..settings(http_name, http, &certificates.http)
+        },
+        Settings {
+            proxies,
+            proxy_protocol: config.grpc.proxy_protocol,
+            ..settings(grpc_name, grpc, &certificates.grpc)
+        },
+        settings(admin_name, admin, &certificates.admin),
+    ]
 }
 
 async fn bind(key: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failed> {

@@ -2,7 +2,10 @@
 
 mod background;
 mod banner;
+mod certificates;
+mod descriptors;
 mod health;
+mod keys;
 mod listeners;
 mod routers;
 
@@ -19,7 +22,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{health::Health, listeners::Listeners, routers::World};
+use self::{certificates::Certificates, health::Health, listeners::Listeners, routers::World};
 use crate::{
     config::{Config, Loaded, section::Sink},
     exit::{Exit, Failed},
@@ -46,12 +49,16 @@ fn register_metrics() {
     sso_store_sqlite::register_metrics();
     sso_http::register_metrics();
     sso_grpc::register_metrics();
+    sso_web::listener::register_metrics(&listeners::NAMES);
+    certificates::register_metrics();
     background::register_metrics();
 }
 
 async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exit, Failed> {
     let config = &loaded.config;
     let mut signals = Signals::new()?;
+    descriptors::raise_limit();
+    let certificates = Certificates::load(config)?;
     let parts = wiring::open(config, Role::Server, config.revocation.ack_wait).await?;
     let (listeners, addresses) = Listeners::bind(config).await?;
 
@@ -69,12 +76,15 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     let routers = routers::build(&world, &log, &metrics);
 
     let loops = start_loops(config, &parts, &health, &metrics).await?;
+    let clock = parts.sso.clock.clone();
+    let renewal = certificates.clone().watch(clock, loops.stop.clone());
+    loops.running.spawn(renewal);
     let shutdown = Shutdown {
         stop: CancellationToken::new(),
         drain: config.shutdown.drain_timeout,
     };
     let connections = TaskTracker::new();
-    listeners.serve(config, routers, &shutdown, &connections);
+    listeners.serve(config, &certificates, routers, &shutdown, &connections);
     health.serving();
     grpc_health.set_serving(true);
     banner::show(loaded, &addresses);
@@ -120,6 +130,9 @@ async fn start_loops(
     loops
         .running
         .spawn(background::beat(parts.sso.clone(), health.clone(), stop()));
+    loops
+        .running
+        .spawn(keys::follow(parts, health.clone(), stop()));
     let relay = background::relay(
         parts.sso.clone(),
         sink,

@@ -1,18 +1,19 @@
 //! What each listener serves.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use sso_core::{Sso, ports::RandomIds};
+use http::HeaderValue;
+use sso_core::{Sso, ports::RandomIds, usecases::admit::Doorkeeper};
 use sso_grpc::GrpcOptions;
 use sso_http::{AdminState, HttpState, LogLevel};
 use sso_telemetry::{Filter, LogControl, Metrics};
+use sso_web::rate::Rates;
 
 use super::{health::Health, listeners::Routers};
-use crate::{config::Loaded, wiring::Parts};
-
-/// How long others may keep the public keys; a new key signs no earlier than that after it was
-/// published.
-const JWKS_MAX_AGE: Duration = Duration::from_mins(5);
+use crate::{
+    config::{CorsOrigin, Loaded},
+    wiring::{self, Parts},
+};
 
 /// What the routers are made of.
 pub(super) struct World<'a> {
@@ -33,17 +34,24 @@ pub(super) fn build(world: &World<'_>, log: &LogControl, metrics: &Metrics) -> R
 
 fn http(world: &World<'_>, metrics: &Metrics) -> HttpState {
     let http = &world.loaded.config.http;
-    let tokens = Arc::clone(&world.parts.tokens);
+    let tokens = Arc::clone(&world.parts.keys.tokens);
     HttpState {
         sso: world.parts.sso.clone(),
         health: Arc::clone(world.health) as _,
-        jwks: Arc::new(move || tokens.ring().jwks()),
-        jwks_max_age: JWKS_MAX_AGE,
+        jwks: Arc::new(move || tokens.jwks()),
+        jwks_max_age: world.loaded.config.keys.jwks_max_age,
         metrics: http.expose_metrics.then(|| render(metrics)),
         new_request_id: request_ids(&world.parts.sso),
         request_timeout: http.request_timeout,
+        cors_origins: http.cors_origins.iter().filter_map(origin).collect(),
+        rates: rates(world),
         loopback_only: world.loaded.development,
     }
+}
+
+/// An origin is a URL's scheme, host and port: always a good value of a header.
+fn origin(origin: &CorsOrigin) -> Option<HeaderValue> {
+    origin.as_str().parse().ok()
 }
 
 fn grpc(world: &World<'_>) -> GrpcOptions {
@@ -53,8 +61,13 @@ fn grpc(world: &World<'_>) -> GrpcOptions {
     GrpcOptions {
         request_timeout: config.http.request_timeout,
         max_message_size: config.grpc.max_message_size,
+        rates: rates(world),
         loopback_only: world.loaded.development,
         health: world.grpc_health.clone(),
+        doorkeeper: Doorkeeper {
+            callers: Arc::new(wiring::callers(&config.grpc.callers)),
+            require_caller: config.grpc.require_caller,
+        },
         ..GrpcOptions::new(sso, ids)
     }
 }
@@ -91,6 +104,16 @@ impl LogLevel for Level {
 fn render(metrics: &Metrics) -> sso_http::Metrics {
     let metrics = metrics.clone();
     Arc::new(move || metrics.render())
+}
+
+/// Each listener has buckets of its own.
+fn rates(world: &World<'_>) -> Option<Arc<Rates>> {
+    let limits = &world.loaded.config.throttle;
+    let clock = world.parts.sso.clock.clone();
+    let now = Arc::new(move || clock.monotonic());
+    limits
+        .enabled
+        .then(|| Arc::new(Rates::new(limits.requests_per_second, now)))
 }
 
 fn request_ids(sso: &Sso) -> Arc<dyn Fn() -> String + Send + Sync> {

@@ -1,10 +1,15 @@
 //! The master key: given by the configuration, or kept in a file of the data folder.
+//!
+//! Resealing replaces the file in three steps: the new key is written beside the old one, the
+//! database commits, the new file takes the old one's name. Whoever finds that the old one does not
+//! open what is stored tries the one beside it, so a crash between two steps loses nothing.
 
 use std::{
-    fs::{self, OpenOptions},
+    fmt,
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use sso_core::ports::Random;
@@ -17,6 +22,45 @@ use crate::{
 
 /// Beside the embedded database, when the configuration names no key.
 pub(super) const FILE: &str = "master.key";
+/// The key that takes its place when the database is resealed under it.
+const NEXT: &str = "master.key.next";
+/// Held by who reseals.
+const LOCK: &str = "reseal.lock";
+
+/// Where the master key of this process comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// `keys.master_key`: it stays what it is until the next start.
+    Setting,
+    /// The file that `keys.master_key_file` names.
+    SettingFile(PathBuf),
+    /// The data folder.
+    Folder(PathBuf),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting => f.write_str("keys.master_key"),
+            Self::SettingFile(file) => write!(f, "keys.master_key_file, {}", file.display()),
+            Self::Folder(folder) => folder.join(FILE).display().fmt(f),
+        }
+    }
+}
+
+impl Source {
+    /// The keys that are there now, beside the one that was read at the start: somebody may have
+    /// resealed. What cannot be read is none.
+    pub(super) fn candidates(&self) -> Vec<MasterKey> {
+        let files = match self {
+            Self::Setting => Vec::new(),
+            Self::SettingFile(file) => vec![file.clone()],
+            Self::Folder(folder) => vec![folder.join(FILE), folder.join(NEXT)],
+        };
+        let read = |file: PathBuf| read(&file).ok();
+        files.into_iter().filter_map(read).collect()
+    }
+}
 
 /// The master key, and where it comes from. A new file is made only for a database that has no
 /// keys yet: another master key would open nothing that is there.
@@ -24,17 +68,17 @@ pub(super) fn of(
     config: &Config,
     first: bool,
     random: &dyn Random,
-) -> Result<(MasterKey, String), Failed> {
+) -> Result<(MasterKey, Source), Failed> {
     if let Some(key) = &config.keys.master_key {
-        return Ok((
-            MasterKey::from_bytes(key.bytes()),
-            "keys.master_key".to_owned(),
-        ));
+        let file = config.keys.master_key_file.clone();
+        let source = file.map_or(Source::Setting, Source::SettingFile);
+        return Ok((MasterKey::from_bytes(key.bytes()), source));
     }
-    let file = config.data_dir.join(FILE);
+    let folder = config.data_dir.clone();
+    let file = folder.join(FILE);
     match read_or_make(&file, first, random) {
         Ok(text) => match MasterKey::from_base64(&text) {
-            Ok(key) => Ok((key, file.display().to_string())),
+            Ok(key) => Ok((key, Source::Folder(folder))),
             Err(error) => Err(Failed::new(
                 Exit::Configuration,
                 format!("{}: {error}", file.display()),
@@ -55,29 +99,125 @@ pub(super) fn of(
     }
 }
 
-fn read_or_make(file: &Path, first: bool, random: &dyn Random) -> io::Result<String> {
+/// Reads a file with a master key.
+pub(crate) fn read(file: &Path) -> Result<MasterKey, Failed> {
+    let failed = |error: &dyn fmt::Display| {
+        Failed::new(
+            Exit::Failure,
+            format!("the master key {}: {error}", file.display()),
+        )
+    };
+    let text = fs::read_to_string(file).map(zeroize::Zeroizing::new);
+    let text = text.map_err(|error| failed(&error))?;
+    MasterKey::from_base64(&text).map_err(|error| failed(&error))
+}
+
+/// The key beside the master key, written by a reseal that may have been cut off.
+pub(super) fn next(folder: &Path) -> Option<MasterKey> {
+    read(&folder.join(NEXT)).ok()
+}
+
+/// Gives the key beside the master key its place, now that the database is sealed under it. If
+/// somebody reseals this very moment, it is his to do.
+pub(super) fn promote(folder: &Path) -> io::Result<()> {
+    match lock(folder)? {
+        Some(_held) => replace(folder),
+        None => Ok(()),
+    }
+}
+
+/// A new master key that lies beside the one in use. Nobody else reseals while it lives.
+pub(crate) struct Staged {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Staged {
+    /// Writes `new` beside the master key in `folder`.
+    pub(crate) fn write(folder: &Path, new: &MasterKey) -> Result<Self, Failed> {
+        let failed = |error: &dyn fmt::Display| {
+            let file = folder.join(NEXT);
+            Failed::new(Exit::Failure, format!("{}: {error}", file.display()))
+        };
+        let lock = lock(folder).map_err(|error| failed(&error))?;
+        let lock = lock.ok_or_else(|| failed(&"another reseal is under way"))?;
+        let draft = folder.join(NEXT);
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&error)),
+            _ => {}
+        }
+        write_new(&draft, new)
+            .and_then(|()| sync(folder))
+            .map_err(|error| failed(&error))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// The database is sealed under it: it takes the old one's place.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        replace(&self.folder)
+    }
+}
+
+/// `None`: somebody else holds it.
+fn lock(folder: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(folder.join(LOCK))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn replace(folder: &Path) -> io::Result<()> {
+    match fs::rename(folder.join(NEXT), folder.join(FILE)) {
+        // Somebody else has done it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done.and_then(|()| sync(folder)),
+    }
+}
+
+fn read_or_make(
+    file: &Path,
+    first: bool,
+    random: &dyn Random,
+) -> io::Result<zeroize::Zeroizing<String>> {
     match fs::read_to_string(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && first => {}
-        read => return read,
+        read => return read.map(zeroize::Zeroizing::new),
     }
-    let text = MasterKey::generate(random).to_base64();
     // Written beside and then linked: nobody ever reads half a key, and of two the first wins.
     let draft = file.with_extension(format!("key.{}", std::process::id()));
-    let mut new = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
-    let linked = new
-        .write_all(format!("{}\n", *text).as_bytes())
-        .and_then(|()| new.sync_all())
-        .and_then(|()| fs::hard_link(&draft, file));
+    let linked =
+        write_new(&draft, &MasterKey::generate(random)).and_then(|()| fs::hard_link(&draft, file));
     fs::remove_file(&draft)?;
     match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
     // It must be there for as long as what is sealed under it.
-    fs::File::open(file.parent().unwrap_or(file))?.sync_all()?;
-    fs::read_to_string(file)
+    sync(file.parent().unwrap_or(file))?;
+    fs::read_to_string(file).map(zeroize::Zeroizing::new)
+}
+
+fn write_new(file: &Path, key: &MasterKey) -> io::Result<()> {
+    let mut new = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)?;
+    let line = zeroize::Zeroizing::new(format!("{}\n", *key.to_base64()));
+    new.write_all(line.as_bytes())?;
+    new.sync_all()
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }

@@ -2,7 +2,7 @@
 //! growth of memory.
 
 use anyhow::{Result, ensure};
-use http::{Method, StatusCode};
+use http::Method;
 use serde_json::Value;
 use sso_testkit::{http::Reply, persona::Persona, process::Server};
 
@@ -169,116 +169,84 @@ async fn bad_bodies_are_refused_by_every_route_and_rpc() -> Result<()> {
     Ok(())
 }
 
+/// A request that no route takes: method, path, headers, body, then the status and code wanted.
+type Odd = (
+    &'static str,
+    &'static str,
+    Headers,
+    &'static str,
+    u16,
+    &'static str,
+);
+type Headers = &'static [(&'static str, &'static str)];
+
+const JSON: Headers = &[("content-type", "application/json")];
+const TEXT: Headers = &[("content-type", "text/plain")];
+const BROTLI: Headers = &[("content-encoding", "br")];
+const GZIP: Headers = &[("content-encoding", "gzip")];
+const TWICE: Headers = &[("authorization", "Bearer a"), ("authorization", "Bearer a")];
+
+const ODD: [Odd; 14] = [
+    ("GET", "/nothing", &[], "", 404, "not_found"),
+    ("POST", "/auth/login/", JSON, "{}", 404, "not_found"),
+    ("GET", "/auth/login", &[], "", 405, "method_not_allowed"),
+    ("DELETE", "/auth/info", &[], "", 405, "method_not_allowed"),
+    (
+        "POST",
+        "/auth/login",
+        TEXT,
+        "{}",
+        415,
+        "unsupported_media_type",
+    ),
+    (
+        "POST",
+        "/auth/login",
+        BROTLI,
+        "{}",
+        415,
+        "unsupported_media_type",
+    ),
+    ("POST", "/auth/login", GZIP, "{}", 400, "invalid_request"),
+    ("GET", "/auth/info", &[], "", 401, "invalid_token"),
+    (
+        "GET",
+        "/auth/info",
+        &[("authorization", "")],
+        "",
+        401,
+        "invalid_token",
+    ),
+    (
+        "GET",
+        "/auth/info",
+        &[("authorization", "Bearer")],
+        "",
+        401,
+        "invalid_token",
+    ),
+    (
+        "GET",
+        "/auth/info",
+        &[("authorization", "Basic YTpi")],
+        "",
+        401,
+        "invalid_token",
+    ),
+    ("GET", "/auth/info", TWICE, "", 401, "invalid_token"),
+    // 401 comes before 415 and 400.
+    ("POST", "/auth/password", TEXT, "x", 401, "invalid_token"),
+    ("DELETE", "/auth/sessions/x", &[], "", 401, "invalid_token"),
+];
+
 #[tokio::test]
 async fn odd_requests_get_the_contracts_codes() -> Result<()> {
     let site = site()?;
     let server = site.serve().await?;
-    let json = ("content-type", "application/json");
-    let cases: [(Method, &str, &[(&str, &str)], &str, u16, &str); 14] = [
-        (Method::GET, "/nothing", &[], "", 404, "not_found"),
-        (
-            Method::POST,
-            "/auth/login/",
-            &[json],
-            "{}",
-            404,
-            "not_found",
-        ),
-        (
-            Method::GET,
-            "/auth/login",
-            &[],
-            "",
-            405,
-            "method_not_allowed",
-        ),
-        (
-            Method::DELETE,
-            "/auth/info",
-            &[],
-            "",
-            405,
-            "method_not_allowed",
-        ),
-        (
-            Method::POST,
-            "/auth/login",
-            &[("content-type", "text/plain")],
-            "{}",
-            415,
-            "unsupported_media_type",
-        ),
-        (
-            Method::POST,
-            "/auth/login",
-            &[("content-encoding", "br")],
-            "{}",
-            415,
-            "unsupported_media_type",
-        ),
-        (
-            Method::POST,
-            "/auth/login",
-            &[("content-encoding", "gzip")],
-            "{}",
-            400,
-            "invalid_request",
-        ),
-        (Method::GET, "/auth/info", &[], "", 401, "invalid_token"),
-        (
-            Method::GET,
-            "/auth/info",
-            &[("authorization", "")],
-            "",
-            401,
-            "invalid_token",
-        ),
-        (
-            Method::GET,
-            "/auth/info",
-            &[("authorization", "Bearer")],
-            "",
-            401,
-            "invalid_token",
-        ),
-        (
-            Method::GET,
-            "/auth/info",
-            &[("authorization", "Basic YTpi")],
-            "",
-            401,
-            "invalid_token",
-        ),
-        (
-            Method::GET,
-            "/auth/info",
-            &[("authorization", "Bearer a"), ("authorization", "Bearer a")],
-            "",
-            401,
-            "invalid_token",
-        ),
-        // 401 comes before 415 and 400.
-        (
-            Method::POST,
-            "/auth/password",
-            &[("content-type", "text/plain")],
-            "x",
-            401,
-            "invalid_token",
-        ),
-        (
-            Method::DELETE,
-            "/auth/sessions/x",
-            &[],
-            "",
-            401,
-            "invalid_token",
-        ),
-    ];
-    for (method, path, headers, body, status, code) in cases {
+    for (method, path, headers, body, status, code) in ODD {
         let reply = server
             .http
-            .send(method.clone(), path, headers, body)
+            .send(method.parse()?, path, headers, body)
             .await?;
         let found = (reply.status.as_u16(), reply.code());
         assert_eq!(
@@ -294,32 +262,34 @@ async fn odd_requests_get_the_contracts_codes() -> Result<()> {
         }
     }
     let long = format!("Bearer {}", "x".repeat(64 * 1024));
-    let reply = server
+    let long = server
         .http
         .send(Method::GET, "/auth/info", &[("authorization", &long)], "")
         .await?;
     assert_eq!(
-        (reply.status, reply.code().as_str()),
-        (StatusCode::UNAUTHORIZED, "invalid_token")
+        (long.status.as_u16(), long.code().as_str()),
+        (401, "invalid_token")
     );
-    let id = [("x-request-id", "abc-123.X_y")];
-    assert_eq!(
-        server
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_decent_request_id_is_kept_and_another_replaced() -> Result<()> {
+    let site = site()?;
+    let server = site.serve().await?;
+    for (given, kept) in [
+        ("abc-123.X_y", true),
+        ("short", false),
+        ("with space", false),
+    ] {
+        let headers = [("x-request-id", given)];
+        let reply = server
             .http
-            .send(Method::GET, "/nothing", &id, "")
-            .await?
-            .text("request_id"),
-        "abc-123.X_y"
-    );
-    let id = [("x-request-id", "short")];
-    assert_ne!(
-        server
-            .http
-            .send(Method::GET, "/nothing", &id, "")
-            .await?
-            .text("request_id"),
-        "short"
-    );
+            .send(Method::GET, "/nothing", &headers, "")
+            .await?;
+        assert_eq!(reply.text("request_id") == given, kept, "{given}");
+        assert_eq!(reply.text("request_id"), reply.header("x-request-id"));
+    }
     Ok(())
 }
 

@@ -143,15 +143,6 @@ fn every_problem_of_the_configuration_is_told_at_once() -> Result<()> {
 }
 
 #[test]
-fn the_grpc_port_is_not_opened_to_the_network_by_default() -> Result<()> {
-    let mut site = site()?;
-    site.set("SSO__GRPC__LISTEN", "0.0.0.0:0");
-    let output = serve(&site)?;
-    fails(&output, 78, "grpc.require_caller");
-    Ok(())
-}
-
-#[test]
 fn wrong_usage_is_64() -> Result<()> {
     let site = site()?;
     assert_eq!(site.run(&["serve", "--nonsense"])?.status.code(), Some(64));

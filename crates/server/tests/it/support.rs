@@ -1,13 +1,23 @@
 //! What these tests share.
 
 use std::{
+    fmt::Write,
     future::Future,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
-use sso_testkit::{persona::auth, process::Site};
+use anyhow::{Result, ensure};
+use http::Method;
+use serde_json::Value;
+use sso_core::Scope;
+use sso_testkit::{
+    persona::auth,
+    process::{Server, Site},
+};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 /// The binary under test.
@@ -69,4 +79,55 @@ pub(crate) fn validate(token: &str) -> auth::ValidateRequest {
     auth::ValidateRequest {
         token: token.to_owned(),
     }
+}
+
+/// A name that no test has had before.
+pub(crate) fn unique() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("somebody{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The token of the service that has this scope.
+pub(crate) fn token_of(scope: Scope) -> String {
+    format!("the token of {scope}")
+}
+
+/// The SHA-256 of a token in hex, as `sha256sum` prints it.
+pub(crate) fn digest_of(token: &str) -> String {
+    let mut hex = String::new();
+    for byte in sso_crypto::sha256(token.as_bytes()) {
+        // Writing to a string does not fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+/// `grpc.callers`: a service for each scope.
+pub(crate) fn callers() -> String {
+    let callers = Scope::ALL.map(|scope| {
+        let digest = digest_of(&token_of(scope));
+        let name = scope.as_str().replace(':', "-");
+        format!("{{ name = '{name}', token_sha256 = '{digest}', scopes = ['{scope}'] }}")
+    });
+    format!("[{}]", callers.join(", "))
+}
+
+/// A JSON call of the service that has this scope; it must succeed.
+pub(crate) async fn admin_call(
+    server: &Server,
+    scope: Scope,
+    path: &str,
+    body: &Value,
+) -> Result<Value> {
+    let token = token_of(scope);
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-caller-token", &token),
+    ];
+    let json = server.grpc_json();
+    let reply = json
+        .send(Method::POST, path, &headers, body.to_string())
+        .await?;
+    ensure!(reply.status == 200, "{path}: {reply:?}");
+    Ok(reply.json())
 }

@@ -62,25 +62,40 @@ impl Browser {
         anyhow::bail!("chromedriver gave no session")
     }
 
-    /// Runs one operation by "Try it out" and returns the page's text of the answer.
-    async fn try_out(&self, operation: &str, body: &str) -> Result<String> {
-        let within = |rest: &str| format!("//*[@id='{operation}']{rest}");
+    /// Runs the operation of a path by "Try it out" and returns the page's text of the answer.
+    async fn try_out(&self, path: &str, body: &str) -> Result<String> {
+        let block = format!("//div[contains(@class,'opblock ')][.//*[@data-path='{path}']]");
+        let within = |rest: &str| format!("{block}{rest}");
         let click = async |path: String| -> Result<()> {
             let found = self.client.wait().for_element(Locator::XPath(&path)).await;
-            found
-                .with_context(|| format!("{path} is not on the page"))?
-                .click()
-                .await?;
+            let found = found.with_context(|| format!("{path} is not on the page"))?;
+            // By script: the page unfolds while the pointer is on its way.
+            let target = vec![serde_json::to_value(&found)?];
+            self.client.execute("arguments[0].click()", target).await?;
             Ok(())
         };
         click(within("//*[contains(@class,'opblock-summary-control')]")).await?;
-        click(within("//button[contains(@class,'try-out__btn')]")).await?;
+        let button = within("//button[contains(@class,'try-out__btn')]");
+        let button = self
+            .client
+            .wait()
+            .for_element(Locator::XPath(&button))
+            .await?;
+        // The page may be set to unfold ready to be tried out.
+        if !button
+            .attr("class")
+            .await?
+            .is_some_and(|class| class.contains("cancel"))
+        {
+            button.click().await?;
+        }
         let editor = within("//textarea[contains(@class,'body-param__text')]");
         let editor = self
             .client
             .wait()
             .for_element(Locator::XPath(&editor))
-            .await?;
+            .await;
+        let editor = editor.context("no editor")?;
         // React listens to the property's setter, not to the attribute.
         let script = "const [e, v] = arguments; \
             Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value').set.call(e, v); \
@@ -95,7 +110,8 @@ impl Browser {
         self.client
             .wait()
             .for_element(Locator::XPath(&live))
-            .await?;
+            .await
+            .context("no answer")?;
         let table = within("//*[contains(@class,'live-responses-table')]");
         Ok(self
             .client
@@ -145,17 +161,18 @@ async fn both_pages_load_without_a_network_and_can_be_tried_out() -> Result<()> 
     let who = r#"{"email":"alice@example.com","password":"correct horse battery"}"#;
 
     page(&browser, server.http_address, "/swagger/index.html").await?;
-    let operation = "operations-account-registration";
-    let answer = browser.try_out(operation, who).await?;
+    let answer = browser.try_out("/auth/registration", who).await;
     browser.picture("swagger-http.png").await?;
+    let answer = answer?;
     assert!(
         answer.contains("201") && answer.contains("access_token"),
         "{answer}"
     );
 
     page(&browser, server.grpc_address, "/sw/").await?;
-    let answer = browser.try_out("operations-auth.Auth-Login", who).await?;
+    let answer = browser.try_out("/sso/login", who).await;
     browser.picture("swagger-grpc.png").await?;
+    let answer = answer?;
     assert!(
         answer.contains("200") && answer.contains("accessToken"),
         "{answer}"

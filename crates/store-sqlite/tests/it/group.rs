@@ -11,7 +11,7 @@ use sso_testkit::{clock::START, contract::Given};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::support::{serving, settings};
+use crate::support::{LONG, serving, settings, user};
 
 const CLIENTS: usize = 32;
 
@@ -156,6 +156,24 @@ async fn a_stuck_transaction_is_rolled_back_and_the_others_go_on() {
         Err(StoreError::Unavailable(_))
     ));
     assert_eq!(store.user(bob.id, Freshness::Primary).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_step_that_comes_when_its_transaction_ends_is_answered() {
+    const ROUNDS: usize = 300;
+    let (store, _folder) = serving();
+    let given = Given::new();
+    let bob = user(&store, &given, "bob@example.com").await;
+    for _ in 0..ROUNDS {
+        let mut tx = store.begin().await.unwrap();
+        let taken = tx.insert_user(&given.new_user("bob@example.com")).await;
+        assert!(matches!(taken, Err(StoreError::Conflict(_))));
+        // The writer may not have ended it yet.
+        let late = tokio::time::timeout(LONG, tx.set_admin(bob.id, true)).await;
+        assert!(matches!(late.unwrap(), Err(StoreError::Unavailable(_))));
+        let commit = tokio::time::timeout(LONG, tx.commit()).await;
+        assert!(matches!(commit.unwrap(), Err(StoreError::Unavailable(_))));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -130,16 +130,9 @@ async fn a_newer_schema_is_served_only_if_it_says_so() {
 
     change(&folder, "UPDATE compatibility SET min_version = 98");
     let error = refused(folder.path());
+    let latest = MigrationStatus::of(folder.path()).unwrap().latest;
     assert!(
-        matches!(
-            error,
-            OpenError::Newer {
-                found: 99,
-                needed: 98,
-                known: 4,
-                ..
-            }
-        ),
+        matches!(error, OpenError::Newer { found: 99, needed: 98, known, .. } if known == latest),
         "{error}"
     );
     assert!(as_of(&error).contains("use the newer version"), "{error}");
@@ -162,15 +155,9 @@ fn an_older_schema_is_refused_if_it_may_not_be_migrated() {
     let Err(error) = SqliteStore::open(&as_it_is) else {
         panic!("it opened");
     };
+    let latest = MigrationStatus::of(folder.path()).unwrap().latest;
     assert!(
-        matches!(
-            error,
-            OpenError::Behind {
-                found: 0,
-                needed: 4,
-                ..
-            }
-        ),
+        matches!(error, OpenError::Behind { found: 0, needed, .. } if needed == latest),
         "{error}"
     );
     assert!(as_of(&error).contains("sso migrate up"), "{error}");
@@ -184,15 +171,17 @@ fn the_status_tells_what_is_pending_and_changes_nothing() {
     let parent = TempDir::new().unwrap();
     let folder = parent.path().join("data");
     let status = MigrationStatus::of(&folder).unwrap();
-    assert_eq!((status.current, status.latest), (0, 4));
-    assert_eq!(status.pending, ["V1__initial", "V4__lifecycle"]);
+    assert_eq!(status.current, 0);
+    assert_eq!(status.pending[0], "V1__initial");
+    let last = format!("V{}__", status.latest);
+    assert!(status.pending.last().unwrap().starts_with(&last));
     assert!(!folder.exists());
 
     let store = open(&folder, Role::Server).unwrap();
     let running = MigrationStatus::of(&folder).unwrap();
     drop(store);
     assert_eq!(MigrationStatus::of(&folder).unwrap(), running);
-    assert_eq!(running.current, 4);
+    assert_eq!(running.current, status.latest);
     assert!(running.pending.is_empty());
 }
 

@@ -7,6 +7,9 @@ use sso_store_sqlite::{Limits, OpenError, Role, Settings, SqliteStore};
 use sso_testkit::contract::Given;
 use tempfile::TempDir;
 
+/// Longer than any test may take.
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+
 pub(crate) fn settings(folder: &Path, role: Role) -> Settings {
     Settings {
         folder: folder.to_owned(),

@@ -21,9 +21,11 @@ macro_rules! commit {
 }
 
 pub mod audit;
+pub mod events;
 mod given;
 pub mod keys;
 pub mod lifecycle;
+pub mod networks;
 pub mod outbox;
 pub mod races;
 pub mod revocations;
@@ -70,6 +72,11 @@ macro_rules! store_contract {
                 live_sessions_are_newest_first_without_what_is_over
                 the_oldest_live_sessions_end_but_those_kept
             }
+            networks {
+                a_session_makes_its_network_known_to_its_user
+                an_unknown_address_makes_no_network_known
+                the_network_known_longest_is_forgotten_for_one_too_many
+            }
             rotation {
                 the_current_generation_moves_on_and_the_end_stays
                 the_generation_before_is_replayed_to_the_last_moment_of_the_grace
@@ -90,8 +97,21 @@ macro_rules! store_contract {
                 success_wins_over_everything
                 the_backlog_counts_what_waits_and_tells_the_oldest
             }
+            events {
+                events_are_listed_in_order_by_status_in_pages
+                a_failed_event_is_resent_with_what_it_held_back
+                a_skipped_event_stays_failed_and_holds_back_nothing
+                only_a_failed_event_moves_and_a_skip_is_final
+                success_wins_over_a_skip
+                of_fifty_resends_and_skips_of_one_event_one_moves_it
+            }
             keys {
                 the_first_keys_are_stored_once
+                keys_are_added_to_the_ring_that_was_seen
+                a_retired_key_leaves_the_ring_for_good
+                the_last_key_that_signs_is_never_retired
+                keys_are_resealed_all_or_none
+                only_the_last_retired_keys_are_remembered
             }
             revocations {
                 each_entry_is_told_once_with_a_rising_id
@@ -124,6 +144,8 @@ macro_rules! store_contract {
                 of_fifty_registrations_of_one_address_one_is_stored
                 of_fifty_password_changes_at_one_version_one_is_made
                 of_fifty_first_key_rings_one_is_stored
+                of_fifty_rotations_of_one_ring_one_is_made
+                of_fifty_keys_that_are_all_retired_at_once_one_is_left
                 no_refresh_survives_a_logout
                 no_session_of_a_login_survives_a_password_change
                 no_session_of_a_login_survives_a_disabling
@@ -150,8 +172,10 @@ mod tests {
         let list = include_str!("mod.rs");
         let modules = [
             include_str!("audit.rs"),
+            include_str!("events.rs"),
             include_str!("keys.rs"),
             include_str!("lifecycle.rs"),
+            include_str!("networks.rs"),
             include_str!("outbox.rs"),
             include_str!("races.rs"),
             include_str!("revocations.rs"),

@@ -5,14 +5,16 @@ use std::{future::Future, sync::Arc};
 use sso_core::{
     ports::{
         Store, StoreError,
-        store::{Constraint, Ended, Freshness, Liveness, NewSession, Rotation, Session, User},
+        store::{
+            Constraint, Ended, Freshness, Liveness, NewSession, Retirement, Rotation, Session, User,
+        },
     },
     values::Version,
 };
 
 use super::{
     given::{CROWD, Given, NOW, crowd, hash, password, token},
-    keys::ring,
+    keys::{self, ring},
 };
 
 /// How often a race between two kinds of things is run: who comes first differs.
@@ -148,6 +150,37 @@ pub async fn of_fifty_first_key_rings_one_is_stored(store: Arc<dyn Store>) {
     let stored = store.keys().await.unwrap();
     assert_eq!(stored.len(), 2);
     assert!(results.iter().all(|returned| *returned == stored));
+}
+
+/// Each was decided on the same ring.
+pub async fn of_fifty_rotations_of_one_ring_one_is_made(store: Arc<dyn Store>) {
+    let seen = store.insert_first_keys(&ring("first")).await.unwrap();
+    let made = crowd(|at| {
+        let (store, seen) = (Arc::clone(&store), seen.clone());
+        let new = [keys::key(&format!("key{at}"), NOW)];
+        async move { commit!(store, tx => tx.insert_keys(&new, &seen)) }
+    })
+    .await;
+    assert_eq!(made.iter().filter(|made| **made).count(), 1);
+    assert_eq!(store.keys().await.unwrap().len(), seen.len() + 1);
+}
+
+/// Never all of them.
+pub async fn of_fifty_keys_that_are_all_retired_at_once_one_is_left(store: Arc<dyn Store>) {
+    let id = |at: usize| format!("key{at}");
+    let all: Vec<_> = (0..CROWD).map(|at| keys::key(&id(at), NOW)).collect();
+    store.insert_first_keys(&all).await.unwrap();
+    let done = crowd(|at| {
+        let store = Arc::clone(&store);
+        async move { commit!(store, tx => tx.retire_key(&id(at), NOW)) }
+    })
+    .await;
+    let last: Vec<_> = done
+        .iter()
+        .filter(|done| **done == Retirement::Last)
+        .collect();
+    assert_eq!(last.len(), 1);
+    assert_eq!(store.keys().await.unwrap().len(), 1);
 }
 
 /// Refresh against logout.

@@ -14,7 +14,7 @@ use sso_core::{
         Store,
         store::{NewRevocation, Reach, Revocation, Revoked},
     },
-    values::Version,
+    values::{KeyTag, Version},
 };
 
 use super::given::{CROWD, Given, NOW, TICK, crowd};
@@ -26,7 +26,7 @@ fn of(revoked: Revoked) -> NewRevocation {
     }
 }
 
-/// Of both kinds, as they were stored.
+/// Of every kind, as they were stored.
 pub async fn each_entry_is_told_once_with_a_rising_id(store: Arc<dyn Store>) {
     let given = Given::new();
     assert_eq!(store.beat(NOW).await.unwrap(), []);
@@ -42,7 +42,9 @@ pub async fn each_entry_is_told_once_with_a_rising_id(store: Arc<dyn Store>) {
     as_stored(&second, &user);
     assert_eq!(store.beat(NOW).await.unwrap(), [first, second]);
     assert_eq!(store.beat(NOW).await.unwrap(), []);
-    let third = commit!(store, tx => tx.revoke(&user));
+    let key = of(Revoked::Key(KeyTag::from_uuid(given.user_id().as_uuid())));
+    let third = commit!(store, tx => tx.revoke(&key));
+    as_stored(&third, &key);
     assert_eq!(store.beat(NOW).await.unwrap(), [third]);
 }
 

@@ -8,8 +8,8 @@ use sso_core::{
         StoreError,
         store::{
             Actor, AuditPage, AuditRecord, AuditStore, AuditWrites, EventStatus, Imported,
-            ImportedUser, JanitorStore, LifecycleWrites, NewAudit, Session, StoredEvent, Swept,
-            User, UserDataReads,
+            ImportedUser, JanitorStore, LifecycleWrites, NewAudit, Session, Swept, User,
+            UserDataReads, UserEvent,
         },
     },
     values::{SessionId, UserId, Version},
@@ -96,6 +96,7 @@ impl State {
     fn delete_user(&mut self, id: UserId) -> Option<User> {
         let last = self.users.remove(&id)?;
         self.sessions.retain(|_, session| session.user != id);
+        self.networks.remove(&id);
         self.outbox
             .retain(|stored| stored.event.user != id || stored.status != EventStatus::Failed);
         for stored in &mut self.outbox {
@@ -221,13 +222,13 @@ impl UserDataReads for MemoryStore {
         user: UserId,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
+    ) -> Result<Vec<UserEvent>, StoreError> {
         let state = self.state();
         let mine = state
             .outbox
             .iter()
             .filter(|stored| stored.event.user == user && stored.event.sequence > after);
-        let event = |stored: &super::state::Event| StoredEvent {
+        let event = |stored: &super::state::Kept| UserEvent {
             sequence: stored.event.sequence,
             id: stored.event.id,
             kind: stored.event.kind.clone(),

@@ -1,5 +1,6 @@
 //! A store in memory, with the semantics of the real ones.
 
+mod keys;
 mod lifecycle;
 mod state;
 mod tx;
@@ -14,12 +15,13 @@ use std::{
 
 use async_trait::async_trait;
 use sso_core::{
+    Network,
     ports::{
         Store, StoreError, Tx,
         store::{
-            Backlog, Delivered, Freshness, KeyStore, Liveness, OutboxStore, PendingEvent, Reach,
-            Revocation, RevocationFeed, Rotate, Rotation, SealedKey, Session, SessionReads, User,
-            UserPage, UserReads,
+            Backlog, Delivered, EventPage, Freshness, KeyStore, Liveness, NetworkReads,
+            OutboxStore, PendingEvent, Reach, RetiredKey, Revocation, RevocationFeed, Rotate,
+            Rotation, SealedKey, Session, SessionReads, StoredEvent, User, UserPage, UserReads,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, UserId},
@@ -146,6 +148,13 @@ impl SessionReads for MemoryStore {
 }
 
 #[async_trait]
+impl NetworkReads for MemoryStore {
+    async fn knows_network(&self, email: &Email, network: Network) -> Result<bool, StoreError> {
+        Ok(self.state().knows_network(email, network))
+    }
+}
+
+#[async_trait]
 impl OutboxStore for MemoryStore {
     async fn pending_events(&self, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
         Ok(self.state().pending_events(limit))
@@ -165,6 +174,10 @@ impl OutboxStore for MemoryStore {
         Ok(())
     }
 
+    async fn events(&self, page: EventPage) -> Result<Vec<StoredEvent>, StoreError> {
+        Ok(self.state().events(page))
+    }
+
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         Ok(self.state().backlog())
     }
@@ -174,6 +187,12 @@ impl OutboxStore for MemoryStore {
 impl KeyStore for MemoryStore {
     async fn keys(&self) -> Result<Vec<SealedKey>, StoreError> {
         Ok(self.state().keys.clone())
+    }
+
+    async fn retired_keys(&self, limit: u32) -> Result<Vec<RetiredKey>, StoreError> {
+        let state = self.state();
+        let newest = state.retired_keys.iter().rev();
+        Ok(newest.take(limit as usize).cloned().collect())
     }
 
     async fn insert_first_keys(&self, keys: &[SealedKey]) -> Result<Vec<SealedKey>, StoreError> {

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use sso_core::{
+    Network,
     ports::{
         StoreError,
         store::{
-            Backlog, Constraint, Delivered, Ended, EventStatus, Liveness, NewEvent, NewRevocation,
-            NewSession, NewUser, PasswordChange, PendingEvent, Revocation, Rotate, Rotated,
-            Rotation, SealedKey, Session, User,
+            Backlog, Constraint, Delivered, Ended, EventPage, EventStatus, Liveness, MAX_NETWORKS,
+            Moved, NewEvent, NewRevocation, NewSession, NewUser, PasswordChange, PendingEvent,
+            RetiredKey, Revocation, Rotate, Rotated, Rotation, SealedKey, Session, StoredEvent,
+            User,
         },
     },
-    values::{EventId, PasswordHash, SessionId, UserId, Version},
+    values::{Email, EventId, PasswordHash, SessionId, UserId, Version},
 };
 use time::OffsetDateTime;
 
@@ -21,14 +23,30 @@ use super::lifecycle::Remains;
 const TIMELINE: u32 = 0;
 
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "what the port calls a pending event stays one part of it"
-)]
-pub(super) struct Event {
+pub(super) struct Kept {
     pub(super) status: EventStatus,
+    pub(super) skipped_at: Option<OffsetDateTime>,
     pub(super) event: PendingEvent,
     pub(super) delivered_at: Option<OffsetDateTime>,
+}
+
+impl Kept {
+    fn waits_for_a_person(&self) -> bool {
+        self.status == EventStatus::Failed && self.skipped_at.is_none()
+    }
+
+    fn stored(&self) -> StoredEvent {
+        StoredEvent {
+            sequence: self.event.sequence,
+            id: self.event.id,
+            user: self.event.user,
+            kind: self.event.kind.clone(),
+            status: self.status,
+            skipped_at: self.skipped_at,
+            attempts: self.event.attempts,
+            created_at: self.event.created_at,
+        }
+    }
 }
 
 /// A whole database.
@@ -36,9 +54,13 @@ pub(super) struct Event {
 pub(super) struct State {
     pub(super) users: BTreeMap<UserId, User>,
     pub(super) sessions: BTreeMap<SessionId, Session>,
+    /// Newest first.
+    pub(super) networks: BTreeMap<UserId, Vec<(OffsetDateTime, Network)>>,
     pub(super) keys: Vec<SealedKey>,
+    /// Those retired last come last.
+    pub(super) retired_keys: Vec<RetiredKey>,
     pub(super) revocations: Vec<Revocation>,
-    pub(super) outbox: Vec<Event>,
+    pub(super) outbox: Vec<Kept>,
     pub(super) remains: Remains,
 }
 
@@ -157,8 +179,28 @@ impl State {
             address: new.address,
             agent: new.agent.clone(),
         };
+        let user = user.clone();
         self.sessions.insert(session.id, session.clone());
-        Ok(Some((user.clone(), session)))
+        self.remember_network(&session);
+        Ok(Some((user, session)))
+    }
+
+    fn remember_network(&mut self, session: &Session) {
+        let network = Network::of(session.address);
+        let known = self.networks.entry(session.user).or_default();
+        if network == Network::UNKNOWN || known.iter().any(|(_, known)| *known == network) {
+            return;
+        }
+        known.push((session.created_at, network));
+        known.sort_unstable_by(|one, other| other.cmp(one));
+        known.truncate(MAX_NETWORKS as usize);
+    }
+
+    pub(super) fn knows_network(&self, email: &Email, network: Network) -> bool {
+        let mut users = self.users.values();
+        let user = users.find(|user| user.email.canonical() == email.canonical());
+        user.and_then(|user| self.networks.get(&user.id))
+            .is_some_and(|known| known.iter().any(|(_, known)| *known == network))
     }
 
     pub(super) fn rotate(&mut self, rotate: &Rotate) -> Rotation {
@@ -300,8 +342,9 @@ impl State {
             traceparent: new.traceparent.clone(),
             tracestate: new.tracestate.clone(),
         };
-        self.outbox.push(Event {
+        self.outbox.push(Kept {
             status: EventStatus::InProgress,
+            skipped_at: None,
             event,
             delivered_at: None,
         });
@@ -310,7 +353,7 @@ impl State {
 
     pub(super) fn pending_events(&self, limit: u32) -> Vec<PendingEvent> {
         let held_back = |event: &PendingEvent| {
-            self.of(EventStatus::Failed)
+            self.waiting()
                 .any(|failed| failed.user == event.user && failed.sequence < event.sequence)
         };
         self.of(EventStatus::InProgress)
@@ -328,6 +371,7 @@ impl State {
             (Delivered::Success, EventStatus::Success) => {}
             (Delivered::Success, _) => {
                 stored.status = EventStatus::Success;
+                stored.skipped_at = None;
                 stored.delivered_at = Some(now);
                 if self.remains.is_deleted(stored.event.user) {
                     stored.event.payload.clear();
@@ -342,15 +386,52 @@ impl State {
         }
     }
 
+    pub(super) fn events(&self, page: EventPage) -> Vec<StoredEvent> {
+        self.outbox
+            .iter()
+            .filter(|stored| page.status.is_none_or(|status| status == stored.status))
+            .filter(|stored| stored.event.sequence > page.after)
+            .take(page.limit as usize)
+            .map(Kept::stored)
+            .collect()
+    }
+
+    pub(super) fn resend_event(&mut self, id: EventId) -> Moved {
+        self.move_event(id, |stored| {
+            stored.status = EventStatus::InProgress;
+            stored.event.attempts = 0;
+        })
+    }
+
+    pub(super) fn skip_event(&mut self, id: EventId, now: OffsetDateTime) -> Moved {
+        self.move_event(id, |stored| stored.skipped_at = Some(now))
+    }
+
+    fn move_event(&mut self, id: EventId, change: impl FnOnce(&mut Kept)) -> Moved {
+        match self.outbox.iter_mut().find(|stored| stored.event.id == id) {
+            None => Moved::Unknown,
+            Some(stored) if stored.waits_for_a_person() => {
+                change(stored);
+                Moved::Now(stored.stored())
+            }
+            Some(stored) => Moved::Not(stored.stored()),
+        }
+    }
+
     pub(super) fn backlog(&self) -> Backlog {
         Backlog {
             in_progress: self.of(EventStatus::InProgress).count() as u64,
-            failed: self.of(EventStatus::Failed).count() as u64,
+            failed: self.waiting().count() as u64,
             oldest: self
                 .of(EventStatus::InProgress)
                 .next()
                 .map(|event| event.created_at),
         }
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &PendingEvent> {
+        let failed = self.outbox.iter().filter(|one| one.waits_for_a_person());
+        failed.map(|one| &one.event)
     }
 
     fn of(&self, status: EventStatus) -> impl Iterator<Item = &PendingEvent> {

@@ -5,11 +5,11 @@ use sso_core::{
     ports::{
         StoreError, Tx,
         store::{
-            Ended, Liveness, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
+            Ended, Liveness, Moved, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
             PasswordChange, Revocation, RevocationWrites, Session, SessionWrites, User, UserWrites,
         },
     },
-    values::{SessionId, UserId, Version},
+    values::{EventId, SessionId, UserId, Version},
 };
 use time::OffsetDateTime;
 use tokio::sync::OwnedMutexGuard;
@@ -130,5 +130,13 @@ impl RevocationWrites for MemoryTx {
 impl OutboxWrites for MemoryTx {
     async fn append_event(&mut self, event: &NewEvent) -> Result<(), StoreError> {
         self.step(|state| state.append_event(event))
+    }
+
+    async fn resend_event(&mut self, id: EventId) -> Result<Moved, StoreError> {
+        self.step(|state| Ok(state.resend_event(id)))
+    }
+
+    async fn skip_event(&mut self, id: EventId, now: OffsetDateTime) -> Result<Moved, StoreError> {
+        self.step(|state| Ok(state.skip_event(id, now)))
     }
 }

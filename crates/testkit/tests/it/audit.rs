@@ -78,7 +78,7 @@ async fn a_wrong_current_password_is_told_of_him_who_tried() {
 async fn only_the_operator_reads_the_log_deletes_and_exports() {
     let app = app().await;
     let alice = app.register("alice").await.unwrap();
-    let herself = app.caller(&alice.access_token).unwrap();
+    let herself = app.caller(&alice.access_token).await.unwrap();
     for caller in [anonymous(), herself] {
         let page = AuditPage::default();
         assert!(audit::list(&app.sso, &caller, &page).await.is_err());
@@ -95,11 +95,11 @@ async fn only_the_operator_reads_the_log_deletes_and_exports() {
 async fn a_deleted_user_has_no_token_left() {
     let app = app().await;
     let alice = app.register("alice").await.unwrap();
-    assert!(app.validate(&alice.access_token).is_ok());
+    assert!(app.validate(&alice.access_token).await.is_ok());
     administer::delete(&app.sso, &Caller::operator(), alice.user)
         .await
         .unwrap();
-    assert!(app.validate(&alice.access_token).is_err());
+    assert!(app.validate(&alice.access_token).await.is_err());
     assert!(app.refresh(&alice.refresh_token).await.is_err());
     assert!(app.logout(&alice.refresh_token, true).await.is_ok());
     app.advance(Duration::from_hours(1)).await.unwrap();

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod audit;
+mod signing_keys;
+mod throttle;
 
 use std::sync::Arc;
 

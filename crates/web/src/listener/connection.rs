@@ -2,11 +2,13 @@
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -19,24 +21,35 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
     ClientAddress, Limits,
+    bodies::{Answer, Exchange},
+    dropped,
     io::{Counted, Progress},
+    opening::Stream,
+    room::Guest,
 };
+use crate::{proxies::TrustedProxies, tls::ClientCertificate};
 
 /// Length of HTTP/2's preface: a client that has sent less, and is no HTTP/1.1 client that has sent
 /// a whole request, has not said yet which protocol it speaks.
 const PREFACE: u64 = 24;
 
+/// How long a connection that makes room may take to say good-bye.
+pub(super) const FAREWELL: Duration = Duration::from_millis(100);
+
 /// What every connection of a listener shares.
 pub(super) struct Driver {
+    /// The listener's name, for metrics and logs.
+    pub(super) name: &'static str,
     pub(super) builder: Builder<TokioExecutor>,
     pub(super) app: Router,
     pub(super) limits: Limits,
+    /// Whose `X-Forwarded-For` counts.
+    pub(super) proxies: TrustedProxies,
     /// Ends connections after the answers in flight.
     pub(super) stop: CancellationToken,
     /// Ends connections.
@@ -66,6 +79,14 @@ pub(super) fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     builder
 }
 
+/// Who is at the other end.
+#[derive(Clone)]
+pub(super) struct Peer {
+    /// Of the connection, or what a trusted proxy says by the PROXY protocol.
+    pub(super) address: IpAddr,
+    pub(super) certificate: Option<ClientCertificate>,
+}
+
 /// What a connection has shown of itself.
 #[derive(Default)]
 struct Seen {
@@ -84,23 +105,24 @@ impl Seen {
 
 impl Driver {
     /// Drives a connection to its end.
-    pub(super) async fn drive<S>(&self, stream: S, address: ClientAddress)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    pub(super) async fn drive(&self, stream: Box<dyn Stream>, peer: Peer, guest: Arc<Guest>) {
         let progress = Arc::new(Progress::default());
         let seen = Arc::new(Seen::default());
-        let io = TokioIo::new(Counted {
-            stream,
-            progress: Arc::clone(&progress),
-        });
+        let io = TokioIo::new(Counted::new(stream, Arc::clone(&progress)));
         let service = hyper::service::service_fn(|request: Request<Incoming>| {
             seen.note(&request);
-            answer(self.app.clone(), self.stop.clone(), request, address)
+            let exchange = Exchange::new(&guest);
+            let http2 = request.version() == Version::HTTP_2;
+            let request = request.map(|body| exchange.clone().question(body, http2));
+            let request = self.introduce(request, &peer);
+            answer(self.app.clone(), self.stop.clone(), request, exchange)
         });
         let mut connection = pin!(self.builder.serve_connection(io, service));
         let mut stopping = pin!(self.stopping(&seen));
         let mut told = false;
+        let mut leaving = pin!(guest.asked_to_leave());
+        let mut asked = false;
+        let mut farewell = pin!(farewell(&guest));
         let mut watch = pin!(self.watch(&seen, &progress));
         loop {
             tokio::select! {
@@ -114,13 +136,31 @@ impl Driver {
                     told = true;
                     connection.as_mut().graceful_shutdown();
                 }
+                () = leaving.as_mut(), if !asked => {
+                    asked = true;
+                    dropped(self.name, "made_room");
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = farewell.as_mut(), if asked => return,
                 reason = watch.as_mut() => {
+                    dropped(self.name, reason);
                     tracing::debug!(reason, "a connection was dropped");
                     return;
                 }
                 () = self.cut.cancelled() => return,
             }
         }
+    }
+
+    /// Tells the handlers who asks.
+    fn introduce(&self, mut request: Request<Body>, peer: &Peer) -> Request<Body> {
+        let address = self.proxies.client(peer.address, request.headers());
+        let extensions = request.extensions_mut();
+        extensions.insert(ClientAddress(address));
+        if let Some(certificate) = &peer.certificate {
+            extensions.insert(certificate.clone());
+        }
+        request
     }
 
     /// Resolves when the connection is to end by itself. HTTP/2 tells the client which streams it
@@ -139,7 +179,7 @@ impl Driver {
     async fn watch(&self, seen: &Seen, progress: &Progress) -> &'static str {
         tokio::time::sleep(self.limits.header_timeout).await;
         if !seen.any_request.load(Ordering::Relaxed) && progress.read() < PREFACE {
-            return "no request";
+            return "no_request";
         }
         loop {
             let before = progress.moved();
@@ -151,19 +191,31 @@ impl Driver {
     }
 }
 
+/// Resolves when a connection that was told to leave has had its time and answers nothing. Polled
+/// from then on only.
+async fn farewell(guest: &Guest) {
+    loop {
+        tokio::time::sleep(FAREWELL).await;
+        if guest.is_idle() {
+            return;
+        }
+    }
+}
+
 async fn answer(
     app: Router,
     stop: CancellationToken,
-    request: Request<Incoming>,
-    address: ClientAddress,
-) -> Result<Response<Body>, Infallible> {
+    request: Request<Body>,
+    exchange: Exchange,
+) -> Result<Response<Answer>, Infallible> {
     let http1 = request.version() < Version::HTTP_2;
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(address);
     let mut response = app.oneshot(request).await?;
+    if !http1 {
+        exchange.hear_out().await;
+    }
     if http1 && stop.is_cancelled() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
-    Ok(response)
+    Ok(response.map(|body| exchange.answer(body)))
 }

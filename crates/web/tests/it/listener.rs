@@ -193,28 +193,95 @@ async fn the_handler_sees_the_address_of_the_client() {
     assert!("127.0.0.1".parse::<IpAddr>().is_ok());
 }
 
+/// Answers `hello` when it may, and tells that it was asked.
+fn waiting() -> (Router, Arc<Notify>, Arc<Semaphore>) {
+    let (began, go) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let (tell, wait) = (began.clone(), go.clone());
+    let slow = move || {
+        let (tell, wait) = (tell.clone(), wait.clone());
+        async move {
+            tell.notify_one();
+            wait.acquire().await.unwrap().forget();
+            "hello"
+        }
+    };
+    (Router::new().route("/", get(slow)), began, go)
+}
+
 #[tokio::test]
-async fn beyond_the_most_connections_a_client_waits_for_its_turn() {
+async fn beyond_the_most_connections_a_client_waits_while_others_are_answered() {
     let limits = Limits {
         max_connections: 1,
         ..Limits::default()
     };
-    let server = start(hello(), limits).await;
+    let (app, began, go) = waiting();
+    let server = start(app, limits).await;
     let mut first = server.connect().await;
     first
         .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
         .unwrap();
-    read_hello(&mut first).await;
+    began.notified().await;
     let mut second = server.connect().await;
     second
         .write_all(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
         .await
         .unwrap();
-    let early = tokio::time::timeout(Duration::from_millis(50), second.read_u8()).await;
+    let early = tokio::time::timeout(Duration::from_millis(50), began.notified()).await;
     assert!(early.is_err(), "answered beside the first");
-    drop(first);
+    go.add_permits(2);
+    read_hello(&mut first).await;
+    // Now the first is idle, and makes room.
     assert!(read_to_end(&mut second).await.ends_with("hello"));
+    assert_eq!(read_to_end(&mut first).await, "");
+}
+
+#[tokio::test]
+async fn whoever_only_holds_a_connection_makes_room_for_who_asks() {
+    let limits = Limits {
+        max_connections: 4,
+        header_timeout: PATIENCE,
+        ..limits()
+    };
+    let read = async |body: axum::body::Bytes| body;
+    let server = start(hello().route("/read", post(read)), limits).await;
+    let held: [&[u8]; 4] = [
+        b"",
+        b"GET / HTTP/1.1\r\nx-slow: ",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+        b"POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nslow",
+    ];
+    let mut holders = Vec::new();
+    for sent in held {
+        let mut stream = server.connect().await;
+        stream.write_all(sent).await.unwrap();
+        holders.push(stream);
+    }
+    for _ in 0..8 {
+        let answer = server.exchange(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+        assert!(answer.await.ends_with("hello"));
+    }
+}
+
+#[tokio::test]
+async fn one_address_has_no_more_busy_connections_than_it_may() {
+    let limits = Limits {
+        max_connections_per_address: 1,
+        ..Limits::default()
+    };
+    let (app, began, go) = waiting();
+    let server = start(app, limits).await;
+    let mut first = server.connect().await;
+    first
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    began.notified().await;
+    let request = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
+    assert_eq!(server.exchange(request).await, "", "closed unanswered");
+    go.add_permits(2);
+    read_hello(&mut first).await;
+    assert!(server.exchange(request).await.ends_with("hello"));
 }
 
 #[tokio::test]

@@ -4,3 +4,4 @@
 mod layers;
 #[cfg(test)]
 mod listener;
+mod tls;

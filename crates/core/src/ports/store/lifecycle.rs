@@ -8,7 +8,7 @@ use crate::values::{Birthday, Email, EventId, Name, PasswordHash, SessionId, Use
 
 /// An event of a user, delivered or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredEvent {
+pub struct UserEvent {
     /// The cursor of a page.
     pub sequence: i64,
     /// The same through all deliveries.
@@ -44,7 +44,7 @@ pub trait UserDataReads {
         user: UserId,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<StoredEvent>, StoreError>;
+    ) -> Result<Vec<UserEvent>, StoreError>;
 }
 
 /// A user of another system, with a hash that the hasher admits.

@@ -8,6 +8,7 @@ mod audit;
 mod error;
 mod keys;
 mod lifecycle;
+mod networks;
 mod outbox;
 mod revocations;
 mod sessions;
@@ -19,12 +20,14 @@ pub use audit::{
     Actor, AuditAction, AuditPage, AuditRecord, AuditResult, AuditStore, AuditWrites, NewAudit,
 };
 pub use error::{Constraint, StoreError};
-pub use keys::{KeyStore, KeyUse, SealedKey};
+pub use keys::{KeyStore, KeyUse, KeyWrites, RETIRED_KEYS_KEPT, RetiredKey, Retirement, SealedKey};
 pub use lifecycle::{
-    Imported, ImportedUser, JanitorStore, LifecycleWrites, StoredEvent, Swept, UserDataReads,
+    Imported, ImportedUser, JanitorStore, LifecycleWrites, Swept, UserDataReads, UserEvent,
 };
+pub use networks::{MAX_NETWORKS, NetworkReads};
 pub use outbox::{
-    Backlog, Delivered, EventStatus, NewEvent, OutboxStore, OutboxWrites, PendingEvent,
+    Backlog, Delivered, EventPage, EventStatus, Moved, NewEvent, OutboxStore, OutboxWrites,
+    PendingEvent, StoredEvent,
 };
 pub use revocations::{
     NewRevocation, Reach, Revocation, RevocationFeed, RevocationWrites, Revoked,
@@ -50,6 +53,7 @@ pub enum Freshness {
 pub trait Store:
     UserReads
     + SessionReads
+    + NetworkReads
     + OutboxStore
     + KeyStore
     + RevocationFeed
@@ -70,8 +74,18 @@ pub trait Store:
 /// dropped.
 #[async_trait]
 pub trait Tx:
-    UserWrites + SessionWrites + RevocationWrites + OutboxWrites + AuditWrites + LifecycleWrites + Send
+    UserWrites
+    + SessionWrites
+    + RevocationWrites
+    + OutboxWrites
+    + KeyWrites
+    + AuditWrites
+    + LifecycleWrites
+    + Send
 {
     /// Makes it durable. Fails if any statement of the transaction failed.
+    ///
+    /// Where commits are grouped a transaction can see what others have not committed yet; when
+    /// this returns it is committed. So commit also what only looked, before acting on what it saw.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }

@@ -46,6 +46,49 @@ pub struct PendingEvent {
     pub tracestate: Option<String>,
 }
 
+/// An event without its content, as administrators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Rises in the order of commits of one user's events.
+    pub sequence: i64,
+    /// The same through all deliveries.
+    pub id: EventId,
+    /// Key.
+    pub user: UserId,
+    /// What happened.
+    pub kind: String,
+    /// Whether the sink has it.
+    pub status: EventStatus,
+    /// When an administrator gave a `Failed` event up, so that its user's later ones go on.
+    pub skipped_at: Option<OffsetDateTime>,
+    /// How often the message itself was refused.
+    pub attempts: u32,
+    /// Microseconds.
+    pub created_at: OffsetDateTime,
+}
+
+/// Which events to list, in the order they were stored.
+#[derive(Debug, Clone, Copy)]
+pub struct EventPage {
+    /// Only these; `None`: all.
+    pub status: Option<EventStatus>,
+    /// Those after this sequence; 0 for the first page.
+    pub after: i64,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// What became of the wish to resend or to skip an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moved {
+    /// It moved; the row as it is now.
+    Now(StoredEvent),
+    /// It stays: only an event that is `Failed`, and not skipped, can be resent or skipped.
+    Not(StoredEvent),
+    /// No such event.
+    Unknown,
+}
+
 /// The status of an event, by the contract's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventStatus {
@@ -69,6 +112,11 @@ impl EventStatus {
             Self::Failed => "Failed",
         }
     }
+
+    /// The status of the contract's name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
 }
 
 /// What became of a delivery.
@@ -87,7 +135,7 @@ pub enum Delivered {
 pub struct Backlog {
     /// Events `inProgress`.
     pub in_progress: u64,
-    /// Events `Failed`.
+    /// Events `Failed` and not skipped: each waits for a person.
     pub failed: u64,
     /// When the oldest event `inProgress` was stored.
     pub oldest: Option<OffsetDateTime>,
@@ -96,8 +144,8 @@ pub struct Backlog {
 /// The relay's side of the outbox.
 #[async_trait]
 pub trait OutboxStore {
-    /// Events `inProgress`, oldest first, at most `limit`. A `Failed` event holds back the later
-    /// ones of its user, so that they stay in order.
+    /// Events `inProgress`, oldest first, at most `limit`. A `Failed` event that is not skipped holds
+    /// back the later ones of its user, so that they stay in order.
     async fn pending_events(&self, limit: u32) -> Result<Vec<PendingEvent>, StoreError>;
 
     /// Records what became of deliveries. `Success` wins over everything.
@@ -106,6 +154,9 @@ pub trait OutboxStore {
         settled: &[(EventId, Delivered)],
         now: OffsetDateTime,
     ) -> Result<(), StoreError>;
+
+    /// A page of events, from the primary.
+    async fn events(&self, page: EventPage) -> Result<Vec<StoredEvent>, StoreError>;
 
     /// What waits.
     async fn backlog(&self) -> Result<Backlog, StoreError>;
@@ -116,4 +167,10 @@ pub trait OutboxStore {
 pub trait OutboxWrites {
     /// Stores an event as `inProgress`.
     async fn append_event(&mut self, event: &NewEvent) -> Result<(), StoreError>;
+
+    /// Makes a `Failed` event that is not skipped `inProgress` again, with no attempts.
+    async fn resend_event(&mut self, id: EventId) -> Result<Moved, StoreError>;
+
+    /// Gives a `Failed` event up, for good: it stays `Failed` and holds back nothing any more.
+    async fn skip_event(&mut self, id: EventId, now: OffsetDateTime) -> Result<Moved, StoreError>;
 }

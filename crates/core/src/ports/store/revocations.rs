@@ -4,15 +4,18 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::StoreError;
-use crate::values::{SessionId, UserId, Version};
+use crate::values::{KeyTag, SessionId, UserId, Version};
 
 /// What is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Revoked {
-    /// A session with all its tokens.
+    /// A session with all its tokens; also one token of the seed, by the session that follows from
+    /// its bytes.
     Session(SessionId),
     /// The user's tokens whose `ver` is below this version.
     TokensBelow(UserId, Version),
+    /// A signing key: every token that it signed.
+    Key(KeyTag),
 }
 
 /// A revocation to be committed with what caused it.

@@ -154,7 +154,8 @@ pub trait SessionReads {
 #[async_trait]
 pub trait SessionWrites {
     /// Opens a session of a user who is not disabled and whose version is still `seen`, and returns
-    /// both rows: what tokens are made from. `None`: what was read is stale.
+    /// both rows: what tokens are made from. `None`: what was read is stale. The network of its
+    /// address is one that the user's account [knows](super::NetworkReads) from then on.
     async fn open_session(
         &mut self,
         session: &NewSession,

@@ -5,7 +5,7 @@ use crate::{
     caller::Caller,
     ports::{
         StoreError,
-        store::{AuditAction, AuditPage, AuditRecord, Freshness, Session, StoredEvent, User},
+        store::{AuditAction, AuditPage, AuditRecord, Freshness, Session, User, UserEvent},
     },
     sso::Sso,
     values::UserId,
@@ -22,7 +22,7 @@ pub struct UserData {
     /// His sessions, alive or not, oldest first.
     pub sessions: Vec<Session>,
     /// What others were told of him, oldest first.
-    pub events: Vec<StoredEvent>,
+    pub events: Vec<UserEvent>,
     /// What was done to him, newest first.
     pub audit: Vec<AuditRecord>,
 }
@@ -56,8 +56,8 @@ async fn sessions(sso: &Sso, user: UserId) -> Result<Vec<Session>, StoreError> {
     }
 }
 
-async fn events(sso: &Sso, user: UserId) -> Result<Vec<StoredEvent>, StoreError> {
-    let mut all: Vec<StoredEvent> = Vec::new();
+async fn events(sso: &Sso, user: UserId) -> Result<Vec<UserEvent>, StoreError> {
+    let mut all: Vec<UserEvent> = Vec::new();
     loop {
         let after = all.last().map_or(0, |event| event.sequence);
         let page = sso.store.events_of(user, after, PAGE).await?;

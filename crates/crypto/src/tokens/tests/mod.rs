@@ -3,22 +3,25 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sso_core::{
-    ports::store::SealedKey,
+    ports::{TokenSubject, store::SealedKey},
     values::{SessionId, UserId, Version},
 };
 use time::{Duration, macros::datetime};
 use uuid::{Uuid, uuid};
 
 use super::*;
-use crate::{MasterKey, SystemRandom};
+use crate::{AccessAlgorithm, MasterKey, SystemRandom};
 
 const ISSUER: &str = "https://sso.example";
 const NOW: OffsetDateTime = datetime!(2026-11-22 12:00:00 UTC);
 const USER: Uuid = uuid!("01932c07-9d2f-7cc4-8f7e-31b5d1a2a001");
 const SESSION: Uuid = uuid!("01932c07-9d2f-7cc4-8f7e-31b5d1a2a002");
 
+mod algorithms;
+mod compat_mode;
 mod forgeries;
 mod mutations;
+mod ring_changes;
 mod rules;
 
 struct Fixture {
@@ -28,8 +31,13 @@ struct Fixture {
 }
 
 fn fixture_for(audiences: &[&str]) -> Fixture {
+    fixture_of(AccessAlgorithm::default(), audiences)
+}
+
+fn fixture_of(algorithm: AccessAlgorithm, audiences: &[&str]) -> Fixture {
     let master = MasterKey::generate(&SystemRandom);
-    let stored = KeyRing::first_keys(&master, &SystemRandom, NOW - Duration::DAY).unwrap();
+    let first = NOW - Duration::DAY;
+    let stored = KeyRing::first_keys_of(algorithm, &master, &SystemRandom, first).unwrap();
     let ring = KeyRing::open(&stored, &master).unwrap();
     let settings = JwsSettings {
         issuer: ISSUER.to_owned(),
@@ -52,6 +60,7 @@ fn access() -> AccessClaims {
         user: UserId::from_uuid(USER),
         session: SessionId::from_uuid(SESSION),
         version: Version::new(1 << 40),
+        kind: AccessKind::Ring,
         email: "Alice@Example.com".to_owned(),
         email_verified: false,
         is_admin: false,

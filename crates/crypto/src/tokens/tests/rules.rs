@@ -186,7 +186,10 @@ fn the_subject_is_told_of_any_token_of_ours() {
     let old = fixture.tokens.sign_access(&old).unwrap();
     let elsewhere = fixture.with_claim("aud", Some(json!("https://elsewhere.example")));
     for token in [fixture.access(), fixture.refresh(), old, elsewhere] {
-        assert_eq!(fixture.tokens.subject(&token), Ok(subject));
+        assert_eq!(
+            fixture.tokens.subject(&token),
+            Ok(TokenOwner::Session(subject))
+        );
     }
     let other_issuer = fixture.with_claim("iss", Some(json!("https://other.example")));
     assert_eq!(

@@ -84,12 +84,21 @@ fn tokens(config: &Config, findings: &mut Vec<Finding>) {
 fn listeners(config: &Config, findings: &mut Vec<Finding>) {
     let admin = config.admin.listen.address();
     let plain = [
-        ("http.listen", Some(config.http.listen)),
-        ("grpc.listen", Some(config.grpc.listen)),
-        ("admin.listen", admin),
+        (
+            "http.listen",
+            Some(config.http.listen),
+            &config.http.tls_cert,
+        ),
+        (
+            "grpc.listen",
+            Some(config.grpc.listen),
+            &config.grpc.tls_cert,
+        ),
+        ("admin.listen", admin, &config.admin.tls_cert),
     ];
-    for (check, address) in plain {
-        if let Some(address) = address.filter(is_open) {
+    for (check, address, certificate) in plain {
+        let address = address.filter(|address| certificate.is_none() && is_open(address));
+        if let Some(address) = address {
             findings.push(Finding::warning(
                 check,
                 format!("{address} can be reached from other machines in plain text"),
@@ -98,7 +107,7 @@ fn listeners(config: &Config, findings: &mut Vec<Finding>) {
             ));
         }
     }
-    if config.http.public_url.as_str().starts_with("http://") && is_open(&config.http.listen) {
+    if config.http.public_url.to_string().starts_with("http://") && is_open(&config.http.listen) {
         findings.push(Finding::warning(
             "http.public_url",
             "clients are told to come without TLS",

@@ -58,19 +58,26 @@ fn files(config: &Config) -> Finding {
 
 fn server(config: &Config) -> Finding {
     let address = healthcheck::loopback(config.http.listen);
+    let scheme = if config.http.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let served = sso_store_sqlite::is_served(&config.data_dir);
-    match healthcheck::ask(address, PATIENCE) {
+    match healthcheck::ask(&config.http, address, PATIENCE) {
         Ok(answer) if answer.split(' ').nth(1) == Some("200") => {
-            Finding::ok("server", format!("http://{address} is ready"))
+            Finding::ok("server", format!("{scheme}://{address} is ready"))
         }
         Ok(answer) => Finding::error(
             "server",
-            format!("http://{address} answers {}", first_line(&answer)),
+            format!("{scheme}://{address} answers {}", first_line(&answer)),
             "see its log, and /auth/ready for what it depends on",
         ),
         Err(error) if served => Finding::error(
             "server",
-            format!("one runs on this data folder, but http://{address} does not answer: {error}"),
+            format!(
+                "one runs on this data folder, but {scheme}://{address} does not answer: {error}"
+            ),
             "see its log; is it started with this configuration?",
         ),
         Err(_) => Finding::ok("server", "none runs on this data folder"),

@@ -1,6 +1,6 @@
 //! Who gets in, and for how long.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,13 +8,25 @@ use serde::{Deserialize, Serialize};
 use super::Http;
 use crate::config::{
     duration,
-    values::{DurationOrOff, Text, TokenName, text},
+    values::{DurationOrOff, SharedSecret, Text, TokenName, text},
 };
 
 /// What is in tokens, and how long they live.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Tokens {
+    /// How access tokens are signed. Refresh tokens are the same in both modes, so sessions survive
+    /// a change; access tokens of the mode `hs256` end with it, and clients refresh.
+    pub(crate) mode: TokenMode,
+    /// The secret of the mode `hs256`: 32 bytes or more. Without effect in the other mode.
+    #[schemars(with = "Option<Text<SharedSecret>>", extend("writeOnly" = true))]
+    pub(crate) hs256_secret: Option<SharedSecret>,
+    /// A file that holds `tokens.hs256_secret`.
+    #[schemars(extend("x-shape" = "a path"))]
+    pub(crate) hs256_secret_file: Option<PathBuf>,
+    /// Whether a `tokens.hs256_secret` shorter than 32 bytes is taken. Who has one token can then
+    /// try secrets on his own machine, and whoever finds it can be any user.
+    pub(crate) hs256_accept_weak: bool,
     /// The claim `iss`. Without one: `http.public_url`. Tokens of another issuer are refused, so a
     /// change ends all sessions.
     #[serde(with = "text")]
@@ -43,12 +55,29 @@ impl Default for Tokens {
     fn default() -> Self {
         let issuer = TokenName::from(&Http::default().public_url);
         Self {
+            mode: TokenMode::default(),
+            hs256_secret: None,
+            hs256_secret_file: None,
+            hs256_accept_weak: false,
             audience: vec![issuer.clone()],
             issuer,
             access_ttl: Duration::from_mins(15),
             refresh_ttl: Duration::from_hours(10 * 24),
         }
     }
+}
+
+/// How access tokens are signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TokenMode {
+    /// By a key that only this service has; everybody verifies by the JWKS.
+    #[default]
+    Keys,
+    /// By a secret shared with every service that verifies, as the system before this one did: for
+    /// services that cannot be changed yet. Whoever verifies can also forge, so such tokens say
+    /// nothing of the admin role and administer nothing. The JWKS is empty.
+    Hs256,
 }
 
 /// Sessions of users.

@@ -2,8 +2,10 @@
 //! built-in defaults, their attributes the bounds.
 
 mod access;
+mod callers;
 pub(super) mod log;
 mod state;
+mod throttle;
 mod transport;
 mod upkeep;
 
@@ -12,9 +14,11 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use access::{Hashing, Login, Passwords, Registration, Sessions, Tokens};
+pub(crate) use access::{Hashing, Login, Passwords, Registration, Sessions, TokenMode, Tokens};
+pub(crate) use callers::{Caller, Callers};
 pub(crate) use log::Log;
-pub(crate) use state::{Database, Events, Keys, Revocation, Sink};
+pub(crate) use state::{Algorithm, Database, Events, Keys, Revocation, Sink};
+pub(crate) use throttle::Throttle;
 pub(crate) use transport::{Admin, Grpc, Http, Shutdown};
 pub(crate) use upkeep::{Audit, Janitor};
 
@@ -40,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) login: Login,
     pub(crate) registration: Registration,
     pub(crate) hashing: Hashing,
+    pub(crate) throttle: Throttle,
     pub(crate) audit: Audit,
     pub(crate) janitor: Janitor,
     pub(crate) log: Log,
@@ -63,6 +68,7 @@ impl Default for Config {
             login: Login::default(),
             registration: Registration::default(),
             hashing: Hashing::default(),
+            throttle: Throttle::default(),
             audit: Audit::default(),
             janitor: Janitor::default(),
             log: Log::default(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{
     duration,
-    values::{DatabaseUrl, MasterKey, Text, text},
+    values::{DatabaseUrl, DurationOrOff, MasterKey, Text, text},
 };
 
 /// Where users and sessions are stored.
@@ -90,9 +90,25 @@ pub(crate) enum Sink {
 }
 
 /// The keys that sign tokens lie in the database, sealed.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
+    /// The algorithm of new keys for access tokens. Keys that exist keep theirs: a change takes
+    /// effect with the next rotation (`sso keys rotate`).
+    pub(crate) algorithm: Algorithm,
+    /// How long others may keep the public keys (`Cache-Control` of the JWKS). A new key is
+    /// published that long, and two seconds, before it signs.
+    #[serde(with = "duration")]
+    #[schemars(
+        with = "duration::Text",
+        extend("x-minimum" = "1s", "x-maximum" = "1d", "x-whole-seconds" = true)
+    )]
+    pub(crate) jwks_max_age: Duration,
+    /// How old the newest key may get before the server makes another by itself, or `off`. Longer
+    /// than `keys.jwks_max_age`. Old keys are retired when the last token that they signed is over.
+    #[serde(with = "text")]
+    #[schemars(with = "Text<DurationOrOff>")]
+    pub(crate) rotate_every: DurationOrOff,
     /// The key that they are sealed under. Without one, the embedded database makes one in
     /// `data_dir`, readable by its owner only. Whoever loses it loses the signing keys: all users
     /// must sign in again.
@@ -101,4 +117,28 @@ pub(crate) struct Keys {
     /// A file that holds `keys.master_key`.
     #[schemars(extend("x-shape" = "a path"))]
     pub(crate) master_key_file: Option<PathBuf>,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            algorithm: Algorithm::default(),
+            jwks_max_age: Duration::from_mins(5),
+            rotate_every: DurationOrOff::of(Duration::from_hours(90 * 24)),
+            master_key: None,
+            master_key_file: None,
+        }
+    }
+}
+
+/// The algorithm of new keys for access tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub(crate) enum Algorithm {
+    /// Ed25519: short and quick.
+    #[default]
+    EdDSA,
+    /// ECDSA on the curve P-256, for libraries that do not know Ed25519.
+    ES256,
+    /// RSA of 3072 bits, for libraries that know nothing else. Signing is slow.
+    RS256,
 }

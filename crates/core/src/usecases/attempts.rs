@@ -1,0 +1,150 @@
+//! What all proofs of a password have in common: they are admitted, and their failures look alike.
+
+use std::time::Duration;
+
+use crate::{
+    metrics::count_throttled,
+    ports::{Attempt, HashError, Match, Permit, StoreError, Throttled, Work, store::User},
+    sso::Sso,
+    values::Password,
+};
+
+/// When a failure is to be told: at a multiple of the failure floor after the arrival, so that all
+/// ways to fail look alike. A wait for the pool that is longer than half a floor is not counted. It
+/// is the same for every account, but what comes after it is not (bcrypt, argon2id, more reads): if
+/// it counted, then under load what takes longer would more often miss a multiple.
+#[derive(Debug)]
+pub(crate) struct Floor {
+    arrival: Duration,
+    waited: Duration,
+}
+
+impl Floor {
+    /// When it may be told, if it is known `now`.
+    fn end(&self, now: Duration, floor: Duration) -> Duration {
+        let start = if self.waited < floor / 2 {
+            self.arrival
+        } else {
+            self.arrival + self.waited
+        };
+        let Some(floors) = now
+            .saturating_sub(start)
+            .as_nanos()
+            .checked_div(floor.as_nanos())
+        else {
+            return now;
+        };
+        let floors = u32::try_from(floors).unwrap_or(u32::MAX);
+        start + floor.saturating_mul(floors.saturating_add(1))
+    }
+}
+
+impl Sso {
+    /// Admits an attempt before anything is hashed.
+    pub(crate) async fn admit<E>(&self, attempt: Attempt<'_>) -> Result<Permit, E>
+    where
+        E: From<Throttled> + From<StoreError>,
+    {
+        let mut admitted = self.throttle.admit(attempt).await;
+        if let Err(throttled) = &admitted
+            && throttled.spares_known
+            && self
+                .store
+                .knows_network(attempt.email, attempt.network)
+                .await?
+        {
+            let known = Attempt {
+                known: true,
+                ..attempt
+            };
+            admitted = self.throttle.admit(known).await;
+        }
+        Ok(admitted.inspect_err(|throttled| count_throttled(throttled.reason))?)
+    }
+
+    /// The floor of a request that has just arrived.
+    pub(crate) fn floor(&self) -> Floor {
+        Floor {
+            arrival: self.clock.monotonic(),
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// Waits until a failure may be told.
+    pub(crate) async fn wait_for(&self, floor: Floor) {
+        let now = self.clock.monotonic();
+        let end = floor.end(now, self.policy.failure_floor);
+        self.clock.sleep_until(end).await;
+    }
+
+    /// Verifies `password` against the user's stored hash, or costs as much if there is nobody. A
+    /// hash that cannot be used matches nothing: from outside a damaged row looks like a wrong
+    /// password, the log tells the operator.
+    pub(crate) async fn matches(
+        &self,
+        work: Work,
+        password: &Password,
+        user: Option<&User>,
+        floor: &mut Floor,
+    ) -> Result<Match, HashError> {
+        let hash = user.map(|user| user.password_hash.clone());
+        let mut verified = self.hasher.verify(work, password.clone(), hash).await;
+        if let (Some(user), Err(HashError::Unreadable(why))) = (user, &verified) {
+            tracing::error!(user_id = %user.id, why, "a stored password hash cannot be used");
+            // Nothing was hashed: wait and cost what others do.
+            verified = self.hasher.verify(work, password.clone(), None).await;
+        }
+        let verified = match verified {
+            Err(HashError::Unreadable(_)) if user.is_some() => return Ok(Match::No),
+            verified => verified?,
+        };
+        floor.waited += verified.waited;
+        Ok(verified.found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLOOR: Duration = Duration::from_millis(250);
+
+    /// Milliseconds after the arrival at which a failure is told.
+    fn told(waited: u64, computed: u64) -> u128 {
+        let floor = Floor {
+            arrival: Duration::from_secs(9),
+            waited: Duration::from_millis(waited),
+        };
+        let now = floor.arrival + floor.waited + Duration::from_millis(computed);
+        (floor.end(now, FLOOR) - floor.arrival).as_millis()
+    }
+
+    #[test]
+    fn a_failure_is_told_at_the_next_multiple_of_the_floor() {
+        assert_eq!(told(0, 1), 250);
+        assert_eq!(told(0, 249), 250);
+        assert_eq!(told(0, 250), 500);
+        assert_eq!(told(0, 600), 750);
+    }
+
+    #[test]
+    fn a_short_wait_does_not_show_and_a_long_one_shows_alone() {
+        assert_eq!(told(124, 1), 250);
+        assert_eq!(told(124, 100), 250);
+        for waited in [125, 200, 300, 1234] {
+            let fast = told(waited, 20);
+            assert_eq!(u128::from(waited) + 250, fast);
+            assert_eq!(told(waited, 120), fast, "{waited}");
+        }
+    }
+
+    #[test]
+    fn no_floor_is_no_wait() {
+        let floor = Floor {
+            arrival: Duration::from_secs(9),
+            waited: Duration::ZERO,
+        };
+        let now = Duration::from_secs(10);
+        assert_eq!(floor.end(now, Duration::ZERO), now);
+    }
+}

@@ -1,0 +1,137 @@
+//! Logout: any token of ours will do, and doing it again does no harm.
+
+use std::time::Duration;
+
+use sso_core::{
+    ports::{Tokens, store::Reach},
+    usecases::administer::Change,
+    values::SessionId,
+};
+use sso_testkit::app::password_of;
+use uuid::Uuid;
+
+use crate::support::{
+    AnyStore, access, app, assert_alive, assert_over, code, on_every_store, refreshing,
+};
+
+on_every_store! {
+    either_token_ends_both
+    a_token_of_any_generation_ends_the_session
+    an_expired_token_ends_nothing_and_is_taken
+    logging_out_again_is_taken
+    everywhere_ends_every_session_of_the_user_and_of_nobody_else
+    a_forged_token_is_refused
+    a_session_that_the_store_does_not_know_is_ended_without_harm
+    a_session_that_somebody_else_ended_is_obeyed_at_once
+}
+
+async fn either_token_ends_both(store: AnyStore) {
+    let app = app(store).await;
+    let kept = app.register("alice").await.unwrap();
+    for by_access in [true, false] {
+        let tokens = app.login("alice", &password_of("alice")).await.unwrap();
+        let token = if by_access {
+            &tokens.access_token
+        } else {
+            &tokens.refresh_token
+        };
+        assert_eq!(app.logout(token, false).await.unwrap(), Reach::Everywhere);
+        assert_over(&app, &tokens).await;
+    }
+    assert_alive(&app, &kept).await;
+}
+
+async fn a_token_of_any_generation_ends_the_session(store: AnyStore) {
+    let app = app(store).await;
+    let first = app.register("alice").await.unwrap();
+    let second = app.refresh(&first.refresh_token).await.unwrap();
+    let third = app.refresh(&second.refresh_token).await.unwrap();
+    app.logout(&first.refresh_token, false).await.unwrap();
+    assert_over(&app, &third).await;
+}
+
+async fn an_expired_token_ends_nothing_and_is_taken(store: AnyStore) {
+    let app = app(store).await;
+    let tokens = app.register("alice").await.unwrap();
+    app.advance(Duration::from_hours(24 * 11)).await.unwrap();
+    for token in [&tokens.access_token, &tokens.refresh_token] {
+        assert_eq!(app.logout(token, false).await.unwrap(), Reach::Everywhere);
+    }
+}
+
+async fn logging_out_again_is_taken(store: AnyStore) {
+    let app = app(store).await;
+    let tokens = app.register("alice").await.unwrap();
+    for token in [
+        &tokens.access_token,
+        &tokens.refresh_token,
+        &tokens.access_token,
+    ] {
+        assert_eq!(app.logout(token, false).await.unwrap(), Reach::Everywhere);
+    }
+    assert_eq!(app.sso.revocations.entries(), 1);
+}
+
+async fn everywhere_ends_every_session_of_the_user_and_of_nobody_else(store: AnyStore) {
+    let app = app(store).await;
+    let one = app.register("alice").await.unwrap();
+    let other = app.login("alice", &password_of("alice")).await.unwrap();
+    let bob = app.register("bob").await.unwrap();
+    app.logout(&one.refresh_token, true).await.unwrap();
+    assert_over(&app, &one).await;
+    assert_over(&app, &other).await;
+    assert_alive(&app, &bob).await;
+    let next = app.login("alice", &password_of("alice")).await.unwrap();
+    assert_alive(&app, &next).await;
+}
+
+async fn a_forged_token_is_refused(store: AnyStore) {
+    let app = app(store).await;
+    let tokens = app.register("alice").await.unwrap();
+    let (signed, signature) = tokens.access_token.rsplit_once('.').unwrap();
+    let mut flipped = signature.to_owned();
+    flipped.replace_range(..1, if signature.starts_with('A') { "B" } else { "A" });
+    for forged in ["x", &format!("{signed}.{flipped}"), &format!("{signed}.")] {
+        for everywhere in [true, false] {
+            assert_eq!(code(app.logout(forged, everywhere).await), "invalid_token");
+        }
+    }
+    assert_alive(&app, &tokens).await;
+}
+
+async fn a_session_that_the_store_does_not_know_is_ended_without_harm(store: AnyStore) {
+    let app = app(store).await;
+    let tokens = app.register("alice").await.unwrap();
+    let bob = app.register("bob").await.unwrap();
+    let mut claims = refreshing(&app, &tokens);
+    claims.session = SessionId::from_uuid(Uuid::from_u128(1));
+    let unknown = app.tokens.sign_refresh(&claims).unwrap();
+    // Of one user, with the session of another.
+    claims.session = access(&app, &bob).session;
+    let mixed = app.tokens.sign_refresh(&claims).unwrap();
+    for token in [unknown, mixed] {
+        for everywhere in [true, false] {
+            assert_eq!(
+                app.logout(&token, everywhere).await.unwrap(),
+                Reach::Everywhere
+            );
+        }
+    }
+    assert_alive(&app, &tokens).await;
+    assert_alive(&app, &bob).await;
+    app.change(tokens.user, Change::EndSessions).await.unwrap();
+}
+
+async fn a_session_that_somebody_else_ended_is_obeyed_at_once(store: AnyStore) {
+    let app = app(store).await;
+    let tokens = app.register("alice").await.unwrap();
+    let session = access(&app, &tokens).session;
+    let mut tx = app.sso.store.begin().await.unwrap();
+    tx.end_session(session, None, app.sso.clock.now())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    app.validate(&tokens.access_token).await.unwrap();
+    app.logout(&tokens.access_token, false).await.unwrap();
+    assert_over(&app, &tokens).await;
+}

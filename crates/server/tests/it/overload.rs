@@ -1,0 +1,451 @@
+//! More logins than can be hashed: what can be done is done, the rest is told at once, and nothing
+//! else slows down.
+//!
+//! With 400 clients times say more of the machine and what else it does than of us, so they are held
+//! only with `SSO_FULL_SIZE=1` (a release build, a machine of its own): then nobody pauses, and it
+//! lasts 30 seconds. What does not depend on the machine is always held, and that a refusal and
+//! Validate do not wait for hashes is tested with few clients and one slow hash.
+
+#![expect(clippy::print_stdout, reason = "figures, for who asks for them")]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use http::StatusCode;
+use serde_json::json;
+use sso_testkit::{
+    http::{Http, Reply},
+    persona::{Grpc, Persona},
+    process::{Server, Site},
+};
+use tokio::task::JoinSet;
+
+use crate::{
+    support::{site, validate},
+    throttle::metric,
+};
+
+/// Clients that log in without pause.
+const CLIENTS: usize = 400;
+/// Users that they are.
+const USERS: usize = 100;
+/// Memory of one hash by default.
+const HASH_BYTES: u64 = 19_456 * 1024;
+/// What the process may need besides: code, tables, 400 connections and more.
+const REST_BYTES: u64 = 96 << 20;
+
+fn is_full_size() -> bool {
+    std::env::var_os("SSO_FULL_SIZE").is_some()
+}
+
+fn cores() -> Result<u64> {
+    Ok(u64::try_from(std::thread::available_parallelism()?.get())?)
+}
+
+/// A site with hashes as they are in production.
+fn production() -> Result<Site> {
+    let mut site = site()?;
+    site.unset("SSO__PASSWORDS__ARGON2_MEMORY")
+        .unset("SSO__PASSWORDS__ARGON2_ITERATIONS")
+        .unset("SSO__LOGIN__FAILURE_FLOOR");
+    Ok(site)
+}
+
+/// What the clients of one kind were told.
+#[derive(Default)]
+struct Told {
+    done: AtomicU64,
+    refused: AtomicU64,
+    /// Refusals that took longer than 50 ms.
+    late: AtomicU64,
+    /// Neither done nor refused as it should be.
+    odd: AtomicU64,
+    slowest_micros: AtomicU64,
+}
+
+impl Told {
+    /// Whether it was done.
+    fn count(&self, reply: &Result<Reply>, took: Duration) -> bool {
+        let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+        match reply {
+            Ok(reply) if reply.status.is_success() => {
+                count(&self.done);
+                return true;
+            }
+            Ok(reply) if is_refusal(reply) => {
+                count(&self.refused);
+                if took > Duration::from_millis(50) {
+                    count(&self.late);
+                }
+                let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                self.slowest_micros.fetch_max(micros, Ordering::Relaxed);
+            }
+            other => {
+                if count(&self.odd) == 0 {
+                    println!("odd: {other:?}");
+                }
+            }
+        }
+        false
+    }
+
+    fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}
+
+/// 503 or 429, and when to come back.
+fn is_refusal(reply: &Reply) -> bool {
+    let codes = [
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    let wait = reply.header("retry-after").parse::<u64>();
+    codes.contains(&reply.status) && wait.is_ok_and(|seconds| seconds >= 1)
+}
+
+/// Clients that go on without pause until this is dropped.
+struct Load {
+    told: Arc<Told>,
+    stop: Arc<AtomicBool>,
+    running: JoinSet<()>,
+}
+
+impl Load {
+    fn start<F>(clients: usize, ask: impl Fn(usize, u64) -> F + Clone + Send + 'static) -> Self
+    where
+        F: Future<Output = Result<Reply>> + Send + 'static,
+    {
+        let (told, stop) = (Arc::new(Told::default()), Arc::new(AtomicBool::new(false)));
+        let mut running = JoinSet::new();
+        for client in 0..clients {
+            let (told, stop, ask) = (Arc::clone(&told), Arc::clone(&stop), ask.clone());
+            running.spawn(async move {
+                let mut number = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let asked = Instant::now();
+                    let reply = ask(client, number).await;
+                    let done = told.count(&reply, asked.elapsed());
+                    number += 1;
+                    if !done && !is_full_size() {
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            });
+        }
+        Self {
+            told,
+            stop,
+            running,
+        }
+    }
+
+    /// Stops when the last answers have come.
+    async fn end(self) -> Arc<Told> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.running.join_all().await;
+        self.told
+    }
+}
+
+fn logins(http: &Http) -> impl Fn(usize, u64) -> AskFuture + Clone + Send + 'static {
+    let http = http.clone();
+    move |client, _| {
+        let user = client % USERS;
+        let body = json!({
+            "email": format!("user{user}@example.com"),
+            "password": format!("the secret of user{user}"),
+        });
+        post(&http, "/auth/login", body)
+    }
+}
+
+type AskFuture = std::pin::Pin<Box<dyn Future<Output = Result<Reply>> + Send>>;
+
+fn post(http: &Http, path: &'static str, body: serde_json::Value) -> AskFuture {
+    let http = http.clone();
+    Box::pin(async move { http.post(path, &body).await })
+}
+
+/// The median and the 99th percentile of calls of Validate, one after the other for so long.
+async fn times_of_validate(
+    grpc: &mut Grpc,
+    token: &str,
+    run: Duration,
+) -> Result<(Duration, Duration)> {
+    let (mut times, started) = (Vec::new(), Instant::now());
+    while started.elapsed() < run {
+        let asked = Instant::now();
+        grpc.validate(validate(token)).await?;
+        times.push(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    times.sort_unstable();
+    Ok((times[times.len() / 2], times[times.len() * 99 / 100]))
+}
+
+/// Counts and seconds of hashes, from the server's own metrics.
+async fn hashed(server: &Server) -> Result<(f64, f64)> {
+    let count = metric(
+        server,
+        r#"sso_hash_duration_seconds_count{algorithm="argon2id"}"#,
+    )
+    .await?;
+    let seconds = metric(
+        server,
+        r#"sso_hash_duration_seconds_sum{algorithm="argon2id"}"#,
+    )
+    .await?;
+    Ok((count, seconds))
+}
+
+async fn depth(server: &Server, queue: &str) -> Result<f64> {
+    metric(
+        server,
+        &format!(r#"sso_hash_queue_depth{{queue="{queue}"}}"#),
+    )
+    .await
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures below 2^53")]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_hundred_clients_get_what_the_cores_can_hash_and_the_rest_is_told_at_once()
+-> Result<()> {
+    let run = Duration::from_secs(if is_full_size() { 30 } else { 8 });
+    let site = production()?;
+    let server = site.serve().await?;
+    let cores = cores()?;
+    for user in 0..USERS {
+        Persona::register(&server.http, &format!("user{user}")).await?;
+    }
+    let alice = Persona::register(&server.http, "alice").await?;
+    let mut grpc = server.grpc().await?;
+    let second = Duration::from_secs(1);
+    let (_, quiet) = times_of_validate(&mut grpc, &alice.access, 2 * second).await?;
+
+    let load = Load::start(CLIENTS, logins(&server.http));
+    // Until the pool is full.
+    full(&server, "login").await?;
+    let (before, started) = (hashed(&server).await?, Instant::now());
+    let done_before = Told::get(&load.told.done);
+    let (mut deepest, mut largest, mut busy) = (0.0_f64, 0, Duration::ZERO);
+    while started.elapsed() < run {
+        let (_, p99) = times_of_validate(&mut grpc, &alice.access, second).await?;
+        busy = busy.max(p99);
+        deepest = deepest.max(depth(&server, "login").await?);
+        largest = largest.max(server.resident_bytes()?);
+    }
+    let (after, elapsed) = (hashed(&server).await?, started.elapsed().as_secs_f64());
+    let done = Told::get(&load.told.done) - done_before;
+    let told = load.end().await;
+
+    let (hashes, seconds) = (after.0 - before.0, after.1 - before.1);
+    let threads = float(cores) * elapsed;
+    let (refused, late) = (Told::get(&told.refused), Told::get(&told.late));
+    println!(
+        "{done} logins of {hashes} hashes in {elapsed:.1} s, threads busy {:.3}; {refused} refused, \
+         {late} of them after more than 50 ms, the slowest after {} us; queue {deepest}; \
+         {} MiB; p99 of Validate {quiet:?}, then {busy:?}",
+        seconds / threads,
+        Told::get(&told.slowest_micros),
+        largest >> 20,
+    );
+    ensure!(Told::get(&told.odd) == 0, "answers of another kind");
+    ensure!(seconds <= threads * 1.02, "more hashes at once than cores");
+    ensure!(
+        seconds >= threads * 0.95,
+        "the pool was idle: {seconds} of {threads}"
+    );
+    ensure!(
+        float(done) >= hashes * 0.95 - float(2 * cores),
+        "hashes were wasted"
+    );
+    ensure!(
+        deepest <= float(64 * cores),
+        "the queue is not bounded: {deepest}"
+    );
+    ensure!(refused > 0, "nobody was refused: no overload");
+    ensure!(
+        largest <= cores * HASH_BYTES + REST_BYTES,
+        "{largest} bytes"
+    );
+    if is_full_size() {
+        ensure!(late * 100 <= refused, "refusals are late");
+        ensure!(
+            busy <= quiet * 3,
+            "Validate is slowed from {quiet:?} to {busy:?}"
+        );
+    }
+    is_normal_again(&server, &alice).await
+}
+
+/// One hash at a time, which takes long, one that waits, and twenty clients.
+#[tokio::test]
+async fn who_finds_no_room_is_told_within_50_ms_and_nothing_else_waits() -> Result<()> {
+    let mut site = production()?;
+    site.set("SSO__HASHING__THREADS", 1)
+        .set("SSO__HASHING__QUEUE_PER_THREAD", 1)
+        .set("SSO__HASHING__QUEUE_DEADLINE", "1m")
+        .set("SSO__HTTP__REQUEST_TIMEOUT", "1m")
+        .set("SSO__PASSWORDS__ARGON2_MEMORY", 262_144)
+        .set("SSO__PASSWORDS__ARGON2_ITERATIONS", 10);
+    let server = site.serve().await?;
+    let alice = Persona::register(&server.http, "alice").await?;
+    let mut grpc = server.grpc().await?;
+    let http = server.http.clone();
+    let load = Load::start(20, move |client, _| {
+        let email = format!("nobody{client}@example.com");
+        let body = json!({ "email": email, "password": "not the secret" });
+        post(&http, "/auth/login", body)
+    });
+    full(&server, "login").await?;
+    let run = Duration::from_secs(1);
+    let (validated, _) = times_of_validate(&mut grpc, &alice.access, run).await?;
+    let http = server.http.clone();
+    let mut refusals = Vec::new();
+    while refusals.len() < 20 {
+        let body = json!({ "email": "another@example.com", "password": "not the secret" });
+        let asked = Instant::now();
+        let reply = http.post("/auth/login", &body).await?;
+        if is_refusal(&reply) {
+            refusals.push(asked.elapsed());
+        }
+    }
+    refusals.sort_unstable();
+    let (hashes, seconds) = hashed(&server).await?;
+    println!(
+        "a hash takes {:.1} s, Validate {validated:?}",
+        seconds / hashes
+    );
+    println!("refusals {refusals:?}");
+    drop(load);
+    let limit = Duration::from_millis(50);
+    ensure!(refusals[10] < limit, "refusals take {refusals:?}");
+    ensure!(validated < limit, "Validate takes {validated:?}");
+    Ok(())
+}
+
+/// Within 2 seconds.
+async fn is_normal_again(server: &Server, alice: &Persona) -> Result<()> {
+    let ended = Instant::now();
+    loop {
+        let reply = alice.try_login(&alice.password).await?;
+        let late = ended.elapsed() > Duration::from_secs(2);
+        if reply.status == StatusCode::OK && depth(server, "login").await? < 1.0 {
+            return Ok(());
+        }
+        ensure!(!late, "2 seconds after the load: {reply:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_registrations_does_not_stop_logins() -> Result<()> {
+    let site = production()?;
+    let server = site.serve().await?;
+    let alice = Persona::register(&server.http, "alice").await?;
+    let http = server.http.clone();
+    let load = Load::start(200, move |client, number| {
+        let email = format!("user{client}x{number}@example.com");
+        let body = json!({ "email": email, "password": "a decent secret" });
+        post(&http, "/auth/registration", body)
+    });
+    full(&server, "registration").await?;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..10 {
+        let asked = Instant::now();
+        let reply = alice.try_login(&alice.password).await?;
+        ensure!(reply.status == StatusCode::OK, "{reply:?}");
+        slowest = slowest.max(asked.elapsed());
+    }
+    let told = load.end().await;
+    println!(
+        "{slowest:?} for the slowest login; {} refused",
+        Told::get(&told.refused)
+    );
+    ensure!(Told::get(&told.refused) > 0, "no flood");
+    if is_full_size() {
+        ensure!(slowest < Duration::from_secs(2), "a login took {slowest:?}");
+    }
+    Ok(())
+}
+
+/// Waits until a queue is so full that its clients are refused.
+async fn full(server: &Server, queue: &str) -> Result<()> {
+    let series = format!(r#"sso_hash_refused_total{{queue="{queue}"}}"#);
+    crate::support::eventually_within(Duration::from_secs(20), "the queue is full", async || {
+        Ok(metric(server, &series).await? > 0.0)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_from_one_network_does_not_stop_another() -> Result<()> {
+    let mut site = production()?;
+    // Else the garbage would be throttled before it is one.
+    site.set("SSO__THROTTLE__NETWORK_ACCOUNTS", 65_535);
+    let server = site.serve().await?;
+    let alice = Persona::register(&server.http, "alice").await?;
+    let (garbage, home) = (
+        server.http.from_address([127, 0, 1, 1].into()),
+        server.http.from_address([127, 0, 2, 1].into()),
+    );
+    let load = Load::start(300, move |client, number| {
+        let email = format!("nobody{client}x{number}@example.com");
+        let body = json!({ "email": email, "password": "not the secret" });
+        let reply = post(&garbage, "/auth/login", body);
+        Box::pin(async move {
+            let mut reply = reply.await?;
+            if reply.status == StatusCode::UNAUTHORIZED {
+                reply.status = StatusCode::OK;
+            }
+            Ok(reply)
+        })
+    });
+    full(&server, "login").await?;
+    let alice = alice.at(&home);
+    let mut slowest = Duration::ZERO;
+    for _ in 0..10 {
+        let asked = Instant::now();
+        let reply = alice.try_login(&alice.password).await?;
+        ensure!(reply.status == StatusCode::OK, "{reply:?}");
+        slowest = slowest.max(asked.elapsed());
+    }
+    let told = load.end().await;
+    println!(
+        "{slowest:?} for the slowest login; {} refused",
+        Told::get(&told.refused)
+    );
+    if is_full_size() {
+        ensure!(slowest < Duration::from_secs(2), "a login took {slowest:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn hash_threads_are_as_many_as_cores_and_give_way_to_the_others() -> Result<()> {
+    let site = production()?;
+    let server = site.serve().await?;
+    let mut threads = 0;
+    for task in std::fs::read_dir(format!("/proc/{}/task", server.pid()))? {
+        let stat = std::fs::read_to_string(task?.path().join("stat"))?;
+        let (name, rest) = stat.rsplit_once(')').context("no name")?;
+        // The fields after the name begin with the third; the 19th is the niceness.
+        let nice: i64 = rest.split_whitespace().nth(16).context("short")?.parse()?;
+        if name.contains("sso-hash") {
+            threads += 1;
+            ensure!(nice > 0, "{name} has the priority {nice}");
+        }
+    }
+    ensure!(threads == cores()?, "{threads} threads hash");
+    Ok(())
+}
