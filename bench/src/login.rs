@@ -30,23 +30,27 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     site.unset("SSO__PASSWORDS__ARGON2_MEMORY")
         .unset("SSO__PASSWORDS__ARGON2_ITERATIONS");
     let server = site.serve().await?;
-    let alice = Persona::register(&server.http, "alice").await?;
+    // One account has only a few passwords verified at once.
+    let mut users = Vec::new();
+    for number in 0..CLIENTS {
+        users.push(Persona::register(&server.http, &format!("user{number}")).await?);
+    }
     let channel = persona::channel(server.grpc_address).await?;
     let pool = Arc::new(HashPool::start(
         HashPoolSettings::default(),
         Arc::new(SystemRandom),
     )?);
-    let password =
-        Password::parse("password", &alice.password).map_err(|bad| anyhow::anyhow!("{bad:?}"))?;
+    let password = Password::parse("password", &users[0].password)
+        .map_err(|bad| anyhow::anyhow!("{bad:?}"))?;
     let hash = pool.rehash(work(), password.clone()).await?;
 
     let (mut pure, mut login, mut p50) = (Series::default(), Series::default(), Series::default());
     for warm_up in std::iter::once(true).chain(std::iter::repeat_n(false, plan.runs)) {
         let limit = hashes(&pool, &password, &hash, plan).await?;
-        let ours = closed_loop(CLIENTS, plan.run, server.pid(), |_| Login {
+        let ours = closed_loop(CLIENTS, plan.run, server.pid(), |number| Login {
             grpc: Grpc::new(channel.clone()),
-            email: alice.email.clone(),
-            password: alice.password.clone(),
+            email: users[number].email.clone(),
+            password: users[number].password.clone(),
         })
         .await?;
         if !warm_up {

@@ -95,6 +95,7 @@ fn main() -> Result<()> {
 
 fn test(args: &TestArgs) -> Result<()> {
     tools::ensure_browser()?;
+    tools::ensure_h2spec()?;
     let mut command = cargo(["test"]);
     match &args.package {
         Some(package) => command.args(["--package", package]),

@@ -5,10 +5,13 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::shell::{cargo, run, works};
+use crate::shell::{cargo, root, run, works};
 
 /// The version that `deny.toml` was written for.
 const CARGO_DENY: &str = "0.20.2";
+
+/// The newest version that Go's tools install without a checkout.
+const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible";
 
 /// Chromium and its driver, for the tests of the Swagger pages.
 pub(crate) fn ensure_browser() -> Result<()> {
@@ -30,6 +33,22 @@ pub(crate) fn ensure_browser() -> Result<()> {
     bail!(
         "the tests of the Swagger pages need chromium and chromedriver: apt install chromium chromium-driver"
     )
+}
+
+/// h2spec, for the test of HTTP/2; built once from its source into `target/tools`.
+pub(crate) fn ensure_h2spec() -> Result<()> {
+    let folder = root().join("target/tools");
+    let built = folder.join("h2spec");
+    if works("h2spec", "--version") || works(&built.to_string_lossy(), "--version") {
+        return Ok(());
+    }
+    if !works("go", "version") {
+        bail!("the test of HTTP/2 needs h2spec: put it on the PATH, or install Go to have it built")
+    }
+    let mut go = Command::new("go");
+    go.args(["install", H2SPEC])
+        .env("GOBIN", std::path::absolute(folder)?);
+    run(go)
 }
 
 /// `cargo deny`, built once from its source.

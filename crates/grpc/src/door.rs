@@ -53,7 +53,7 @@ fn credentials<'a>(headers: &'a HeaderMap, extensions: &'a Extensions) -> Creden
     let certificate = extensions.get::<ClientCertificate>();
     Credentials {
         caller_token,
-        certificate: certificate.map_or(&[], |certificate| &certificate.names()),
+        certificate: certificate.map_or(&[], ClientCertificate::names),
         bearer: match bearer(headers) {
             Ok(token) => Some(token),
             Err(BearerError::Missing) => None,

@@ -164,11 +164,16 @@ mod tests {
     #[test]
     fn what_is_over_is_not_found_is_made_anew_and_makes_room() {
         let mut table = Table::new(1000);
-        put(&mut table, 1, 9, NOW - Duration::from_secs(1));
+        put(&mut table, 1, 9, NOW.saturating_sub(Duration::from_secs(1)));
         assert!(table.get(1, NOW).is_none());
         assert_eq!(table.entry(1, NOW).weight, 0);
         for key in 0..500 {
-            put(&mut table, key, 9, NOW - Duration::from_secs(1));
+            put(
+                &mut table,
+                key,
+                9,
+                NOW.saturating_sub(Duration::from_secs(1)),
+            );
         }
         for key in 1000..5000 {
             put(&mut table, key, 1, NOW);

@@ -116,7 +116,10 @@ mod tests {
             waited: Duration::from_millis(waited),
         };
         let now = floor.arrival + floor.waited + Duration::from_millis(computed);
-        (floor.end(now, FLOOR) - floor.arrival).as_millis()
+        floor
+            .end(now, FLOOR)
+            .saturating_sub(floor.arrival)
+            .as_millis()
     }
 
     #[test]

@@ -8,6 +8,7 @@ use sso_core::{
     ports::{HashError, Hasher, Queue, Verified, Work},
     values::{NewPassword, Password, PasswordHash},
 };
+use sso_web::rate::Rates;
 
 use crate::harness::{App, Options, request};
 
@@ -308,4 +309,28 @@ async fn our_faults_are_opaque() {
         assert_eq!(reply.text("error"), "internal error");
         assert!(!String::from_utf8_lossy(&reply.body).contains("secret"));
     }
+}
+
+#[tokio::test]
+async fn who_fails_too_often_and_who_asks_too_often_is_told_when_to_come_back() {
+    let app = App::with(Options {
+        rates: Some(Arc::new(Rates::new(8, Arc::new(|| Duration::ZERO)))),
+        ..Options::default()
+    })
+    .await;
+    let wrong = json!({"email": "nobody@example.com", "password": "not the secret"});
+    for _ in 0..5 {
+        let reply = app.post_json("/auth/login", &wrong).await;
+        reply.is_error(401, "invalid_credentials");
+    }
+    for _ in 5..8 {
+        let reply = app.post_json("/auth/login", &wrong).await;
+        reply.is_error(429, "rate_limited");
+        assert_eq!(reply.header("retry-after"), Some("1"));
+    }
+    app.clock.advance(Duration::from_secs(1));
+    // Now it is the address, on this route.
+    let reply = app.post_json("/auth/login", &wrong).await;
+    reply.is_error(429, "rate_limited");
+    app.get("/auth/info").await.is_error(401, "invalid_token");
 }

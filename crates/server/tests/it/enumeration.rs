@@ -187,7 +187,8 @@ async fn a_classifier_of_times_does_no_better_than_chance_idle_and_under_load() 
     let mut site = site()?;
     site.set("SSO__THROTTLE__ENABLED", false)
         .set("SSO__LOGIN__FAILURE_FLOOR", "1s")
-        .set("SSO__HASHING__QUEUE_DEADLINE", "8s");
+        .set("SSO__HASHING__QUEUE_DEADLINE", "1m")
+        .set("SSO__HTTP__REQUEST_TIMEOUT", "2m");
     let server = given(&site, 4).await?;
     // What a first call does is done.
     measured(&server.http, 8, 4).await?;
@@ -196,7 +197,7 @@ async fn a_classifier_of_times_does_no_better_than_chance_idle_and_under_load() 
     no_better_than_chance(&idle, band, "idle")?;
     // The pool is never idle: nearly every call waits for its turn.
     let others = server.http.from_address([127, 0, 9, 1].into());
-    let load = tokio::spawn(async move { measured(&others, 100_000, 48).await.map(drop) });
+    let load = tokio::spawn(async move { measured(&others, 100_000, 24).await.map(drop) });
     let loaded = measured(&server.http, calls, 16).await?;
     ensure!(!load.is_finished(), "the load has ended: {:?}", load.await);
     load.abort();

@@ -126,6 +126,15 @@ async fn no_token_of_the_secret_is_an_administrators() -> Result<()> {
     assert!(answer.success && !answer.is_admin);
     // The row says who he is; the token says nothing.
     assert_eq!(alice.info().await?.json()["is_admin"], true);
+    let bearer = format!("Bearer {}", alice.access);
+    let headers = [
+        ("content-type", "application/json"),
+        ("authorization", bearer.as_str()),
+    ];
+    let json = server.grpc_json();
+    let path = "/sso.v1.Users/List";
+    let administered = json.send(http::Method::POST, path, &headers, "{}").await?;
+    assert_eq!(administered.status, StatusCode::FORBIDDEN);
 
     let part = alice.access.split('.').nth(1).context("no claims")?;
     let mut forged: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part)?)?;

@@ -22,6 +22,8 @@ async fn series_with_bounded_labels_exist_from_the_start_at_0() -> Result<()> {
         "sso_outbox_oldest_seconds 0",
         "sso_revocation_trusted 1",
         "sso_revocation_entries 0",
+        r#"sso_connections_dropped_total{listener="http",reason="made_room"} 0"#,
+        r#"sso_tls_reloads_total{listener="grpc",outcome="refused"} 0"#,
     ] {
         assert!(text.contains(series), "{series} is not in:\n{text}");
     }

@@ -1,4 +1,10 @@
-//! The memory store obeys the contract of every store.
+//! The memory store obeys the contract of every store, and its tools do what they say.
+
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+#![expect(
+    clippy::unchecked_time_subtraction,
+    reason = "an underflow is a failed test"
+)]
 
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 

@@ -50,38 +50,38 @@ impl Exchange {
         rest.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The request's body; `kept` for [`Exchange::hear_out`] when a handler lets go of it.
-    pub(super) fn question(self, body: Incoming, kept: bool) -> Body {
+    /// The request's body.
+    pub(super) fn question(self, body: Incoming) -> Body {
         if body.is_end_stream() {
             self.is_asked();
             return Body::empty();
         }
         Body::new(Question {
             body: Some(body),
-            kept,
             exchange: self,
         })
     }
 
-    /// Reads what the handler has left of a body, if that is little. HTTP/2 would reset the stream
-    /// after the answer, which not all clients take for an answer; and a body that is not what its
-    /// head says would pass unnoticed.
-    pub(super) async fn hear_out(&self) {
-        let (mut left, patience) = REST;
-        let rest = self.rest().take();
-        let Some(mut rest) = rest.filter(|rest| rest.size_hint().lower() <= left) else {
-            return;
+    /// Reads what the handler has left of a body, if that is little; whether nothing is left. HTTP/2
+    /// would reset the stream after the answer, which not all clients take for an answer, and a
+    /// body that is not what its head says would pass unnoticed; HTTP/1.1 has to close. A client who
+    /// `asks_first` whether to send his body would be invited to.
+    pub(super) async fn hear_out(&self, asks_first: bool) -> bool {
+        let (mut room, patience) = REST;
+        let Some(mut rest) = self.rest().take() else {
+            return true;
         };
+        if asks_first || rest.size_hint().lower() > room {
+            return false;
+        }
         let reading = async {
-            while let Some(Ok(frame)) = rest.frame().await {
-                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-                left = left.saturating_sub(length);
-                if left == 0 {
-                    return;
-                }
+            while let Some(frame) = rest.frame().await {
+                let length = frame.ok()?.data_ref().map_or(0, Bytes::len) as u64;
+                room = room.checked_sub(length)?;
             }
+            Some(())
         };
-        let _ = tokio::time::timeout(patience, reading).await;
+        matches!(tokio::time::timeout(patience, reading).await, Ok(Some(())))
     }
 
     /// The answer's body.
@@ -96,7 +96,6 @@ impl Exchange {
 struct Question {
     /// Until it is dropped.
     body: Option<Incoming>,
-    kept: bool,
     exchange: Exchange,
 }
 
@@ -133,9 +132,7 @@ impl Drop for Question {
     fn drop(&mut self) {
         self.exchange.is_asked();
         let rest = self.body.take();
-        if self.kept {
-            *self.exchange.rest() = rest.filter(|body| !body.is_end_stream());
-        }
+        *self.exchange.rest() = rest.filter(|body| !body.is_end_stream());
     }
 }
 

@@ -14,7 +14,10 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    http::{HeaderValue, Request, Response, Version, header::CONNECTION},
+    http::{
+        HeaderValue, Request, Response, Version,
+        header::{CONNECTION, EXPECT},
+    },
 };
 use hyper::body::Incoming;
 use hyper_util::{
@@ -112,8 +115,7 @@ impl Driver {
         let service = hyper::service::service_fn(|request: Request<Incoming>| {
             seen.note(&request);
             let exchange = Exchange::new(&guest);
-            let http2 = request.version() == Version::HTTP_2;
-            let request = request.map(|body| exchange.clone().question(body, http2));
+            let request = request.map(|body| exchange.clone().question(body));
             let request = self.introduce(request, &peer);
             answer(self.app.clone(), self.stop.clone(), request, exchange)
         });
@@ -209,11 +211,11 @@ async fn answer(
     exchange: Exchange,
 ) -> Result<Response<Answer>, Infallible> {
     let http1 = request.version() < Version::HTTP_2;
+    let asks_first = http1 && request.headers().contains_key(EXPECT);
     let mut response = app.oneshot(request).await?;
-    if !http1 {
-        exchange.hear_out().await;
-    }
-    if http1 && stop.is_cancelled() {
+    let heard = exchange.hear_out(asks_first).await;
+    // What is left of a request cannot be told from the next one.
+    if http1 && (!heard || stop.is_cancelled()) {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }

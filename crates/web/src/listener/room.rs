@@ -281,7 +281,7 @@ mod tests {
         assert!(leaves(&guests[0]));
         let wait = |patience| room.wait(address("192.0.2.1"), false, patience);
         assert!(wait(Duration::ZERO).await.is_none());
-        let mut waiting = std::pin::pin!(wait(Duration::from_secs(60)));
+        let mut waiting = std::pin::pin!(wait(Duration::from_mins(1)));
         assert!(waiting.as_mut().now_or_never().is_none());
         drop(guests);
         assert!(waiting.await.is_some());

@@ -251,15 +251,17 @@ async fn whoever_only_holds_a_connection_makes_room_for_who_asks() {
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
         b"POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nslow",
     ];
-    let mut holders = Vec::new();
     for sent in held {
-        let mut stream = server.connect().await;
-        stream.write_all(sent).await.unwrap();
-        holders.push(stream);
-    }
-    for _ in 0..8 {
-        let answer = server.exchange(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
-        assert!(answer.await.ends_with("hello"));
+        let mut holders = Vec::new();
+        for _ in 0..4 {
+            let mut stream = server.connect().await;
+            stream.write_all(sent).await.unwrap();
+            holders.push(stream);
+        }
+        for _ in 0..8 {
+            let answer = server.exchange(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+            assert!(answer.await.ends_with("hello"), "beside {sent:?}");
+        }
     }
 }
 
@@ -385,6 +387,37 @@ async fn an_answer_that_does_not_wait_for_the_body_reaches_the_client_neverthele
                 answer.starts_with("HTTP/1.1 413"),
                 "{size}: {sent:?} {answer:?}"
             );
+            assert!(answer.contains("connection: close"), "{answer}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_small_body_that_nobody_wants_does_not_end_the_connection() {
+    let app = hello().route("/refuse", post(async || StatusCode::UNAUTHORIZED));
+    let server = start(app, Limits::default()).await;
+    let mut stream = server.connect().await;
+    for _ in 0..20 {
+        let head = b"POST /refuse HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        stream.write_all(&[b'.'; 60_000]).await.unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        let answer = read_hello(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_first_whether_to_send_his_body_is_refused_without_it() {
+    let app = Router::new().route("/", post(async || StatusCode::UNAUTHORIZED));
+    let server = start(app, Limits::default()).await;
+    let answer = server
+        .exchange(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
 }

@@ -4,4 +4,5 @@
 mod layers;
 #[cfg(test)]
 mod listener;
+#[cfg(test)]
 mod tls;

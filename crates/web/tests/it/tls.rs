@@ -234,7 +234,7 @@ async fn the_names_of_a_client_are_those_of_its_certificate() {
     let clients = Authority::new().unwrap();
     let site = Site::new().with_client_ca(&clients);
     let server = start(site.load()).await;
-    let named = Wanted {
+    let with_names = Wanted {
         uris: &["spiffe://internal/billing"],
         common_name: Some("ignored"),
         ..Wanted::of(&["billing.internal", "b.internal", "192.0.2.1"], now())
@@ -250,7 +250,7 @@ async fn the_names_of_a_client_are_those_of_its_certificate() {
     let nameless = Wanted::of(&[], now());
     for (wanted, expected) in [
         (
-            named,
+            with_names,
             "billing.internal,b.internal,spiffe://internal/billing",
         ),
         (common, "Billing"),

@@ -1,6 +1,6 @@
 //! HTTP/2, frame by frame.
 
-use std::time::Duration;
+use std::{net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use tokio::{
@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{PATIENCE, a_newcomer_is_served, sockets};
+use super::{PATIENCE, a_newcomer_is_served, sockets, tls::Secured};
 use crate::support::{eventually_within, site};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -198,4 +198,42 @@ async fn slow_heads_and_bodies_disturb_nobody_and_end() -> Result<()> {
     let gone = async || Ok(sockets(&server)? <= before + 1);
     eventually_within(Duration::from_mins(2), "they are dropped", gone).await?;
     a_newcomer_is_served(&server).await
+}
+
+/// <https://github.com/summerwind/h2spec>, from the PATH or as `cargo xtask test` builds it.
+fn h2spec() -> Result<std::process::Command> {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/h2spec");
+    for program in [Path::new("h2spec"), &built] {
+        let mut command = std::process::Command::new(program);
+        let version = command.arg("--version").stdout(Stdio::null()).status();
+        if version.is_ok_and(|status| status.success()) {
+            return Ok(std::process::Command::new(program));
+        }
+    }
+    anyhow::bail!("h2spec is missing: `cargo xtask test` builds it where there is Go")
+}
+
+fn h2spec_passes(address: SocketAddr, more: &[&str]) -> Result<()> {
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    let output = h2spec()?
+        .args(["--host", &host, "--port", &port, "--timeout", "5"])
+        .args(more)
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(said.contains("145 tests, 145 passed"), "{more:?}: {said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2spec_finds_no_failure() -> Result<()> {
+    let secured = Secured::new(&["http"])?;
+    let server = secured.site.serve_checked().await?;
+    for path in ["/auth/healthz", "/auth/login", "/"] {
+        h2spec_passes(
+            server.http_address,
+            &["--tls", "--insecure", "--path", path],
+        )?;
+        h2spec_passes(server.grpc_address, &["--path", path])?;
+    }
+    h2spec_passes(server.admin_address, &["--path", "/metrics"])
 }

@@ -28,13 +28,13 @@ fn now() -> OffsetDateTime {
 }
 
 /// A site whose listeners have certificates of this authority.
-struct Secured {
-    site: Site,
+pub(crate) struct Secured {
+    pub(crate) site: Site,
     authority: Authority,
 }
 
 impl Secured {
-    fn new(listeners: &[&str]) -> Result<Self> {
+    pub(crate) fn new(listeners: &[&str]) -> Result<Self> {
         let mut secured = Self {
             site: site()?,
             authority: Authority::new()?,
@@ -236,6 +236,34 @@ async fn the_grpc_port_can_demand_certificates_of_its_clients() -> Result<()> {
             Err(_) => String::new(),
         };
         assert_eq!(answer.starts_with("HTTP/1.1 200"), answered, "{answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_service_is_known_by_its_certificate() -> Result<()> {
+    let mut secured = Secured::new(&["grpc"])?;
+    let clients = Authority::new()?;
+    let ca = secured.site.folder().join("clients.pem");
+    fs::write(&ca, clients.root())?;
+    let callers = "[{ name = 'billing', certificate = 'billing.internal', scopes = ['auth'] }]";
+    secured
+        .site
+        .set("SSO__GRPC__TLS_CLIENT_CA", ca.display())
+        .set("SSO__GRPC__REQUIRE_CALLER", true)
+        .set("SSO__GRPC__CALLERS", callers);
+    let server = secured.site.serve().await?;
+    let json = "content-type: application/json\r\n";
+    for (name, path, answered) in [
+        ("billing.internal", "/sso/validate", "token is required"),
+        ("billing.internal", "/sso.v1.Users/List", "forbidden"),
+        ("other.internal", "/sso/validate", "caller_required"),
+    ] {
+        let identity = clients.issue(&Wanted::of(&[name], now()))?;
+        let client = secured.client(Some(&identity))?;
+        let mut stream = connect(server.grpc_address, client).await?;
+        let answer = exchange(&mut stream, request("POST", path, json, "{}")).await?;
+        assert!(answer.contains(answered), "{name} {path}: {answer}");
     }
     Ok(())
 }
