@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use crate::{
     failure::{Failure, Kind},
-    ports::AccessClaims,
+    ports::{AccessClaims, store::Actor},
     scope::{Scope, Scopes},
 };
 
@@ -150,6 +150,21 @@ impl Caller {
             Identity::Anonymous | Identity::User(_) | Identity::Admin(_) | Identity::Service(_) => {
                 Err(NotAllowed)
             }
+        }
+    }
+
+    /// Whether the caller may read the audit log.
+    pub fn may_read_audit(&self) -> Result<(), NotAllowed> {
+        self.may(Scope::AuditRead)
+    }
+
+    /// Who the caller is in the audit log.
+    pub fn actor(&self) -> Actor {
+        match &self.identity {
+            Identity::Anonymous => Actor::Anonymous,
+            Identity::User(claims) | Identity::Admin(claims) => Actor::User(claims.user),
+            Identity::Service(service) => Actor::Service(service.name.to_string()),
+            Identity::Operator => Actor::Operator,
         }
     }
 

@@ -6,6 +6,7 @@
 //! the use case, so that HTTP, gRPC and the command line cannot differ.
 
 pub mod access;
+pub mod audit;
 mod caller;
 mod failure;
 pub mod metrics;

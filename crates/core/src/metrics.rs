@@ -2,7 +2,7 @@
 
 use metrics::{Unit, counter, describe_counter};
 
-use crate::ports::ThrottleReason;
+use crate::ports::{ThrottleReason, store::Swept};
 
 /// Logins by outcome.
 pub const LOGINS: &str = "sso_logins_total";
@@ -12,6 +12,8 @@ pub const REGISTRATIONS: &str = "sso_registrations_total";
 pub const THROTTLED: &str = "sso_throttled_total";
 /// Refresh tokens that came a second time after the grace.
 pub const REFRESH_REUSE: &str = "sso_refresh_reuse_total";
+/// Rows that the janitor deleted, by table.
+pub const JANITOR_DELETED: &str = "sso_janitor_deleted_total";
 
 /// What became of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,4 +98,12 @@ pub fn register() {
         counter!(REGISTRATIONS, "outcome" => outcome.as_str()).absolute(0);
     }
     counter!(REFRESH_REUSE).absolute(0);
+    describe_counter!(
+        JANITOR_DELETED,
+        Unit::Count,
+        "Rows that the janitor deleted because they were past their age, by table."
+    );
+    for table in Swept::ALL {
+        counter!(JANITOR_DELETED, "table" => table.as_str()).absolute(0);
+    }
 }

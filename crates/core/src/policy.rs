@@ -19,6 +19,8 @@ pub struct Policy {
     pub refresh_ttl: Duration,
     /// How long the generation before gets the same refresh token again.
     pub refresh_grace: Duration,
+    /// A session that was not refreshed for this long is over. `None`: no limit.
+    pub session_idle_ttl: Option<Duration>,
     /// Most live sessions of one user: the oldest ends.
     pub max_sessions: u32,
     /// Failed logins answer at a multiple of this after their arrival.
@@ -72,6 +74,7 @@ impl Default for Policy {
             access_ttl: Duration::from_mins(15),
             refresh_ttl: Duration::from_hours(10 * 24),
             refresh_grace: Duration::from_secs(30),
+            session_idle_ttl: None,
             max_sessions: 100,
             failure_floor: Duration::from_millis(250),
             passwords: PasswordPolicy {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use crate::{
+    audit::Repeated,
     policy::Policy,
     ports::{Clock, Cursors, Hasher, KeyMaker, Random, Store, Tasks, Throttle, Tokens},
     revocation::Revocations,
@@ -31,6 +32,8 @@ pub struct Sso {
     pub tasks: Arc<dyn Tasks>,
     /// Called when an event was stored: wakes the relay.
     pub nudge: Arc<dyn Fn() + Send + Sync>,
+    /// What strangers can repeat, to be told to the audit log in bounded numbers.
+    pub repeated: Arc<Repeated>,
     /// The operator's decisions.
     pub policy: Arc<Policy>,
 }

@@ -98,7 +98,7 @@ async fn refresh(
 ) -> Result<RefreshResponse, Failure> {
     let token = Some(message.refresh_token.as_str());
     let request = refresh::Refresh::parse_with("refresh_token", token, call.fields())?;
-    let signed_in = refresh::refresh(sso, &request).await?;
+    let signed_in = refresh::refresh(sso, &call.caller(), &request).await?;
     Ok(RefreshResponse {
         access_token: signed_in.access_token,
         refresh_token: signed_in.refresh_token,
@@ -118,7 +118,7 @@ async fn is_admin(
 
 async fn logout(sso: &Sso, call: &Call, message: &LogoutRequest) -> Result<Reach, Failure> {
     let request = logout::Logout::parse_with(Some(&message.token), false, call.fields())?;
-    Ok(logout::logout(sso, &request).await?)
+    Ok(logout::logout(sso, &call.caller(), &request).await?)
 }
 
 async fn check(

@@ -64,6 +64,11 @@ impl Failed {
         Self::new(exit, message)
     }
 
+    /// The sentence.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Tells the person at the terminal.
     #[expect(clippy::print_stderr, reason = "the last word of a command line")]
     pub(crate) fn report(self) -> Exit {

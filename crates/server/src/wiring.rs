@@ -1,12 +1,14 @@
 //! The adapters behind the ports, from the configuration: the only place that names them all.
 
+mod examine;
 mod keys;
 pub(crate) mod master_key;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use sso_core::{
-    Caller, Failure, KeyPolicy, Policy, Scopes, Service, Sso,
+    Agent, Caller, Failure, KeyPolicy, Policy, Scopes, Service, Sso,
+    audit::Repeated,
     ports::{Clock, Random, Store, Throttle, Unthrottled},
     revocation::{LeaseTerms, Revocations},
     throttle::{LocalThrottle, ThrottleSettings},
@@ -18,6 +20,8 @@ use sso_crypto::{
 use sso_store_sqlite::{Limits, OpenError, Role, Settings, SqliteStore};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
+
+pub(crate) use examine::{Examined, examine, master_key_file};
 
 use crate::{
     config::{Config, Loaded, section},
@@ -68,6 +72,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         random,
         tasks: Arc::new(RuntimeTasks::new(tasks.clone())),
         nudge: Arc::new(move || nudge.notify_one()),
+        repeated: Arc::new(Repeated::new(config.audit.refused_per_hour)),
         policy: Arc::new(policy(config)),
     };
     Ok(Parts {
@@ -116,18 +121,30 @@ pub(crate) fn command_with<T>(
     let runtime = runtime.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
     runtime.block_on(async {
         let parts = open(config, Role::Command, ack_wait).await?;
-        let done = run(&parts, &Caller::operator()).await;
+        let done = run(&parts, &operator()).await;
         parts.tasks.close();
         parts.tasks.wait().await;
         done
     })
 }
 
+/// Whoever has this machine's command line; the audit log tells as which of its users.
+fn operator() -> Caller {
+    let user = rustix::process::getuid().as_raw();
+    let mut operator = Caller::operator();
+    operator.origin.agent = Some(Agent::new(&format!("command line, uid {user}")));
+    operator
+}
+
 fn open_store(config: &Config, role: Role) -> Result<SqliteStore, Failed> {
+    open_store_with(config, role, config.database.migrate)
+}
+
+fn open_store_with(config: &Config, role: Role, migrate: bool) -> Result<SqliteStore, Failed> {
     let settings = Settings {
         folder: config.data_dir.clone(),
         role,
-        migrate: config.database.migrate,
+        migrate,
         limits: Limits::default(),
     };
     SqliteStore::open(&settings).map_err(|error| of_open(&error))
@@ -209,6 +226,7 @@ fn policy(config: &Config) -> Policy {
         access_ttl: config.tokens.access_ttl,
         refresh_ttl: config.tokens.refresh_ttl,
         refresh_grace: config.sessions.refresh_grace,
+        session_idle_ttl: config.sessions.idle_ttl.get(),
         max_sessions: config.sessions.max_per_user,
         failure_floor: config.login.failure_floor,
         passwords: PasswordPolicy {

@@ -9,8 +9,8 @@ use rusqlite::{Row, types::FromSql};
 use sso_core::{
     Agent,
     ports::store::{
-        EventStatus, KeyUse, PendingEvent, RetiredKey, Revocation, Revoked, SealedKey, Session,
-        StoredEvent, User,
+        Actor, AuditRecord, AuditResult, EventStatus, KeyUse, PendingEvent, RetiredKey, Revocation,
+        Revoked, SealedKey, Session, StoredEvent, User, UserEvent,
     },
     values::{Birthday, Email, EventId, KeyTag, Name, PasswordHash, SessionId, UserId, Version},
 };
@@ -96,6 +96,51 @@ fn attempts(row: &Row<'_>) -> Result<u32, Fault> {
     u32::try_from(unsigned(row, "attempts")?).map_err(|_| Fault::Undecodable("attempts"))
 }
 
+pub(crate) fn user_event(row: &Row<'_>) -> Result<UserEvent, Fault> {
+    Ok(UserEvent {
+        sequence: get(row, "sequence")?,
+        id: EventId::from_uuid(uuid(row, "id")?),
+        kind: get(row, "kind")?,
+        payload: get(row, "payload")?,
+        status: parsed(row, "status", EventStatus::parse)?,
+        attempts: attempts(row)?,
+        created_at: time(row, "created_at")?,
+        delivered_at: optional_time(row, "delivered_at")?,
+    })
+}
+
+pub(crate) fn audit(row: &Row<'_>) -> Result<AuditRecord, Fault> {
+    let result = |text: &str| {
+        AuditResult::ALL
+            .into_iter()
+            .find(|result| result.as_str() == text)
+    };
+    Ok(AuditRecord {
+        sequence: get(row, "sequence")?,
+        at: time(row, "at")?,
+        action: get(row, "action")?,
+        result: parsed(row, "result", result)?,
+        actor: actor(row)?,
+        user: optional_uuid(row, "user_id")?.map(UserId::from_uuid),
+        session: optional_uuid(row, "session_id")?.map(SessionId::from_uuid),
+        address: optional(row, "address", |text| text.parse::<IpAddr>().ok())?,
+        agent: optional(row, "agent", |text| Some(Agent::new(text)))?,
+        times: u32::try_from(unsigned(row, "times")?).map_err(|_| Fault::Undecodable("times"))?,
+        detail: get(row, "detail")?,
+    })
+}
+
+fn actor(row: &Row<'_>) -> Result<Actor, Fault> {
+    match get::<String>(row, "actor")?.as_str() {
+        "anonymous" => Ok(Actor::Anonymous),
+        "user" => Ok(Actor::User(UserId::from_uuid(uuid(row, "actor_id")?))),
+        "operator" => Ok(Actor::Operator),
+        "service" => Ok(Actor::Service(get(row, "actor_name")?)),
+        "system" => Ok(Actor::System),
+        _ => Err(Fault::Undecodable("actor")),
+    }
+}
+
 pub(crate) fn key(row: &Row<'_>) -> Result<SealedKey, Fault> {
     Ok(SealedKey {
         id: get(row, "id")?,
@@ -159,18 +204,22 @@ fn uuid(row: &Row<'_>, column: &'static str) -> Result<Uuid, Fault> {
     get::<[u8; 16]>(row, column).map(Uuid::from_bytes)
 }
 
-fn unsigned(row: &Row<'_>, column: &'static str) -> Result<u64, Fault> {
-    u64::try_from(get::<i64>(row, column)?).map_err(|_| Fault::Undecodable(column))
-}
-
-fn time(row: &Row<'_>, column: &'static str) -> Result<OffsetDateTime, Fault> {
-    moment(column, get(row, column)?)
+fn optional_uuid(row: &Row<'_>, column: &'static str) -> Result<Option<Uuid>, Fault> {
+    Ok(get::<Option<[u8; 16]>>(row, column)?.map(Uuid::from_bytes))
 }
 
 fn optional_time(row: &Row<'_>, column: &'static str) -> Result<Option<OffsetDateTime>, Fault> {
     get::<Option<i64>>(row, column)?
         .map(|micros| moment(column, micros))
         .transpose()
+}
+
+fn unsigned(row: &Row<'_>, column: &'static str) -> Result<u64, Fault> {
+    u64::try_from(get::<i64>(row, column)?).map_err(|_| Fault::Undecodable(column))
+}
+
+fn time(row: &Row<'_>, column: &'static str) -> Result<OffsetDateTime, Fault> {
+    moment(column, get(row, column)?)
 }
 
 fn moment(column: &'static str, micros: i64) -> Result<OffsetDateTime, Fault> {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::fault::Fault;
 
 /// More than there are statements.
-const CACHED_STATEMENTS: usize = 64;
+const CACHED_STATEMENTS: usize = 128;
 
 // cache_size is in KiB where it is negative. synchronous=FULL: a commit is on the disk when it
 // returns, also in WAL mode. The other program that busy_timeout waits for is a command.

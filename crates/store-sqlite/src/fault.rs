@@ -17,6 +17,9 @@ pub(crate) enum Fault {
     /// A number beyond the 63 bits of a column.
     #[error("{0} is too large to be stored")]
     TooLarge(&'static str),
+    /// Ids of deleted users never come back.
+    #[error("a deleted user had this id")]
+    DeletedId,
     /// SQLite rolled back everything that was to be committed together.
     #[error("the database rolled back a group of requests")]
     GroupLost,
@@ -55,6 +58,7 @@ impl Fault {
         match self {
             Self::Sql(error) => class(error),
             Self::Undecodable(_) | Self::TooLarge(_) => Class::Corrupt,
+            Self::DeletedId => Class::Conflict(Constraint::Id),
             Self::GroupLost => Class::Unavailable,
         }
     }

@@ -11,12 +11,15 @@
 //! Every rule of a lifecycle is a condition in the SQL, and what SQL can promise (`STRICT` tables,
 //! checks, foreign keys, the unique address) it does.
 
+mod audit;
 mod codec;
 mod connection;
 mod error;
 mod fault;
 mod folder;
+mod integrity;
 mod keys;
+mod lifecycle;
 mod migrations;
 mod networks;
 mod outbox;
@@ -33,6 +36,7 @@ mod writer;
 use metrics::{Unit, counter, describe_counter};
 
 pub use error::OpenError;
+pub use integrity::{check_integrity, is_served};
 pub use migrations::MigrationStatus;
 pub use store::{Limits, Role, Settings, SqliteStore};
 

@@ -28,6 +28,11 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
     ),
     (3, "V3__keys", include_str!("../migrations/V3__keys.sql")),
     (
+        4,
+        "V4__lifecycle",
+        include_str!("../migrations/V4__lifecycle.sql"),
+    ),
+    (
         6,
         "V6__skipped_events",
         include_str!("../migrations/V6__skipped_events.sql"),
@@ -300,6 +305,8 @@ mod tests {
             crate::outbox::STATEMENTS,
             crate::keys::STATEMENTS,
             crate::revocations::STATEMENTS,
+            crate::audit::STATEMENTS,
+            crate::lifecycle::STATEMENTS,
             crate::networks::STATEMENTS,
             &[OBJECTS, HAS_HISTORY, HISTORY, MIN_VERSION],
         ];

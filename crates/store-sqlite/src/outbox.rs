@@ -38,8 +38,12 @@ const PENDING: &str = "
                       AND f.user_id = o.user_id AND f.sequence < o.sequence)
     ORDER BY sequence LIMIT :limit";
 
+/// What is known of a deleted user goes with the delivery.
 const SUCCEED: &str = "
-    UPDATE outbox SET status = 'Success', delivered_at = :now, skipped_at = NULL
+    UPDATE outbox
+    SET status = 'Success', delivered_at = :now, skipped_at = NULL,
+        payload = CASE WHEN EXISTS (SELECT 1 FROM deleted_users d WHERE d.id = outbox.user_id)
+                  THEN x'' ELSE payload END
     WHERE id = :id AND status <> 'Success'";
 
 const REFUSE: &str = "

@@ -7,8 +7,8 @@ use sso_core::{
     ports::{
         StoreError,
         store::{
-            Ended, NewSession, Rotate, Rotated, Rotation, Session, SessionReads, SessionWrites,
-            User,
+            Ended, Liveness, NewSession, Rotate, Rotated, Rotation, Session, SessionReads,
+            SessionWrites, User,
         },
     },
     values::{SessionId, UserId, Version},
@@ -30,12 +30,14 @@ const BY_ID: &str = "SELECT * FROM sessions WHERE id = :id";
 const LIVE: &str = "
     SELECT s.* FROM sessions s JOIN users u ON u.id = s.user_id
     WHERE s.user_id = :user AND s.revoked_at IS NULL AND s.expires_at > :now
+      AND s.rotated_at > :used_after
       AND s.version >= u.sessions_from AND NOT u.disabled
     ORDER BY s.created_at DESC, s.id DESC";
 
 const ROTATE: &str = "
     UPDATE sessions SET generation = :generation + 1, rotated_at = :now
     WHERE id = :id AND generation <= :generation AND revoked_at IS NULL AND expires_at > :now
+      AND rotated_at > :used_after
       AND EXISTS (SELECT 1 FROM users u WHERE u.id = sessions.user_id
                   AND sessions.version >= u.sessions_from AND NOT u.disabled)
     RETURNING *";
@@ -56,6 +58,7 @@ const END_OLDEST: &str = "
     UPDATE sessions SET revoked_at = :now
     WHERE id IN (SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id
                  WHERE s.user_id = :user AND s.revoked_at IS NULL AND s.expires_at > :now
+                   AND s.rotated_at > :used_after
                    AND s.version >= u.sessions_from AND NOT u.disabled
                  ORDER BY s.created_at DESC, s.id DESC LIMIT -1 OFFSET :keep)
     RETURNING *";
@@ -72,6 +75,11 @@ fn by_id(connection: &Connection, id: SessionId) -> Result<Option<Session>, Faul
     )
 }
 
+/// Every time lies after the earliest one: then there is no idle limit.
+fn used_after(time: Option<OffsetDateTime>) -> i64 {
+    time.map_or(i64::MIN, micros)
+}
+
 /// The foreign key promises him.
 fn user_of(connection: &Connection, session: &Session) -> Result<User, Fault> {
     users::by_id(connection, session.user)?.ok_or(Fault::Undecodable("sessions.user_id"))
@@ -85,6 +93,7 @@ fn rotate(connection: &Connection, rotate: &Rotate) -> Result<Rotation, Fault> {
             ":id": rotate.session.as_uuid().into_bytes(),
             ":generation": integer("generation", rotate.generation)?,
             ":now": micros(rotate.now),
+            ":used_after": used_after(rotate.used_after),
         },
         codec::session,
     )?;
@@ -101,8 +110,12 @@ fn rotate(connection: &Connection, rotate: &Rotate) -> Result<Rotation, Fault> {
 
 /// Why the compare-and-swap moved nothing, judged by the rows of the same transaction.
 fn missed(rotate: &Rotate, session: Session, user: User) -> Rotation {
+    let alive = Liveness {
+        now: rotate.now,
+        used_after: rotate.used_after,
+    };
     let over = session.revoked_at.is_some()
-        || session.expires_at <= rotate.now
+        || !alive.holds(session.expires_at, session.rotated_at)
         || user.disabled
         || session.version < user.sessions_from;
     if over {
@@ -171,7 +184,7 @@ fn end_oldest(
     connection: &Connection,
     user: UserId,
     keep: u32,
-    now: OffsetDateTime,
+    alive: Liveness,
 ) -> Result<Vec<Session>, Fault> {
     let mut ended = all(
         connection,
@@ -179,7 +192,8 @@ fn end_oldest(
         named_params! {
             ":user": user.as_uuid().into_bytes(),
             ":keep": keep,
-            ":now": micros(now),
+            ":now": micros(alive.now),
+            ":used_after": used_after(alive.used_after),
         },
         codec::session,
     )?;
@@ -197,12 +211,13 @@ impl SessionReads for SqliteStore {
     async fn live_sessions(
         &self,
         user: UserId,
-        now: OffsetDateTime,
+        alive: Liveness,
     ) -> Result<Vec<Session>, StoreError> {
         self.read(move |connection| {
             let params = named_params! {
                 ":user": user.as_uuid().into_bytes(),
-                ":now": micros(now),
+                ":now": micros(alive.now),
+                ":used_after": used_after(alive.used_after),
             };
             all(connection, LIVE, params, codec::session)
         })
@@ -240,9 +255,9 @@ impl SessionWrites for SqliteTx {
         &mut self,
         user: UserId,
         keep: u32,
-        now: OffsetDateTime,
+        alive: Liveness,
     ) -> Result<Vec<Session>, StoreError> {
-        self.step(move |connection| end_oldest(connection, user, keep, now))
+        self.step(move |connection| end_oldest(connection, user, keep, alive))
             .await
     }
 }

@@ -13,7 +13,7 @@ use sso_core::{
 use crate::{
     codec::{self, micros, version},
     fault::Fault,
-    query::{all, execute, first, one},
+    query::{all, execute, first},
     store::SqliteStore,
     tx::SqliteTx,
 };
@@ -30,8 +30,9 @@ const REHASH: &str = "
 const INSERT: &str = "
     INSERT INTO users (id, email, email_canonical, email_verified, password_hash, name, birthday,
                        is_admin, disabled, version, sessions_from, created_at)
-    VALUES (:id, :email, :canonical, 0, :password_hash, :name, :birthday,
-            :is_admin, 0, 1, 0, :created_at)
+    SELECT :id, :email, :canonical, 0, :password_hash, :name, :birthday,
+           :is_admin, 0, 1, 0, :created_at
+    WHERE NOT EXISTS (SELECT 1 FROM deleted_users WHERE id = :id)
     RETURNING *";
 
 const SET_PASSWORD: &str = "
@@ -84,8 +85,14 @@ pub(crate) fn by_id(connection: &Connection, id: UserId) -> Result<Option<User>,
     )
 }
 
+/// The user with this canonical address.
+pub(crate) fn by_email(connection: &Connection, email: &Email) -> Result<Option<User>, Fault> {
+    let params = named_params! {":canonical": email.canonical()};
+    first(connection, BY_EMAIL, params, codec::user)
+}
+
 fn insert(connection: &Connection, user: &NewUser) -> Result<User, Fault> {
-    one(
+    let inserted = first(
         connection,
         INSERT,
         named_params! {
@@ -99,7 +106,8 @@ fn insert(connection: &Connection, user: &NewUser) -> Result<User, Fault> {
             ":created_at": micros(user.created_at),
         },
         codec::user,
-    )
+    )?;
+    inserted.ok_or(Fault::DeletedId)
 }
 
 fn set_password(connection: &Connection, change: &PasswordChange) -> Result<Option<User>, Fault> {

@@ -5,6 +5,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use anyhow::Result;
 use sso_core::{
     Caller, Failure, Fields, Policy, Sso,
+    audit::Repeated,
     ports::{
         AccessClaims, Store, TokenRefused,
         store::{Reach, User},
@@ -125,6 +126,7 @@ impl App {
             random,
             tasks: tasks.clone(),
             nudge: Arc::new(|| {}),
+            repeated: Arc::new(Repeated::new(600)),
             policy: Arc::new(policy),
         };
         sso.revocations.beat().await?;
@@ -171,13 +173,13 @@ impl App {
     /// Uses a refresh token.
     pub async fn refresh(&self, token: &str) -> Result<SignedIn, Failure> {
         let request = Refresh::parse("token", Some(token))?;
-        Ok(refresh::refresh(&self.sso, &request).await?)
+        Ok(refresh::refresh(&self.sso, &anonymous(), &request).await?)
     }
 
     /// Ends the session of a token, or all of its user.
     pub async fn logout(&self, token: &str, everywhere: bool) -> Result<Reach, Failure> {
         let request = Logout::parse(Some(token), everywhere)?;
-        Ok(logout::logout(&self.sso, &request).await?)
+        Ok(logout::logout(&self.sso, &anonymous(), &request).await?)
     }
 
     /// Changes the password of the user of an access token.

@@ -65,6 +65,14 @@ pub trait Hasher: Send + Sync {
         password: Password,
         hash: Option<PasswordHash>,
     ) -> Result<Verified, HashError>;
+
+    /// Whether a hash of another system can be verified here, within the bounds on its parameters.
+    /// Costs no hash. A hasher that does not say takes none.
+    fn admits(&self, _hash: &PasswordHash) -> Result<(), HashError> {
+        Err(HashError::Unreadable(
+            "hashes of other systems are not taken",
+        ))
+    }
 }
 
 /// Why there is no hash.

@@ -1,5 +1,8 @@
 //! What administrators do to users: list, show, disable, enable, grant and take the admin role, set
-//! a password, list and end sessions.
+//! a password, list and end sessions, delete, export what is known of one.
+
+mod delete;
+mod export;
 
 use uuid::Uuid;
 
@@ -8,7 +11,7 @@ use crate::{
     failure::{BadFields, Failure, FieldError, Fields, Kind},
     ports::{
         HashError, Queue, StoreError, Tx, Work,
-        store::{Freshness, PasswordChange, Reach, Revoked, Session, User, UserPage},
+        store::{AuditAction, Freshness, PasswordChange, Reach, Revoked, Session, User, UserPage},
     },
     sso::Sso,
     usecases::{
@@ -17,6 +20,9 @@ use crate::{
     },
     values::{Email, NewPassword, UserId},
 };
+
+pub use delete::{Deleted, delete};
+pub use export::{UserData, export};
 
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +69,18 @@ pub enum Change {
     TakeAdmin,
     /// Ends every session.
     EndSessions,
+}
+
+impl Change {
+    const fn action(self) -> AuditAction {
+        match self {
+            Self::Disable => AuditAction::UserDisable,
+            Self::Enable => AuditAction::UserEnable,
+            Self::GrantAdmin => AuditAction::AdminGrant,
+            Self::TakeAdmin => AuditAction::AdminTake,
+            Self::EndSessions => AuditAction::SessionsEnd,
+        }
+    }
 }
 
 /// A user as he is after a change, and who obeys what was revoked.
@@ -114,7 +132,7 @@ pub async fn sessions(
     caller.may_administer_users()?;
     let known = sso.store.user(user, Freshness::Primary).await?;
     known.ok_or(AdministerError::NotFound)?;
-    Ok(sso.store.live_sessions(user, sso.now()).await?)
+    Ok(sso.store.live_sessions(user, sso.alive()).await?)
 }
 
 /// The user with this id or this address.
@@ -181,7 +199,7 @@ pub async fn change(
         Change::TakeAdmin => tx.set_admin(user, false).await?,
         Change::EndSessions => tx.end_user_sessions(user).await?,
     };
-    finish(sso, tx, changed).await
+    finish(sso, caller, change.action(), tx, changed).await
 }
 
 /// Sets a user's password without knowing the current one; every session ends.
@@ -215,19 +233,23 @@ pub async fn set_password(
         password_hash,
     };
     let changed = tx.set_password(&change).await?;
-    finish(sso, tx, changed).await
+    finish(sso, caller, AuditAction::PasswordSet, tx, changed).await
 }
 
 /// Revokes all tokens older than the changed row. Also where nothing had to change: who runs a
 /// command again because its answer was lost must get what it promises.
 async fn finish(
     sso: &Sso,
+    caller: &Caller,
+    action: AuditAction,
     mut tx: Box<dyn Tx>,
     changed: Option<User>,
 ) -> Result<Changed, AdministerError> {
     let user = changed.ok_or(AdministerError::NotFound)?;
     let over = Revoked::TokensBelow(user.id, user.version);
     let entry = sso.revoke(tx.as_mut(), over).await?;
+    let record = sso.record(caller, action).about(user.id);
+    tx.append_audit(&record).await?;
     tx.commit().await?;
     let reach = sso.revocations.announce(&[entry]).await;
     Ok(Changed { user, reach })

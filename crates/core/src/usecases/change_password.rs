@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use crate::{
+    audit::Repeat,
     caller::{Caller, NotAllowed},
     failure::{BadFields, Failure, FieldError, Fields, Kind},
     ports::{
         AccessClaims, Attempt, HashError, Match, Permit, Queue, Settled, SignError, StoreError,
         Throttled, TokenRefused, Work,
-        store::{Freshness, PasswordChange, Reach, Revoked, Session, User},
+        store::{
+            AuditAction, AuditResult, Freshness, PasswordChange, Reach, Revoked, Session, User,
+        },
     },
     sso::Sso,
     usecases::{SignedIn, attempts::Floor},
@@ -132,6 +135,14 @@ pub async fn change_password(
     let mut floor = sso.floor();
     let result = attempt(sso, caller, request, user, &mut floor).await;
     if let Err(ChangePasswordError::WrongPassword) = &result {
+        let repeat = Repeat {
+            action: AuditAction::PasswordChange,
+            result: AuditResult::Refused,
+            user: caller.user().ok().map(|claims| claims.user),
+            session: caller.user().ok().map(|claims| claims.session),
+            detail: None,
+        };
+        sso.note(caller, repeat);
         sso.wait_for(floor).await;
     }
     permit.settle(match &result {
@@ -219,6 +230,11 @@ async fn write(
     };
     let over = Revoked::TokensBelow(user.id, user.version);
     let entry = sso.revoke(tx.as_mut(), over).await?;
+    let record = sso
+        .record(caller, AuditAction::PasswordChange)
+        .about(user.id)
+        .of_session(session.id);
+    tx.append_audit(&record).await?;
     tx.commit().await?;
     let reach = sso.revocations.announce(&[entry]).await;
     Ok(Some((user, session, reach)))

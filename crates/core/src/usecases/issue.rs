@@ -6,7 +6,7 @@ use crate::{
     caller::Origin,
     ports::{
         AccessClaims, AccessKind, RandomIds, RefreshClaims, SignError, StoreError, Tx,
-        store::{NewRevocation, NewSession, Revocation, Revoked, Session, User},
+        store::{Liveness, NewRevocation, NewSession, Revocation, Revoked, Session, User},
     },
     sso::Sso,
     values::{SessionId, UserId},
@@ -92,13 +92,22 @@ impl Sso {
         user: UserId,
     ) -> Result<Vec<Revocation>, StoreError> {
         let ended = tx
-            .end_oldest_sessions(user, self.policy.max_sessions, self.now())
+            .end_oldest_sessions(user, self.policy.max_sessions, self.alive())
             .await?;
         let mut entries = Vec::with_capacity(ended.len());
         for session in ended {
             entries.push(self.revoke(tx, Revoked::Session(session.id)).await?);
         }
         Ok(entries)
+    }
+
+    /// When a session is alive now, under the policy.
+    pub(crate) fn alive(&self) -> Liveness {
+        let now = self.now();
+        Liveness {
+            now,
+            used_after: self.policy.session_idle_ttl.map(|idle| now - idle),
+        }
     }
 
     /// The time, in the microseconds that stores keep: what is written is what is read.

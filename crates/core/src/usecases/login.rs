@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use crate::{
+    audit::Repeat,
     caller::Caller,
     failure::{BadFields, Failure, Fields, Kind},
     metrics::{LOGINS, Outcome, count},
     ports::{
         Attempt, HashError, Match, Permit, Queue, Settled, SignError, StoreError, Throttled, Work,
-        store::{Freshness, Session, User},
+        store::{AuditAction, AuditResult, Freshness, Session, User},
     },
     sso::Sso,
     usecases::{SignedIn, attempts::Floor},
-    values::{Email, Password},
+    values::{Email, Password, UserId},
 };
 
 /// How often a login that meets a changed row reads it again.
@@ -106,6 +107,24 @@ pub async fn login(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedI
     result
 }
 
+/// Only remembers it: known and unknown accounts cost the same.
+fn note_refused(
+    sso: &Sso,
+    caller: &Caller,
+    user: Option<UserId>,
+    result: &Result<SignedIn, LoginError>,
+) {
+    let disabled = matches!(result, Err(LoginError::UserDisabled));
+    let repeat = Repeat {
+        action: AuditAction::Login,
+        result: AuditResult::Refused,
+        user,
+        session: None,
+        detail: disabled.then_some("right password, disabled user"),
+    };
+    sso.note(caller, repeat);
+}
+
 async fn throttled(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
     let permit: Permit = sso
         .admit::<LoginError>(Attempt {
@@ -115,8 +134,10 @@ async fn throttled(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedI
         })
         .await?;
     let mut floor = sso.floor();
-    let result = attempt(sso, caller, request, &mut floor).await;
+    let mut target = None;
+    let result = attempt(sso, caller, request, &mut target, &mut floor).await;
     if let Err(LoginError::InvalidCredentials | LoginError::UserDisabled) = &result {
+        note_refused(sso, caller, target, &result);
         sso.wait_for(floor).await;
     }
     // After the floor: whoever waits for this attempt must not learn how long it took.
@@ -128,10 +149,12 @@ async fn throttled(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedI
     result
 }
 
+/// `target` becomes the user whose password was tried.
 async fn attempt(
     sso: &Sso,
     caller: &Caller,
     request: Login,
+    target: &mut Option<UserId>,
     floor: &mut Floor,
 ) -> Result<SignedIn, LoginError> {
     let Login { email, password } = request;
@@ -140,6 +163,7 @@ async fn attempt(
         network: caller.origin.network(),
     };
     let user = find(sso, &email).await?;
+    *target = user.as_ref().map(|user| user.id);
     // Nobody costs as much as somebody.
     let mut found = sso.matches(work, &password, user.as_ref(), floor).await?;
     let mut user = user.ok_or(LoginError::InvalidCredentials)?;
@@ -191,6 +215,11 @@ async fn open(
         return Ok(None);
     };
     let surplus = sso.end_surplus_sessions(tx.as_mut(), seen.id).await?;
+    let record = sso
+        .record(caller, AuditAction::Login)
+        .by_user(seen.id)
+        .of_session(session.id);
+    tx.append_audit(&record).await?;
     tx.commit().await?;
     sso.revocations.announce(&surplus).await;
     Ok(Some(rows))

@@ -1,15 +1,15 @@
 //! Logout, by either token of a session.
 
 use crate::{
+    caller::Caller,
     failure::{BadFields, Failure, Fields},
     policy::CLOCK_LEEWAY,
     ports::{
         AccessClaims, StoreError, TokenOwner, TokenRefused, TokenSubject,
-        store::{Ended, NewRevocation, Reach, Revoked},
+        store::{AuditAction, Ended, NewRevocation, Reach, Revoked},
     },
     sso::Sso,
     usecases::validate,
-    values::UserId,
 };
 
 /// A token whose session is to end, unverified.
@@ -57,19 +57,29 @@ impl From<LogoutError> for Failure {
 
 /// Ends the token's session, so that its other token dies too, or all sessions of its user. Any
 /// token of ours will do, of either type and any generation, expired or ended: it is idempotent.
-pub async fn logout(sso: &Sso, request: &Logout<'_>) -> Result<Reach, LogoutError> {
+pub async fn logout(
+    sso: &Sso,
+    caller: &Caller,
+    request: &Logout<'_>,
+) -> Result<Reach, LogoutError> {
     let subject = match sso.tokens.subject(request.token)? {
         TokenOwner::Session(subject) => subject,
-        TokenOwner::Seed(claims) => return logout_seed(sso, request, &claims).await,
+        TokenOwner::Seed(claims) => return logout_seed(sso, caller, request, &claims).await,
     };
     if request.everywhere {
-        return Ok(end_all(sso, subject).await?);
+        return Ok(end_all(sso, caller, subject).await?);
     }
-    Ok(end_one(sso, subject).await?.unwrap_or(Reach::Everywhere))
+    let ended = end_one(sso, caller, subject, AuditAction::Logout).await?;
+    Ok(ended.unwrap_or(Reach::Everywhere))
 }
 
 /// Ends one session of a user. `None`: he has no such session that lives.
-pub(crate) async fn end_one(sso: &Sso, subject: TokenSubject) -> Result<Option<Reach>, StoreError> {
+pub(crate) async fn end_one(
+    sso: &Sso,
+    caller: &Caller,
+    subject: TokenSubject,
+    action: AuditAction,
+) -> Result<Option<Reach>, StoreError> {
     let mut tx = sso.store.begin().await?;
     let revoked = Revoked::Session(subject.session);
     match tx
@@ -78,6 +88,11 @@ pub(crate) async fn end_one(sso: &Sso, subject: TokenSubject) -> Result<Option<R
     {
         Ended::Now(_) => {
             let entry = sso.revoke(tx.as_mut(), revoked).await?;
+            let record = sso
+                .record(caller, action)
+                .by_user(subject.user)
+                .of_session(subject.session);
+            tx.append_audit(&record).await?;
             tx.commit().await?;
             Ok(Some(sso.revocations.announce(&[entry]).await))
         }
@@ -93,23 +108,32 @@ pub(crate) async fn end_one(sso: &Sso, subject: TokenSubject) -> Result<Option<R
     }
 }
 
-async fn end_all(sso: &Sso, subject: TokenSubject) -> Result<Reach, StoreError> {
+async fn end_all(sso: &Sso, caller: &Caller, subject: TokenSubject) -> Result<Reach, StoreError> {
     // Only while the store knows the session: a token found years later does nothing.
     let known = sso.store.session(subject.session).await?;
     if known.is_none_or(|session| session.user != subject.user) {
         return Ok(Reach::Everywhere);
     }
-    end_all_of(sso, subject.user).await
+    end_all_of(sso, caller, subject).await
 }
 
-async fn end_all_of(sso: &Sso, user: UserId) -> Result<Reach, StoreError> {
+async fn end_all_of(
+    sso: &Sso,
+    caller: &Caller,
+    subject: TokenSubject,
+) -> Result<Reach, StoreError> {
     let mut tx = sso.store.begin().await?;
-    let Some(user) = tx.end_user_sessions(user).await? else {
+    let Some(user) = tx.end_user_sessions(subject.user).await? else {
         return Ok(Reach::Everywhere);
     };
     let entry = sso
         .revoke(tx.as_mut(), Revoked::TokensBelow(user.id, user.version))
         .await?;
+    let record = sso
+        .record(caller, AuditAction::LogoutEverywhere)
+        .by_user(user.id)
+        .of_session(subject.session);
+    tx.append_audit(&record).await?;
     tx.commit().await?;
     Ok(sso.revocations.announce(&[entry]).await)
 }
@@ -118,6 +142,7 @@ async fn end_all_of(sso: &Sso, user: UserId) -> Result<Reach, StoreError> {
 /// already ends nothing: it may have been found years later.
 async fn logout_seed(
     sso: &Sso,
+    caller: &Caller,
     request: &Logout<'_>,
     claims: &AccessClaims,
 ) -> Result<Reach, LogoutError> {
@@ -126,8 +151,12 @@ async fn logout_seed(
         Err(TokenRefused::Unknowable) => return Err(TokenRefused::Unknowable.into()),
         Err(_) => return Ok(Reach::Everywhere),
     }
+    let subject = TokenSubject {
+        user: claims.user,
+        session: claims.session,
+    };
     if request.everywhere {
-        return Ok(end_all_of(sso, claims.user).await?);
+        return Ok(end_all_of(sso, caller, subject).await?);
     }
     let entry = NewRevocation {
         revoked: Revoked::Session(claims.session),
@@ -137,6 +166,11 @@ async fn logout_seed(
     };
     let mut tx = sso.store.begin().await?;
     let entry = tx.revoke(&entry).await?;
+    let record = sso
+        .record(caller, AuditAction::Logout)
+        .by_user(subject.user)
+        .of_session(subject.session);
+    tx.append_audit(&record).await?;
     tx.commit().await?;
     Ok(sso.revocations.announce(&[entry]).await)
 }

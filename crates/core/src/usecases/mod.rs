@@ -5,11 +5,14 @@
 pub mod administer;
 pub mod admit;
 mod attempts;
+pub mod audit;
 pub mod change_password;
 pub mod events;
+pub mod import;
 pub mod info;
 pub mod is_admin;
 mod issue;
+pub mod janitor;
 pub mod keys;
 pub mod login;
 pub mod logout;

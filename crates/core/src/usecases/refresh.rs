@@ -4,11 +4,13 @@
 use metrics::counter;
 
 use crate::{
+    audit::Repeat,
+    caller::{Caller, Network},
     failure::{BadFields, Failure, Fields},
     metrics::REFRESH_REUSE,
     ports::{
         SignError, StoreError, TokenRefused,
-        store::{Ended, Revoked, Rotate, Rotation, Session},
+        store::{AuditAction, AuditResult, Ended, Revoked, Rotate, Rotation, Session},
     },
     sso::Sso,
     usecases::SignedIn,
@@ -59,20 +61,27 @@ impl From<RefreshError> for Failure {
 }
 
 /// Rotates the session of a refresh token and signs the next pair.
-pub async fn refresh(sso: &Sso, request: &Refresh<'_>) -> Result<SignedIn, RefreshError> {
+pub async fn refresh(
+    sso: &Sso,
+    caller: &Caller,
+    request: &Refresh<'_>,
+) -> Result<SignedIn, RefreshError> {
     let claims = sso.tokens.verify_refresh(request.0, sso.clock.now())?;
     let rotate = Rotate {
         session: claims.session,
         generation: claims.generation,
         now: sso.now(),
+        used_after: sso.alive().used_after,
         grace: sso.policy.refresh_grace,
     };
     match sso.store.rotate(rotate).await? {
-        Rotation::Rotated(rows) | Rotation::Replayed(rows) => {
+        Rotation::Rotated(rows) => Ok(sso.issue(&rows.user, &rows.session)?),
+        Rotation::Replayed(rows) => {
+            note_replay(sso, caller, &rows.session);
             Ok(sso.issue(&rows.user, &rows.session)?)
         }
         Rotation::Reused(session) => {
-            end_stolen(sso, &session, claims.generation).await?;
+            end_stolen(sso, caller, &session, claims.generation).await?;
             Err(TokenRefused::Revoked.into())
         }
         // The leeway is for the clocks of others: the session's end is our own.
@@ -81,7 +90,27 @@ pub async fn refresh(sso: &Sso, request: &Refresh<'_>) -> Result<SignedIn, Refre
     }
 }
 
-async fn end_stolen(sso: &Sso, session: &Session, generation: u64) -> Result<(), StoreError> {
+/// From another network than the session's it may be a client that moves, or a thief who was quick.
+fn note_replay(sso: &Sso, caller: &Caller, session: &Session) {
+    if caller.origin.network() == Network::of(session.address) {
+        return;
+    }
+    let repeat = Repeat {
+        action: AuditAction::RefreshReplay,
+        result: AuditResult::Success,
+        user: Some(session.user),
+        session: Some(session.id),
+        detail: None,
+    };
+    sso.note(caller, repeat);
+}
+
+async fn end_stolen(
+    sso: &Sso,
+    caller: &Caller,
+    session: &Session,
+    generation: u64,
+) -> Result<(), StoreError> {
     let mut tx = sso.store.begin().await?;
     let Ended::Now(_) = tx
         .end_session(session.id, Some(session.user), sso.now())
@@ -92,6 +121,13 @@ async fn end_stolen(sso: &Sso, session: &Session, generation: u64) -> Result<(),
     let entry = sso
         .revoke(tx.as_mut(), Revoked::Session(session.id))
         .await?;
+    // Refused: the token was, and that is what the record is about.
+    let record = sso
+        .record(caller, AuditAction::RefreshReuse)
+        .about(session.user)
+        .of_session(session.id)
+        .refused();
+    tx.append_audit(&record).await?;
     tx.commit().await?;
     sso.revocations.announce(&[entry]).await;
     counter!(REFRESH_REUSE).increment(1);

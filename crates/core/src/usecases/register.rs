@@ -6,7 +6,7 @@ use crate::{
     metrics::{Outcome, REGISTRATIONS, count, count_throttled},
     ports::{
         HashError, Queue, RandomIds, SignError, StoreError, Throttled, Tx, Work,
-        store::{Constraint, NewEvent, NewUser, Session, User},
+        store::{AuditAction, Constraint, NewAudit, NewEvent, NewUser, Session, User},
     },
     sso::Sso,
     usecases::SignedIn,
@@ -233,13 +233,25 @@ async fn write(
         stored => stored?,
     };
     tx.append_event(event).await?;
+    let record = record_of(sso, caller, user.id);
     if !with_session {
+        tx.append_audit(&record).await?;
         return Ok((user, None));
     }
     let session = sso.new_session(user.id, &caller.origin);
     let opened = tx.open_session(&session, user.version).await?;
     let (user, session) = opened.ok_or(RegisterError::Vanished)?;
+    tx.append_audit(&record.of_session(session.id)).await?;
     Ok((user, Some(session)))
+}
+
+/// Who shows no credentials registers himself.
+fn record_of(sso: &Sso, caller: &Caller, user: UserId) -> NewAudit {
+    if caller.may_administer_users().is_ok() {
+        sso.record(caller, AuditAction::UserCreate).about(user)
+    } else {
+        sso.record(caller, AuditAction::Register).by_user(user)
+    }
 }
 
 fn event_of(sso: &Sso, user: &NewUser, origin: &Origin) -> NewEvent {

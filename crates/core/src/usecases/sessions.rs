@@ -5,7 +5,7 @@ use crate::{
     failure::{Failure, Kind},
     ports::{
         StoreError, TokenSubject,
-        store::{Reach, Session},
+        store::{AuditAction, Reach, Session},
     },
     sso::Sso,
     usecases::logout,
@@ -48,7 +48,7 @@ pub struct Listed {
 /// The caller's live sessions, newest first.
 pub async fn list(sso: &Sso, caller: &Caller) -> Result<Vec<Listed>, SessionsError> {
     let claims = caller.user()?;
-    let sessions = sso.store.live_sessions(claims.user, sso.now()).await?;
+    let sessions = sso.store.live_sessions(claims.user, sso.alive()).await?;
     let listed = |session: Session| Listed {
         current: session.id == claims.session,
         session,
@@ -64,7 +64,7 @@ pub async fn end(sso: &Sso, caller: &Caller, id: &str) -> Result<Reach, Sessions
         user: claims.user,
         session,
     };
-    logout::end_one(sso, subject)
+    logout::end_one(sso, caller, subject, AuditAction::SessionEnd)
         .await?
         .ok_or(SessionsError::NotFound)
 }

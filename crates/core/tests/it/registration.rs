@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use prost::Message;
 use sso_core::{
     Caller,
-    ports::store::Freshness,
+    ports::store::{Freshness, Liveness},
     usecases::{
         login,
         register::{self, Input, Register, RegisterError},
@@ -154,11 +154,11 @@ async fn who_wants_no_tokens_gets_no_session(store: AnyStore) {
     let id = register::register_only(&app.sso, &anonymous(), alice(&app))
         .await
         .unwrap();
-    let now = app.sso.clock.now();
+    let alive = Liveness::at(app.sso.clock.now());
     assert!(
         app.sso
             .store
-            .live_sessions(id, now)
+            .live_sessions(id, alive)
             .await
             .unwrap()
             .is_empty()

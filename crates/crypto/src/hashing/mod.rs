@@ -217,6 +217,10 @@ impl Hasher for HashPool {
         };
         self.submit(work, weight, compute).await
     }
+
+    fn admits(&self, hash: &PasswordHash) -> Result<(), HashError> {
+        StoredHash::read(hash, &self.argon2).map(|_| ())
+    }
 }
 
 /// A place in a queue, given up when it is dropped.

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sso_core::{
     Scope,
-    ports::store::Delivered,
+    ports::store::{Delivered, Liveness},
     values::{EventId, UserId},
 };
 use sso_testkit::persona::{
@@ -396,8 +396,8 @@ async fn a_service_that_is_known_leaves_no_trace_of_its_token_in_the_session() -
     let reply = port.post_with("/sso/login", &headers, body).await?;
     assert_eq!(reply.status, 200);
     let user = UserId::parse(&user_id)?;
-    let now = port.app.sso.clock.now();
-    let sessions = port.app.sso.store.live_sessions(user, now).await?;
+    let alive = Liveness::at(port.app.sso.clock.now());
+    let sessions = port.app.sso.store.live_sessions(user, alive).await?;
     assert!(!format!("{sessions:?}").contains("the token of"));
     Ok(())
 }

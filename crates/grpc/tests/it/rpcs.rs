@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use sso_core::{
     Caller,
-    ports::store::Freshness,
+    ports::store::{Freshness, Liveness},
     usecases::administer::{self, Change},
     values::{Email, SessionId, UserId, Version},
 };
@@ -244,7 +244,12 @@ async fn registering_opens_no_session() -> Result<()> {
         .user_by_email(&email, Freshness::Primary)
         .await?;
     assert_eq!(row.unwrap().id, user);
-    let live = port.app.sso.store.live_sessions(user, START).await?;
+    let live = port
+        .app
+        .sso
+        .store
+        .live_sessions(user, Liveness::at(START))
+        .await?;
     assert!(live.is_empty());
     Ok(())
 }

@@ -106,11 +106,15 @@ pub(crate) async fn login(
     ),
     security(()),
 )]
-pub(crate) async fn refresh(State(state): State<Shared>, body: Object) -> Outcome<Tokens> {
+pub(crate) async fn refresh(
+    State(state): State<Shared>,
+    Anonymous(caller): Anonymous,
+    body: Object,
+) -> Outcome<Tokens> {
     let mut members = body.members();
     let token = members.text("token");
     let request = refresh::Refresh::parse_with("token", token, members.into_fields())?;
-    let signed_in = refresh::refresh(&state.sso, &request).await?;
+    let signed_in = refresh::refresh(&state.sso, &caller, &request).await?;
     Ok(Reply::ok(signed_in.into()))
 }
 
@@ -144,11 +148,15 @@ pub(crate) async fn refresh(State(state): State<Shared>, body: Object) -> Outcom
     ),
     security(()),
 )]
-pub(crate) async fn logout(State(state): State<Shared>, body: Object) -> Outcome<Done> {
+pub(crate) async fn logout(
+    State(state): State<Shared>,
+    Anonymous(caller): Anonymous,
+    body: Object,
+) -> Outcome<Done> {
     let mut members = body.members();
     let token = members.text("token");
     let everywhere = members.flag("everywhere");
     let request = logout::Logout::parse_with(token, everywhere, members.into_fields())?;
-    let reach = logout::logout(&state.sso, &request).await?;
+    let reach = logout::logout(&state.sso, &caller, &request).await?;
     Ok(Reply::ok(Done::default()).revoked(reach))
 }

@@ -204,6 +204,7 @@ async fn sso(options: &Options, clock: Arc<ManualClock>) -> (Sso, Arc<JwsTokens>
         random,
         tasks: Arc::new(TokioTasks::default()),
         nudge: Arc::new(|| {}),
+        repeated: Arc::new(sso_core::audit::Repeated::new(600)),
         policy: Arc::new(options.policy.clone()),
     };
     (sso, tokens)

@@ -55,7 +55,7 @@ pub(super) fn run(loaded: &Loaded, args: &HealthcheckArgs) -> Result<Exit, Faile
 }
 
 /// One request of HTTP/1.0, so that the body comes as it is and the server closes.
-fn ask(http: &Http, address: SocketAddr, timeout: Duration) -> std::io::Result<String> {
+pub(super) fn ask(http: &Http, address: SocketAddr, timeout: Duration) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
@@ -78,7 +78,7 @@ fn exchange(mut stream: impl Read + Write) -> std::io::Result<String> {
 }
 
 /// A server that listens on every address is asked on loopback.
-fn loopback(listen: SocketAddr) -> SocketAddr {
+pub(super) fn loopback(listen: SocketAddr) -> SocketAddr {
     match listen {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => ([127, 0, 0, 1], v4.port()).into(),
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => {

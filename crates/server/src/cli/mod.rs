@@ -1,8 +1,13 @@
 //! The command line.
 
+mod audit;
+mod completions;
 mod config;
+mod doctor;
+mod erase;
 mod events;
 mod healthcheck;
+mod import;
 mod keys;
 mod migrate;
 mod openapi;
@@ -11,7 +16,7 @@ mod user;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::{
     config::{self as settings, Loaded, Sources},
@@ -80,13 +85,29 @@ enum Command {
     /// See events such as registrations, and say what becomes of those that failed.
     #[command(subcommand)]
     Events(events::EventsCommand),
+    /// Show who did what to whom, newest first.
+    #[command(after_help = audit::HELP)]
+    Audit(audit::AuditArgs),
     /// Check, show and document the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Say what is wrong with this installation, and how to repair it; exit 1 if anything is.
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::DoctorArgs),
     /// Ask the server of this configuration whether it is ready; exit 0 if so.
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Print the OpenAPI document of the HTTP API or of the gRPC port.
     Openapi(openapi::OpenapiArgs),
+    /// Print the completions for a shell.
+    #[command(after_help = "Examples:\n  \
+        sso completions bash > /etc/bash_completion.d/sso\n  \
+        sso completions zsh > \"${fpath[1]}/_sso\"\n  \
+        sso completions fish > ~/.config/fish/completions/sso.fish")]
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write one for each command.
+    #[command(after_help = "Examples:\n  sso man | man -l -\n  \
+        sso man --dir /usr/local/share/man/man1")]
+    Man(completions::ManArgs),
 }
 
 /// How a command prints.
@@ -127,15 +148,24 @@ fn dispatch(cli: Cli) -> Result<Exit, crate::exit::Failed> {
         Command::User(command) => user::run(&settings.load()?, command),
         Command::Keys(command) => keys::run(&settings.load()?, command),
         Command::Events(command) => events::run(&settings.load()?, command),
+        Command::Audit(args) => audit::run(&settings.load()?, &args),
+        Command::Doctor(args) => Ok(doctor::run(&settings.load_all(), &args)),
         Command::Config(command) => config::run(&settings, &command),
         Command::Healthcheck(args) => healthcheck::run(&settings.load()?, &args),
         Command::Openapi(args) => openapi::run(&args),
+        Command::Completions(args) => completions::completions(&args, Cli::command()),
+        Command::Man(args) => completions::man(&args, Cli::command()),
     }
 }
 
 impl SettingsArgs {
     fn load(&self) -> Result<Loaded, crate::exit::Failed> {
         Ok(settings::load(self.sources())?)
+    }
+
+    /// For who wants the problems themselves.
+    fn load_all(&self) -> Result<Loaded, settings::Problems> {
+        settings::load(self.sources())
     }
 
     fn sources(&self) -> Sources {

@@ -99,13 +99,13 @@ fn yes_no(set: bool) -> &'static str {
 }
 
 /// Characters that could change what the terminal shows are replaced.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
 }
 
-/// RFC 3339.
+/// RFC 3339 in UTC.
 pub(super) fn rfc3339(time: time::OffsetDateTime) -> String {
     time.format(&time::format_description::well_known::Rfc3339)
         .unwrap_or_default()

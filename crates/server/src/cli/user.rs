@@ -17,7 +17,7 @@ use sso_core::{
 };
 use zeroize::Zeroizing;
 
-use super::{Output, output};
+use super::{Output, erase, import, output};
 use crate::{
     config::Loaded,
     exit::{Exit, Failed},
@@ -77,6 +77,19 @@ pub(super) enum UserCommand {
         #[command(flatten)]
         target: TargetArgs,
     },
+    /// Delete a user and all that is known of him; his id never comes back.
+    #[command(
+        after_help = "What stays: his id, that it was deleted, and the records of the audit \
+        log with nothing but his\nid. An event that is still to be delivered is delivered, and \
+        emptied then.\n\nExamples:\n  sso user export ada@example.com > ada.json\n  \
+        sso user delete ada@example.com --yes"
+    )]
+    Delete(erase::DeleteArgs),
+    /// Print all that is known of a user as JSON: profile, sessions, events, audit log.
+    Export(erase::ExportArgs),
+    /// Import users of another system with their password hashes.
+    #[command(after_help = import::HELP)]
+    Import(import::ImportArgs),
     /// Set a user's password; every session of his ends.
     SetPassword {
         #[command(flatten)]
@@ -168,6 +181,9 @@ pub(super) fn run(loaded: &Loaded, command: UserCommand) -> Result<Exit, Failed>
             target.change(loaded, change)?;
         }
         UserCommand::EndSessions(target) => target.change(loaded, Change::EndSessions)?,
+        UserCommand::Delete(args) => return erase::delete(loaded, &args),
+        UserCommand::Export(args) => return erase::export(loaded, &args),
+        UserCommand::Import(args) => return import::run(loaded, &args),
         UserCommand::SetPassword { target, password } => {
             let password = password.read()?;
             let changed = target.run(loaded, async |sso, operator, user| {

@@ -357,6 +357,20 @@ fn rules_between_values_are_reported_together() {
 }
 
 #[test]
+fn an_idle_limit_is_off_or_longer_than_an_access_token_lives() {
+    assert_eq!(nothing().good().config.sessions.idle_ttl.get(), None);
+    let idle = |limit| nothing().env("SSO__SESSIONS__IDLE_TTL", limit);
+    let hour = idle("1h").good().config.sessions.idle_ttl;
+    assert_eq!(hour.get(), Some(Duration::from_hours(1)));
+    assert_eq!(hour.to_string(), "1h");
+    assert_snapshot!(idle("15m").problems(), @r#"sessions.idle_ttl (SSO__SESSIONS__IDLE_TTL): must be longer than tokens.access_ttl: clients refresh when that is over"#);
+    for bad in ["0s", "on", "4000d", "-1h"] {
+        let problems = idle(bad).problems();
+        assert!(problems.contains("from 1s to 3660d, or off"), "{problems}");
+    }
+}
+
+#[test]
 fn keys_rotate_more_slowly_than_they_are_published_or_not_at_all() {
     let given = nothing().env("SSO__KEYS__ROTATE_EVERY", "5m");
     assert_snapshot!(given.problems(), @"keys.rotate_every (SSO__KEYS__ROTATE_EVERY): must be longer than keys.jwks_max_age: a key would be old before it signs");

@@ -37,6 +37,7 @@ pub(super) fn validate(
     rules.waits();
     rules.certificates();
     rules.proxies();
+    rules.idle();
 }
 
 struct Rules<'a> {
@@ -182,6 +183,18 @@ impl Rules<'_> {
                     "needs http.trusted_proxies: from others it is not accepted",
                 );
             }
+        }
+    }
+
+    /// Else every client that waits for its access token to expire is signed out by that.
+    fn idle(&mut self) {
+        let idle = self.config.sessions.idle_ttl.get();
+        if idle.is_some_and(|idle| idle <= self.config.tokens.access_ttl) {
+            self.broken(
+                "sessions.idle_ttl",
+                &["tokens.access_ttl"],
+                "must be longer than tokens.access_ttl: clients refresh when that is over",
+            );
         }
     }
 

@@ -249,6 +249,8 @@ impl fmt::Display for DatabaseUrl {
 pub(crate) struct DurationOrOff(Option<Duration>);
 
 impl DurationOrOff {
+    /// None.
+    pub(super) const OFF: Self = Self(None);
     const BOUNDS: RangeInclusive<Duration> =
         Duration::from_secs(1)..=Duration::from_hours(10 * 366 * 24);
 
@@ -272,7 +274,7 @@ impl FromStr for DurationOrOff {
 
     fn from_str(text: &str) -> Result<Self, Misshapen> {
         if text == "off" {
-            return Ok(Self(None));
+            return Ok(Self::OFF);
         }
         duration::parse(text)
             .filter(|duration| Self::BOUNDS.contains(duration))

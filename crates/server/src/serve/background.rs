@@ -5,8 +5,15 @@ use std::{sync::Arc, time::Duration};
 use metrics::{Unit, describe_gauge, gauge};
 use sso_core::{
     Sso,
-    ports::store::{Backlog, EventStatus},
-    usecases::relay::{self, Round},
+    ports::{
+        StoreError,
+        store::{Backlog, EventStatus, Swept},
+    },
+    usecases::{
+        audit,
+        janitor::{self, Ages},
+        relay::{self, Round},
+    },
 };
 use sso_events::EventSink;
 use sso_telemetry::Metrics;
@@ -28,6 +35,11 @@ const SCAN: Duration = Duration::from_millis(500);
 const UPKEEP: Duration = Duration::from_secs(5);
 /// First and longest pause of the relay while the sink or the store is away.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// How often what strangers repeat is looked through for what is to be written.
+const AUDIT: Duration = Duration::from_secs(1);
+/// Between two batches of the janitor, for everybody else.
+const BREATH: Duration = Duration::from_millis(50);
 
 const TRUSTED: &str = "sso_revocation_trusted";
 const LEASE: &str = "sso_revocation_lease_seconds";
@@ -166,6 +178,43 @@ fn show_backlog(backlog: Backlog, oldest: Duration) {
         gauge!(BACKLOG, "status" => status.as_str()).set(count as f64);
     }
     gauge!(OLDEST).set(oldest.as_secs_f64());
+}
+
+/// Writes what strangers repeat to the audit log; at the end all of it.
+pub(super) async fn audit(sso: Sso, stop: CancellationToken) {
+    let mut ticks = interval(AUDIT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let goes_on = stop.run_until_cancelled(ticks.tick()).await.is_some();
+        if let Err(error) = audit::flush(&sso, !goes_on).await {
+            tracing::error!(%error, "records of the audit log are lost");
+        }
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+/// Deletes what is past its age, table after table, batch after batch.
+pub(super) async fn janitor(sso: Sso, ages: Ages, every: Duration, stop: CancellationToken) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        for table in Swept::ALL {
+            let swept = stop.run_until_cancelled(clear(&sso, table, &ages));
+            if let Some(Err(error)) = swept.await {
+                let table = table.as_str();
+                tracing::warn!(table, %error, "the janitor could not delete what is old");
+            }
+        }
+    }
+}
+
+async fn clear(sso: &Sso, table: Swept, ages: &Ages) -> Result<(), StoreError> {
+    while let (_, true) = janitor::sweep(sso, table, ages).await? {
+        tokio::time::sleep(BREATH).await;
+    }
+    Ok(())
 }
 
 /// Keeps what the metrics hold in memory bounded between scrapes.

@@ -11,6 +11,7 @@ mod routers;
 
 use std::sync::Arc;
 
+use sso_core::usecases::janitor::Ages;
 use sso_events::{EventSink, LogSink};
 use sso_store_sqlite::Role;
 use sso_telemetry::{LogControl, Metrics};
@@ -140,6 +141,18 @@ async fn start_loops(
         stop(),
     );
     loops.running.spawn(relay);
+    loops
+        .running
+        .spawn(background::audit(parts.sso.clone(), stop()));
+    let ages = Ages {
+        events: config.events.retention,
+        audit: config.audit.retention,
+        batch: config.janitor.batch,
+    };
+    let every = config.janitor.interval;
+    loops
+        .running
+        .spawn(background::janitor(parts.sso.clone(), ages, every, stop()));
     loops
         .running
         .spawn(background::upkeep(metrics.clone(), stop()));

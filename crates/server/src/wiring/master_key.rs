@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Beside the embedded database, when the configuration names no key.
-const FILE: &str = "master.key";
+pub(super) const FILE: &str = "master.key";
 /// The key that takes its place when the database is resealed under it.
 const NEXT: &str = "master.key.next";
 /// Held by who reseals.

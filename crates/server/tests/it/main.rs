@@ -1,17 +1,21 @@
 //! The real binary, black-box: what the contract promises is asked over the wire.
 
+mod audit;
 mod callers;
 mod canary;
 mod commands;
 mod crash;
 mod development;
+mod doctor;
 mod enumeration;
 mod events;
 mod hs256;
+mod import;
 mod injection;
 mod input;
 mod keys;
 mod keys_under_load;
+mod lifecycle;
 mod metrics;
 mod network;
 mod overload;

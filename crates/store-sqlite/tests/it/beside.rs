@@ -161,6 +161,7 @@ async fn a_disabled_users_session_is_over_even_if_nothing_ended_it() {
         generation: 0,
         now: START,
         grace: Duration::ZERO,
+        used_after: None,
     });
     assert_eq!(rotation.await.unwrap(), Rotation::Over);
 }

@@ -19,6 +19,7 @@ fn rotate(session: &Session, generation: u64) -> Rotate {
     Rotate {
         session: session.id,
         generation,
+        used_after: None,
         now: START,
         grace: Duration::from_secs(30),
     }

@@ -143,6 +143,7 @@ pub(super) fn token(session: &Session, generation: u64, now: OffsetDateTime) -> 
         session: session.id,
         generation,
         now,
+        used_after: None,
         grace: GRACE,
     }
 }

@@ -20,9 +20,11 @@ macro_rules! commit {
     }};
 }
 
+pub mod audit;
 pub mod events;
 mod given;
 pub mod keys;
+pub mod lifecycle;
 pub mod networks;
 pub mod outbox;
 pub mod races;
@@ -82,6 +84,7 @@ macro_rules! store_contract {
                 an_older_generation_is_late_within_the_grace_and_reused_after_it
                 a_generation_ahead_moves_the_row_up_to_it
                 an_ended_or_expired_session_is_over
+                an_idle_session_is_over_and_lives_again_with_no_limit
                 what_ends_a_users_sessions_makes_them_over_for_good
                 a_role_leaves_sessions_alive_and_comes_back_with_the_rotation
                 a_session_that_never_was_is_unknown
@@ -117,6 +120,24 @@ macro_rules! store_contract {
                 none_is_skipped_however_commits_interleave
                 what_this_instance_committed_and_confirmed_is_obeyed_everywhere
             }
+            audit {
+                a_record_comes_back_as_it_was_stored
+                a_record_commits_with_what_it_tells_of
+                records_are_newest_first_in_pages
+                records_are_found_by_whom_by_what_and_by_when
+            }
+            lifecycle {
+                an_imported_user_comes_back_as_he_was
+                who_cannot_be_imported_is_told_and_fails_nobody_else
+                a_deleted_user_is_gone_with_his_sessions
+                the_id_of_a_deleted_user_never_comes_back
+                events_of_a_deleted_user_lose_their_contents
+                the_audit_log_keeps_a_deleted_user_as_his_id_only
+                everything_of_a_user_is_read_in_pages
+                sessions_are_swept_some_time_after_their_end
+                delivered_events_are_swept_by_their_delivery
+                revocations_and_records_are_swept_by_their_time_in_batches
+            }
             races {
                 of_fifty_uses_of_one_token_one_rotates_and_the_others_get_the_same
                 of_fifty_ends_of_one_session_one_ends_it
@@ -150,8 +171,10 @@ mod tests {
     fn every_rule_is_in_the_list() {
         let list = include_str!("mod.rs");
         let modules = [
+            include_str!("audit.rs"),
             include_str!("events.rs"),
             include_str!("keys.rs"),
+            include_str!("lifecycle.rs"),
             include_str!("networks.rs"),
             include_str!("outbox.rs"),
             include_str!("races.rs"),

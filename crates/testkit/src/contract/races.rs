@@ -5,7 +5,9 @@ use std::{future::Future, sync::Arc};
 use sso_core::{
     ports::{
         Store, StoreError,
-        store::{Constraint, Ended, Freshness, NewSession, Retirement, Rotation, Session, User},
+        store::{
+            Constraint, Ended, Freshness, Liveness, NewSession, Retirement, Rotation, Session, User,
+        },
     },
     values::Version,
 };
@@ -239,7 +241,13 @@ where
 }
 
 async fn assert_over(store: &Arc<dyn Store>, user: &User, opened: &[(User, Session)]) {
-    assert_eq!(store.live_sessions(user.id, NOW).await.unwrap(), []);
+    assert_eq!(
+        store
+            .live_sessions(user.id, Liveness::at(NOW))
+            .await
+            .unwrap(),
+        []
+    );
     for (_, session) in opened {
         let rotation = store.rotate(token(session, 0, NOW)).await.unwrap();
         assert_eq!(rotation, Rotation::Over);

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sso_core::ports::{
     Store,
-    store::{Rotated, Rotation, Session, User},
+    store::{Liveness, Rotate, Rotated, Rotation, Session, User},
 };
 
 use super::given::{GRACE, Given, LIFE, NOW, TICK, password, rotated, token};
@@ -111,6 +111,39 @@ pub async fn an_ended_or_expired_session_is_over(store: Arc<dyn Store>) {
         let ended = store.rotate(token(&session, generation, LATER)).await;
         assert_eq!(ended.unwrap(), Rotation::Over);
     }
+}
+
+/// The limit is on its last use. Nothing is remembered of it: without a limit it goes on.
+pub async fn an_idle_session_is_over_and_lives_again_with_no_limit(store: Arc<dyn Store>) {
+    let (alice, session) = given_used(&store).await;
+    let idle = |used_after, generation| Rotate {
+        used_after: Some(used_after),
+        ..token(&session, generation, LATER + GRACE + TICK)
+    };
+    let with_limit = |used_after| Liveness {
+        now: LATER,
+        used_after: Some(used_after),
+    };
+    for generation in 0..4 {
+        let used = store.rotate(idle(LATER, generation)).await.unwrap();
+        assert_eq!(used, Rotation::Over);
+    }
+    let live = store
+        .live_sessions(alice.id, with_limit(LATER))
+        .await
+        .unwrap();
+    assert_eq!(live, []);
+    let live = store
+        .live_sessions(alice.id, with_limit(LATER - TICK))
+        .await
+        .unwrap();
+    assert_eq!(live.len(), 1);
+    let ended = commit!(store, tx => tx.end_oldest_sessions(alice.id, 0, with_limit(LATER)));
+    assert_eq!(ended, []);
+
+    let reused = store.rotate(idle(LATER - TICK, 0)).await.unwrap();
+    assert!(matches!(reused, Rotation::Reused(_)));
+    rotated(store.rotate(idle(LATER - TICK, 2)).await.unwrap());
 }
 
 /// Enabling brings nothing back.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sso_core::ports::{
     Store,
-    store::{Ended, Session},
+    store::{Ended, Liveness, Session},
 };
 
 use super::given::{Given, LIFE, NOW, TICK};
@@ -125,23 +125,54 @@ pub async fn live_sessions_are_newest_first_without_what_is_over(store: Arc<dyn 
     given.session(&store, &bob).await;
     commit!(store, tx => tx.end_session(ended.id, None, NOW));
 
-    let live = store.live_sessions(alice.id, NOW).await.unwrap();
+    let live = store
+        .live_sessions(alice.id, Liveness::at(NOW))
+        .await
+        .unwrap();
     assert_eq!(live, [newer.clone(), older.clone()]);
     let live = store
-        .live_sessions(alice.id, NOW + LIFE - TICK)
+        .live_sessions(alice.id, Liveness::at(NOW + LIFE - TICK))
         .await
         .unwrap();
     assert_eq!(live, [newer.clone(), older]);
-    let live = store.live_sessions(alice.id, NOW + LIFE).await.unwrap();
+    let live = store
+        .live_sessions(alice.id, Liveness::at(NOW + LIFE))
+        .await
+        .unwrap();
     assert_eq!(live, [newer]);
 
     let alice = commit!(store, tx => tx.end_user_sessions(alice.id)).unwrap();
-    assert_eq!(store.live_sessions(alice.id, NOW).await.unwrap(), []);
+    assert_eq!(
+        store
+            .live_sessions(alice.id, Liveness::at(NOW))
+            .await
+            .unwrap(),
+        []
+    );
     let fresh = given.session(&store, &alice).await;
-    assert_eq!(store.live_sessions(alice.id, NOW).await.unwrap(), [fresh]);
+    assert_eq!(
+        store
+            .live_sessions(alice.id, Liveness::at(NOW))
+            .await
+            .unwrap(),
+        [fresh]
+    );
     commit!(store, tx => tx.set_disabled(alice.id, true));
-    assert_eq!(store.live_sessions(alice.id, NOW).await.unwrap(), []);
-    assert_eq!(store.live_sessions(bob.id, NOW).await.unwrap().len(), 1);
+    assert_eq!(
+        store
+            .live_sessions(alice.id, Liveness::at(NOW))
+            .await
+            .unwrap(),
+        []
+    );
+    assert_eq!(
+        store
+            .live_sessions(bob.id, Liveness::at(NOW))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 /// Those that are over do not count, and nobody else's end.
@@ -159,12 +190,22 @@ pub async fn the_oldest_live_sessions_end_but_those_kept(store: Arc<dyn Store>) 
     commit!(store, tx => tx.end_session(sessions[3].id, None, NOW));
 
     let now = NOW + Duration::from_secs(9);
-    let none = commit!(store, tx => tx.end_oldest_sessions(alice.id, 4, now));
+    let none = commit!(store, tx => tx.end_oldest_sessions(alice.id, 4, Liveness::at(now)));
     assert_eq!(none, []);
-    let ended = commit!(store, tx => tx.end_oldest_sessions(alice.id, 2, now));
+    let ended = commit!(store, tx => tx.end_oldest_sessions(alice.id, 2, Liveness::at(now)));
     assert_eq!(ids(&ended), ids(&sessions[..2]));
     assert!(ended.iter().all(|session| session.revoked_at == Some(now)));
-    let live = store.live_sessions(alice.id, now).await.unwrap();
+    let live = store
+        .live_sessions(alice.id, Liveness::at(now))
+        .await
+        .unwrap();
     assert_eq!(ids(&live), [sessions[4].id, sessions[2].id]);
-    assert_eq!(store.live_sessions(bob.id, now).await.unwrap().len(), 1);
+    assert_eq!(
+        store
+            .live_sessions(bob.id, Liveness::at(now))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }

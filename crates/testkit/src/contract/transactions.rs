@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sso_core::ports::{
     Store, StoreError,
-    store::{Constraint, Freshness, NewRevocation, Revoked, User},
+    store::{Constraint, Freshness, Liveness, NewRevocation, Revoked, User},
 };
 
 use super::given::{Given, NOW};
@@ -53,7 +53,11 @@ async fn read_everything(store: &Arc<dyn Store>, user: &User) -> [usize; 5] {
                 .unwrap()
                 .is_some(),
         ),
-        store.live_sessions(user.id, NOW).await.unwrap().len(),
+        store
+            .live_sessions(user.id, Liveness::at(NOW))
+            .await
+            .unwrap()
+            .len(),
         store.pending_events(9).await.unwrap().len(),
         store.beat(NOW).await.unwrap().len(),
     ]

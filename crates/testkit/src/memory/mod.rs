@@ -1,6 +1,7 @@
 //! A store in memory, with the semantics of the real ones.
 
 mod keys;
+mod lifecycle;
 mod state;
 mod tx;
 
@@ -18,9 +19,9 @@ use sso_core::{
     ports::{
         Store, StoreError, Tx,
         store::{
-            Backlog, Delivered, EventPage, Freshness, KeyStore, NetworkReads, OutboxStore,
-            PendingEvent, Reach, RetiredKey, Revocation, RevocationFeed, Rotate, Rotation,
-            SealedKey, Session, SessionReads, StoredEvent, User, UserPage, UserReads,
+            Backlog, Delivered, EventPage, Freshness, KeyStore, Liveness, NetworkReads,
+            OutboxStore, PendingEvent, Reach, RetiredKey, Revocation, RevocationFeed, Rotate,
+            Rotation, SealedKey, Session, SessionReads, StoredEvent, User, UserPage, UserReads,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, UserId},
@@ -136,9 +137,9 @@ impl SessionReads for MemoryStore {
     async fn live_sessions(
         &self,
         user: UserId,
-        now: OffsetDateTime,
+        alive: Liveness,
     ) -> Result<Vec<Session>, StoreError> {
-        Ok(self.state().live_sessions(user, now))
+        Ok(self.state().live_sessions(user, alive))
     }
 
     async fn rotate(&self, rotate: Rotate) -> Result<Rotation, StoreError> {
@@ -162,11 +163,11 @@ impl OutboxStore for MemoryStore {
     async fn settle_events(
         &self,
         settled: &[(EventId, Delivered)],
-        _now: OffsetDateTime,
+        now: OffsetDateTime,
     ) -> Result<(), StoreError> {
         self.write(|state| {
             for (id, delivered) in settled {
-                state.settle_event(*id, *delivered);
+                state.settle_event(*id, *delivered, now);
             }
         })
         .await;

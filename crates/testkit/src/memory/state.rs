@@ -7,23 +7,27 @@ use sso_core::{
     ports::{
         StoreError,
         store::{
-            Backlog, Constraint, Delivered, Ended, EventPage, EventStatus, MAX_NETWORKS, Moved,
-            NewEvent, NewRevocation, NewSession, NewUser, PasswordChange, PendingEvent, RetiredKey,
-            Revocation, Rotate, Rotated, Rotation, SealedKey, Session, StoredEvent, User,
+            Backlog, Constraint, Delivered, Ended, EventPage, EventStatus, Liveness, MAX_NETWORKS,
+            Moved, NewEvent, NewRevocation, NewSession, NewUser, PasswordChange, PendingEvent,
+            RetiredKey, Revocation, Rotate, Rotated, Rotation, SealedKey, Session, StoredEvent,
+            User,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, UserId, Version},
 };
 use time::OffsetDateTime;
 
+use super::lifecycle::Remains;
+
 /// There is no failover in memory.
 const TIMELINE: u32 = 0;
 
 #[derive(Debug, Clone)]
-struct Kept {
-    status: EventStatus,
-    skipped_at: Option<OffsetDateTime>,
-    event: PendingEvent,
+pub(super) struct Kept {
+    pub(super) status: EventStatus,
+    pub(super) skipped_at: Option<OffsetDateTime>,
+    pub(super) event: PendingEvent,
+    pub(super) delivered_at: Option<OffsetDateTime>,
 }
 
 impl Kept {
@@ -51,18 +55,19 @@ pub(super) struct State {
     pub(super) users: BTreeMap<UserId, User>,
     pub(super) sessions: BTreeMap<SessionId, Session>,
     /// Newest first.
-    networks: BTreeMap<UserId, Vec<(OffsetDateTime, Network)>>,
+    pub(super) networks: BTreeMap<UserId, Vec<(OffsetDateTime, Network)>>,
     pub(super) keys: Vec<SealedKey>,
     /// Those retired last come last.
     pub(super) retired_keys: Vec<RetiredKey>,
     pub(super) revocations: Vec<Revocation>,
-    outbox: Vec<Kept>,
+    pub(super) outbox: Vec<Kept>,
+    pub(super) remains: Remains,
 }
 
 // Users.
 impl State {
     pub(super) fn insert_user(&mut self, new: &NewUser) -> Result<User, StoreError> {
-        if self.users.contains_key(&new.id) {
+        if self.users.contains_key(&new.id) || self.remains.is_deleted(new.id) {
             return Err(StoreError::Conflict(Constraint::Id));
         }
         if self
@@ -205,7 +210,11 @@ impl State {
         let Some(user) = self.users.get(&session.user) else {
             return Rotation::Unknown;
         };
-        if !lives(session, user, rotate.now) {
+        let alive = Liveness {
+            now: rotate.now,
+            used_after: rotate.used_after,
+        };
+        if !lives(session, user, alive) {
             return Rotation::Over;
         }
         if rotate.generation >= session.generation {
@@ -241,14 +250,14 @@ impl State {
     }
 
     /// Newest first.
-    pub(super) fn live_sessions(&self, user: UserId, now: OffsetDateTime) -> Vec<Session> {
+    pub(super) fn live_sessions(&self, user: UserId, alive: Liveness) -> Vec<Session> {
         let Some(user) = self.users.get(&user) else {
             return Vec::new();
         };
         let mut live: Vec<_> = self
             .sessions
             .values()
-            .filter(|session| session.user == user.id && lives(session, user, now))
+            .filter(|session| session.user == user.id && lives(session, user, alive))
             .cloned()
             .collect();
         live.sort_by_key(|session| (session.created_at, session.id));
@@ -261,26 +270,28 @@ impl State {
         &mut self,
         user: UserId,
         keep: u32,
-        now: OffsetDateTime,
+        alive: Liveness,
     ) -> Vec<Session> {
         let surplus = self
-            .live_sessions(user, now)
+            .live_sessions(user, alive)
             .into_iter()
             .skip(keep as usize);
         let mut ended: Vec<_> = surplus
-            .filter_map(|session| match self.end_session(session.id, None, now) {
-                Ended::Now(session) => Some(*session),
-                Ended::Before | Ended::Unknown => None,
-            })
+            .filter_map(
+                |session| match self.end_session(session.id, None, alive.now) {
+                    Ended::Now(session) => Some(*session),
+                    Ended::Before | Ended::Unknown => None,
+                },
+            )
             .collect();
         ended.reverse();
         ended
     }
 }
 
-fn lives(session: &Session, user: &User, now: OffsetDateTime) -> bool {
+fn lives(session: &Session, user: &User, alive: Liveness) -> bool {
     session.revoked_at.is_none()
-        && session.expires_at > now
+        && alive.holds(session.expires_at, session.rotated_at)
         && session.version >= user.sessions_from
         && !user.disabled
 }
@@ -305,7 +316,7 @@ impl State {
 
     pub(super) fn revoke(&mut self, new: &NewRevocation) -> Revocation {
         let revocation = Revocation {
-            id: self.revocations.last().map_or(1, |last| last.id + 1),
+            id: self.remains.next(),
             revoked: new.revoked,
             until: new.until,
         };
@@ -321,7 +332,7 @@ impl State {
             return Err(StoreError::Conflict(Constraint::Id));
         }
         let event = PendingEvent {
-            sequence: self.outbox.last().map_or(1, |last| last.event.sequence + 1),
+            sequence: self.remains.next(),
             id: new.id,
             user: new.user,
             kind: new.kind.to_owned(),
@@ -335,6 +346,7 @@ impl State {
             status: EventStatus::InProgress,
             skipped_at: None,
             event,
+            delivered_at: None,
         });
         Ok(())
     }
@@ -351,14 +363,19 @@ impl State {
             .collect()
     }
 
-    pub(super) fn settle_event(&mut self, id: EventId, delivered: Delivered) {
+    pub(super) fn settle_event(&mut self, id: EventId, delivered: Delivered, now: OffsetDateTime) {
         let Some(stored) = self.outbox.iter_mut().find(|stored| stored.event.id == id) else {
             return;
         };
         match (delivered, stored.status) {
+            (Delivered::Success, EventStatus::Success) => {}
             (Delivered::Success, _) => {
                 stored.status = EventStatus::Success;
                 stored.skipped_at = None;
+                stored.delivered_at = Some(now);
+                if self.remains.is_deleted(stored.event.user) {
+                    stored.event.payload.clear();
+                }
             }
             (Delivered::Refused, EventStatus::InProgress) => stored.event.attempts += 1,
             (Delivered::Failed, EventStatus::InProgress) => {

@@ -5,7 +5,7 @@ use sso_core::{
     ports::{
         StoreError, Tx,
         store::{
-            Ended, Moved, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
+            Ended, Liveness, Moved, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
             PasswordChange, Revocation, RevocationWrites, Session, SessionWrites, User, UserWrites,
         },
     },
@@ -113,9 +113,9 @@ impl SessionWrites for MemoryTx {
         &mut self,
         user: UserId,
         keep: u32,
-        now: OffsetDateTime,
+        alive: Liveness,
     ) -> Result<Vec<Session>, StoreError> {
-        self.step(|state| Ok(state.end_oldest_sessions(user, keep, now)))
+        self.step(|state| Ok(state.end_oldest_sessions(user, keep, alive)))
     }
 }
 

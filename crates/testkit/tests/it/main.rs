@@ -6,6 +6,7 @@
     reason = "an underflow is a failed test"
 )]
 
+mod audit;
 mod signing_keys;
 mod throttle;
 
@@ -18,4 +19,6 @@ fn empty() -> (Arc<dyn Store>, ()) {
     (Arc::new(MemoryStore::new()), ())
 }
 
-sso_testkit::store_contract!(crate::empty);
+mod contract {
+    sso_testkit::store_contract!(crate::empty);
+}

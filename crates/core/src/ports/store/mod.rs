@@ -4,8 +4,10 @@
 //! transitions return what happened, because that is the use case's to judge. Every lifecycle rule
 //! is also a condition in the SQL: a use case that forgets to check cannot break it.
 
+mod audit;
 mod error;
 mod keys;
+mod lifecycle;
 mod networks;
 mod outbox;
 mod revocations;
@@ -14,8 +16,14 @@ mod users;
 
 use async_trait::async_trait;
 
+pub use audit::{
+    Actor, AuditAction, AuditPage, AuditRecord, AuditResult, AuditStore, AuditWrites, NewAudit,
+};
 pub use error::{Constraint, StoreError};
 pub use keys::{KeyStore, KeyUse, KeyWrites, RETIRED_KEYS_KEPT, RetiredKey, Retirement, SealedKey};
+pub use lifecycle::{
+    Imported, ImportedUser, JanitorStore, LifecycleWrites, Swept, UserDataReads, UserEvent,
+};
 pub use networks::{MAX_NETWORKS, NetworkReads};
 pub use outbox::{
     Backlog, Delivered, EventPage, EventStatus, Moved, NewEvent, OutboxStore, OutboxWrites,
@@ -25,7 +33,7 @@ pub use revocations::{
     NewRevocation, Reach, Revocation, RevocationFeed, RevocationWrites, Revoked,
 };
 pub use sessions::{
-    Ended, NewSession, Rotate, Rotated, Rotation, Session, SessionReads, SessionWrites,
+    Ended, Liveness, NewSession, Rotate, Rotated, Rotation, Session, SessionReads, SessionWrites,
 };
 pub use users::{NewUser, PasswordChange, User, UserPage, UserReads, UserWrites};
 
@@ -43,7 +51,17 @@ pub enum Freshness {
 /// Everything that is stored.
 #[async_trait]
 pub trait Store:
-    UserReads + SessionReads + NetworkReads + OutboxStore + KeyStore + RevocationFeed + Send + Sync
+    UserReads
+    + SessionReads
+    + NetworkReads
+    + OutboxStore
+    + KeyStore
+    + RevocationFeed
+    + AuditStore
+    + UserDataReads
+    + JanitorStore
+    + Send
+    + Sync
 {
     /// Starts a transaction on the primary.
     async fn begin(&self) -> Result<Box<dyn Tx>, StoreError>;
@@ -56,7 +74,14 @@ pub trait Store:
 /// dropped.
 #[async_trait]
 pub trait Tx:
-    UserWrites + SessionWrites + RevocationWrites + OutboxWrites + KeyWrites + Send
+    UserWrites
+    + SessionWrites
+    + RevocationWrites
+    + OutboxWrites
+    + KeyWrites
+    + AuditWrites
+    + LifecycleWrites
+    + Send
 {
     /// Makes it durable. Fails if any statement of the transaction failed.
     ///

@@ -51,6 +51,30 @@ pub struct NewSession {
     pub agent: Option<Agent>,
 }
 
+/// What a session must be past, or not be past, to be alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Liveness {
+    /// It ends after this.
+    pub now: OffsetDateTime,
+    /// It was last used after this. `None`: there is no idle limit.
+    pub used_after: Option<OffsetDateTime>,
+}
+
+impl Liveness {
+    /// Alive at `now` where there is no idle limit.
+    pub const fn at(now: OffsetDateTime) -> Self {
+        Self {
+            now,
+            used_after: None,
+        }
+    }
+
+    /// Whether a session that ends then and was last used then is alive.
+    pub fn holds(&self, expires_at: OffsetDateTime, rotated_at: OffsetDateTime) -> bool {
+        expires_at > self.now && self.used_after.is_none_or(|after| rotated_at > after)
+    }
+}
+
 /// The use of a refresh token.
 #[derive(Debug, Clone, Copy)]
 pub struct Rotate {
@@ -60,6 +84,8 @@ pub struct Rotate {
     pub generation: u64,
     /// Becomes `rotated_at`.
     pub now: OffsetDateTime,
+    /// A session whose last use is not after this is over. `None`: there is no idle limit.
+    pub used_after: Option<OffsetDateTime>,
     /// How long after a rotation the generation before it gets the same answer again; the last
     /// moment included.
     pub grace: Duration,
@@ -87,7 +113,7 @@ pub enum Rotation {
     Late,
     /// Nothing moved: an older generation, after the grace. Somebody else has used it.
     Reused(Box<Session>),
-    /// The session is over: revoked, expired, its user disabled, or older than what ended his
+    /// The session is over: revoked, expired, idle for too long, its user disabled, or older than what ended his
     /// sessions.
     Over,
     /// No such session.
@@ -112,11 +138,11 @@ pub trait SessionReads {
     /// The session with this id, alive or not, from the primary.
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError>;
 
-    /// The user's sessions that live at `now`, newest first, from the primary.
+    /// The user's sessions that are alive, newest first, from the primary.
     async fn live_sessions(
         &self,
         user: UserId,
-        now: OffsetDateTime,
+        alive: Liveness,
     ) -> Result<Vec<Session>, StoreError>;
 
     /// Uses a refresh token: one compare-and-swap, durable when it returns. Of any number of
@@ -144,11 +170,11 @@ pub trait SessionWrites {
         now: OffsetDateTime,
     ) -> Result<Ended, StoreError>;
 
-    /// Ends the user's oldest live sessions but `keep` of them and returns those.
+    /// Ends the user's oldest live sessions but `keep` of them, now, and returns those.
     async fn end_oldest_sessions(
         &mut self,
         user: UserId,
         keep: u32,
-        now: OffsetDateTime,
+        alive: Liveness,
     ) -> Result<Vec<Session>, StoreError>;
 }

@@ -14,9 +14,10 @@ use sso_core::{
     ports::{
         Store, StoreError, Tx,
         store::{
-            Backlog, Delivered, EventPage, Freshness, KeyStore, NetworkReads, OutboxStore,
-            PendingEvent, Reach, RetiredKey, Revocation, RevocationFeed, Rotate, Rotation,
-            SealedKey, Session, SessionReads, StoredEvent, User, UserPage, UserReads,
+            AuditPage, AuditRecord, AuditStore, Backlog, Delivered, EventPage, Freshness,
+            JanitorStore, KeyStore, Liveness, NetworkReads, OutboxStore, PendingEvent, Reach,
+            RetiredKey, Revocation, RevocationFeed, Rotate, Rotation, SealedKey, Session,
+            SessionReads, StoredEvent, Swept, User, UserDataReads, UserEvent, UserPage, UserReads,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, UserId},
@@ -185,9 +186,9 @@ impl SessionReads for SpyStore {
     async fn live_sessions(
         &self,
         user: UserId,
-        now: OffsetDateTime,
+        alive: Liveness,
     ) -> Result<Vec<Session>, StoreError> {
-        self.read().live_sessions(user, now).await
+        self.read().live_sessions(user, alive).await
     }
 
     async fn rotate(&self, rotate: Rotate) -> Result<Rotation, StoreError> {
@@ -264,5 +265,45 @@ impl RevocationFeed for SpyStore {
 
     async fn acknowledged(&self, revocation: i64, wait: Duration) -> Result<Reach, StoreError> {
         self.inner.acknowledged(revocation, wait).await
+    }
+}
+
+#[async_trait]
+impl AuditStore for SpyStore {
+    async fn audit(&self, page: &AuditPage) -> Result<Vec<AuditRecord>, StoreError> {
+        self.read().audit(page).await
+    }
+}
+
+#[async_trait]
+impl UserDataReads for SpyStore {
+    async fn sessions_of(
+        &self,
+        user: UserId,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError> {
+        self.read().sessions_of(user, after, limit).await
+    }
+
+    async fn events_of(
+        &self,
+        user: UserId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<UserEvent>, StoreError> {
+        self.read().events_of(user, after, limit).await
+    }
+}
+
+#[async_trait]
+impl JanitorStore for SpyStore {
+    async fn sweep(
+        &self,
+        table: Swept,
+        before: OffsetDateTime,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        self.write().sweep(table, before, limit).await
     }
 }

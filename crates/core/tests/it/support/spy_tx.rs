@@ -8,7 +8,8 @@ use sso_core::{
     ports::{
         StoreError, Tx,
         store::{
-            Ended, KeyWrites, Moved, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
+            AuditWrites, Ended, Imported, ImportedUser, KeyWrites, LifecycleWrites, Liveness,
+            Moved, NewAudit, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
             PasswordChange, Retirement, Revocation, RevocationWrites, SealedKey, Session,
             SessionWrites, User, UserWrites,
         },
@@ -79,9 +80,9 @@ impl SessionWrites for SpyTx {
         &mut self,
         user: UserId,
         keep: u32,
-        now: OffsetDateTime,
+        alive: Liveness,
     ) -> Result<Vec<Session>, StoreError> {
-        self.inner.end_oldest_sessions(user, keep, now).await
+        self.inner.end_oldest_sessions(user, keep, alive).await
     }
 }
 
@@ -131,5 +132,27 @@ impl KeyWrites for SpyTx {
         seen: &[SealedKey],
     ) -> Result<bool, StoreError> {
         self.inner.reseal_keys(resealed, seen).await
+    }
+}
+
+#[async_trait]
+impl AuditWrites for SpyTx {
+    async fn append_audits(&mut self, records: &[NewAudit]) -> Result<(), StoreError> {
+        self.inner.append_audits(records).await
+    }
+}
+
+#[async_trait]
+impl LifecycleWrites for SpyTx {
+    async fn import_users(&mut self, users: &[ImportedUser]) -> Result<Vec<Imported>, StoreError> {
+        self.inner.import_users(users).await
+    }
+
+    async fn delete_user(
+        &mut self,
+        user: UserId,
+        now: OffsetDateTime,
+    ) -> Result<Option<User>, StoreError> {
+        self.inner.delete_user(user, now).await
     }
 }

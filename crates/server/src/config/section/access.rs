@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Http;
 use crate::config::{
     duration,
-    values::{SharedSecret, Text, TokenName, text},
+    values::{DurationOrOff, SharedSecret, Text, TokenName, text},
 };
 
 /// What is in tokens, and how long they live.
@@ -90,6 +90,11 @@ pub(crate) struct Sessions {
     #[serde(with = "duration")]
     #[schemars(with = "duration::Text", extend("x-minimum" = "0s", "x-maximum" = "10m"))]
     pub(crate) refresh_grace: Duration,
+    /// A session that was not refreshed for this long is over. Longer than `tokens.access_ttl`:
+    /// clients refresh when their access token expires.
+    #[serde(with = "text")]
+    #[schemars(with = "Text<DurationOrOff>")]
+    pub(crate) idle_ttl: DurationOrOff,
     /// Most sessions of one user. One more ends the oldest.
     #[schemars(range(min = 1, max = 10_000))]
     pub(crate) max_per_user: u32,
@@ -99,6 +104,7 @@ impl Default for Sessions {
     fn default() -> Self {
         Self {
             refresh_grace: Duration::from_secs(30),
+            idle_ttl: DurationOrOff::OFF,
             max_per_user: 100,
         }
     }

@@ -7,6 +7,7 @@ pub(super) mod log;
 mod state;
 mod throttle;
 mod transport;
+mod upkeep;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ pub(crate) use log::Log;
 pub(crate) use state::{Algorithm, Database, Events, Keys, Revocation, Sink};
 pub(crate) use throttle::Throttle;
 pub(crate) use transport::{Admin, Grpc, Http, Shutdown};
+pub(crate) use upkeep::{Audit, Janitor};
 
 /// All that can be configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) registration: Registration,
     pub(crate) hashing: Hashing,
     pub(crate) throttle: Throttle,
+    pub(crate) audit: Audit,
+    pub(crate) janitor: Janitor,
     pub(crate) log: Log,
 }
 
@@ -65,6 +69,8 @@ impl Default for Config {
             registration: Registration::default(),
             hashing: Hashing::default(),
             throttle: Throttle::default(),
+            audit: Audit::default(),
+            janitor: Janitor::default(),
             log: Log::default(),
         }
     }

@@ -57,11 +57,27 @@ impl Default for Revocation {
 }
 
 /// What becomes of events such as a registration.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Events {
     /// Where they go.
     pub(crate) sink: Sink,
+    /// How long a delivered event is kept. One that is not delivered is kept until it is.
+    #[serde(with = "duration")]
+    #[schemars(
+        with = "duration::Text",
+        extend("x-minimum" = "1m", "x-maximum" = "36500d")
+    )]
+    pub(crate) retention: Duration,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            sink: Sink::default(),
+            retention: Duration::from_hours(30 * 24),
+        }
+    }
 }
 
 /// Where events go.

@@ -1,0 +1,70 @@
+//! The audit log: reading it, and writing what strangers repeat.
+
+use crate::{
+    caller::{Caller, NotAllowed},
+    failure::{Failure, Kind},
+    ports::{
+        StoreError,
+        store::{AuditPage, AuditRecord},
+    },
+    sso::Sso,
+};
+
+/// Most records of one page.
+pub const MAX_PAGE: u32 = 10_000;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// Neither the operator nor somebody who may read it.
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
+    /// No row.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<AuditError> for Failure {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::NotAllowed(_) => Self::new(
+                Kind::Forbidden,
+                "forbidden",
+                "not allowed to read the audit log",
+            ),
+            AuditError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// A page of the log, newest first; `limit` is cut to 10,000.
+pub async fn list(
+    sso: &Sso,
+    caller: &Caller,
+    page: &AuditPage,
+) -> Result<Vec<AuditRecord>, AuditError> {
+    caller.may_read_audit()?;
+    let page = AuditPage {
+        limit: page.limit.min(MAX_PAGE),
+        ..page.clone()
+    };
+    Ok(sso.store.audit(&page).await?)
+}
+
+/// Writes what strangers have repeated and is due; `all`: also what is not, before the end of the
+/// process. What the store does not take is lost, with a line in the log.
+pub async fn flush(sso: &Sso, all: bool) -> Result<usize, StoreError> {
+    let now = sso.now();
+    let due = if all {
+        sso.repeated.take_all(now)
+    } else {
+        sso.repeated.take_due(now)
+    };
+    if due.is_empty() {
+        return Ok(0);
+    }
+    let mut tx = sso.store.begin().await?;
+    tx.append_audits(&due).await?;
+    tx.commit().await?;
+    Ok(due.len())
+}

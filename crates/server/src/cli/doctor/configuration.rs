@@ -1,0 +1,135 @@
+//! Settings that work and are weaker than they should be.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::Finding;
+use crate::config::{Config, Loaded};
+
+/// KiB times passes of the weakest choice of OWASP's Password Storage Cheat Sheet for argon2id
+/// (m=7168, t=5).
+const ARGON2_WORK: u32 = 35_840;
+/// The least memory of those choices in KiB.
+const ARGON2_MEMORY: u32 = 7_168;
+/// Fewest characters of a password (NIST SP 800-63B, 5.1.1.1).
+const PASSWORD_LENGTH: usize = 8;
+/// About as long as a hash under load.
+const FAILURE_FLOOR: Duration = Duration::from_millis(100);
+/// A stolen access token is good for as long where services validate by themselves.
+const ACCESS_TTL: Duration = Duration::from_hours(1);
+
+pub(super) fn examine(loaded: &Loaded) -> Vec<Finding> {
+    let config = &loaded.config;
+    let mut findings = Vec::new();
+    if loaded.development {
+        findings.push(Finding::warning(
+            "configuration",
+            "development mode: passwords are taken that should not be",
+            "for production write a configuration; `sso config example` shows every setting",
+        ));
+    }
+    passwords(config, &mut findings);
+    tokens(config, &mut findings);
+    listeners(config, &mut findings);
+    if findings.is_empty() {
+        findings.push(Finding::ok("configuration", "no weak setting"));
+    }
+    findings
+}
+
+fn passwords(config: &Config, findings: &mut Vec<Finding>) {
+    let passwords = &config.passwords;
+    let (memory, passes) = (passwords.argon2_memory, passwords.argon2_iterations);
+    if memory < ARGON2_MEMORY || memory.saturating_mul(passes) < ARGON2_WORK {
+        findings.push(Finding::warning(
+            "passwords.argon2_memory",
+            format!("{memory} KiB and {passes} passes are a weak hash"),
+            "take the defaults, 19456 KiB and 2 passes; old hashes are replaced at the next logins",
+        ));
+    }
+    if passwords.min_length < PASSWORD_LENGTH {
+        findings.push(Finding::warning(
+            "passwords.min_length",
+            format!("passwords of {} characters are taken", passwords.min_length),
+            "ask for 8 or more",
+        ));
+    }
+    if !passwords.refuse_common {
+        findings.push(Finding::warning(
+            "passwords.refuse_common",
+            "the commonest passwords are taken",
+            "set it to true",
+        ));
+    }
+    if config.login.failure_floor < FAILURE_FLOOR {
+        findings.push(Finding::warning(
+            "login.failure_floor",
+            "shorter than a hash under load, so the time of a failed login can tell whether an \
+             account exists",
+            "take the default, 250ms",
+        ));
+    }
+}
+
+fn tokens(config: &Config, findings: &mut Vec<Finding>) {
+    if config.tokens.access_ttl > ACCESS_TTL {
+        findings.push(Finding::warning(
+            "tokens.access_ttl",
+            "access tokens live for more than an hour",
+            "take the default, 15m: clients refresh by themselves",
+        ));
+    }
+}
+
+/// What others can read on their way.
+fn listeners(config: &Config, findings: &mut Vec<Finding>) {
+    let admin = config.admin.listen.address();
+    let plain = [
+        (
+            "http.listen",
+            Some(config.http.listen),
+            &config.http.tls_cert,
+        ),
+        (
+            "grpc.listen",
+            Some(config.grpc.listen),
+            &config.grpc.tls_cert,
+        ),
+        ("admin.listen", admin, &config.admin.tls_cert),
+    ];
+    for (check, address, certificate) in plain {
+        let address = address.filter(|address| certificate.is_none() && is_open(address));
+        if let Some(address) = address {
+            findings.push(Finding::warning(
+                check,
+                format!("{address} can be reached from other machines in plain text"),
+                "listen on 127.0.0.1 behind a proxy that does TLS, or let only an inner network \
+                 reach it",
+            ));
+        }
+    }
+    if config.http.public_url.to_string().starts_with("http://") && is_open(&config.http.listen) {
+        findings.push(Finding::warning(
+            "http.public_url",
+            "clients are told to come without TLS",
+            "set it to the https:// URL under which they reach this service",
+        ));
+    }
+    if !config.grpc.require_caller && is_open(&config.grpc.listen) {
+        findings.push(Finding::warning(
+            "grpc.require_caller",
+            "whoever can connect to the gRPC port may use it",
+            "see to it that only an inner network can connect",
+        ));
+    }
+    if config.http.expose_metrics && is_open(&config.http.listen) {
+        findings.push(Finding::warning(
+            "http.expose_metrics",
+            "metrics are shown to everybody who can connect",
+            "set it to false and let Prometheus read admin.listen",
+        ));
+    }
+}
+
+fn is_open(address: &SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
+}

@@ -1,0 +1,215 @@
+//! The data folder, the database, the keys, the outbox.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use sso_store_sqlite::{MigrationStatus, check_integrity};
+use time::OffsetDateTime;
+
+use super::Finding;
+use crate::{
+    config::Config,
+    exit::Failed,
+    wiring::{self, Examined},
+};
+
+/// An event that is not delivered after this long needs a look.
+const OLD_EVENT: Duration = Duration::from_mins(5);
+/// Clocks of one machine that differ by more were set.
+const SKEW: Duration = Duration::from_mins(5);
+const DATABASE: &str = "sso.db";
+
+pub(super) fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    rights(config, &mut findings);
+    let file = config.data_dir.join(DATABASE);
+    if !file.exists() {
+        findings.push(Finding::ok(
+            "database",
+            format!(
+                "{} is not there yet: the first start makes it",
+                file.display()
+            ),
+        ));
+        return findings;
+    }
+    clock("database", written(&file), &mut findings);
+    if database(config, &mut findings) {
+        match wiring::examine(config) {
+            Ok(found) => stored(&found, &mut findings),
+            Err(failed) => findings.push(unusable("database", &failed)),
+        }
+    }
+    findings
+}
+
+/// Who else can read what lies there.
+fn rights(config: &Config, findings: &mut Vec<Finding>) {
+    let before = findings.len();
+    let folder = &config.data_dir;
+    private("data_dir", folder, "700", findings);
+    private("database", &folder.join(DATABASE), "600", findings);
+    if let Some(file) = wiring::master_key_file(config) {
+        private("keys.master_key", &file, "600", findings);
+    }
+    if findings.len() == before {
+        let what = format!("{} is its owner's only", folder.display());
+        findings.push(Finding::ok("data_dir", what));
+    }
+}
+
+fn private(check: &'static str, path: &Path, mode: &str, findings: &mut Vec<Finding>) {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => {
+            findings.push(Finding::error(
+                check,
+                format!("{}: {error}", path.display()),
+                "run this as the user that the service runs as",
+            ));
+            return;
+        }
+    };
+    let path = path.display();
+    if metadata.mode() & 0o077 != 0 {
+        findings.push(Finding::error(
+            check,
+            format!(
+                "{path} can be read by other users (mode {:03o})",
+                metadata.mode() & 0o777
+            ),
+            format!("chmod {mode} {path}"),
+        ));
+    }
+    let me = rustix::process::geteuid().as_raw();
+    if metadata.uid() != me && me != 0 {
+        findings.push(Finding::warning(
+            check,
+            format!("{path} belongs to the user {}, not to {me}", metadata.uid()),
+            "run this as the user that the service runs as",
+        ));
+    }
+}
+
+/// Whether it can be looked into.
+fn database(config: &Config, findings: &mut Vec<Finding>) -> bool {
+    let folder = &config.data_dir;
+    let status = match MigrationStatus::of(folder) {
+        Ok(status) => status,
+        Err(error) => {
+            findings.push(unusable("database", &wiring::of_open(&error)));
+            return false;
+        }
+    };
+    match check_integrity(folder) {
+        Ok(damage) if damage.is_empty() => findings.push(Finding::ok("database", "is whole")),
+        Ok(damage) => findings.push(Finding::error(
+            "database",
+            format!("is damaged: {}", damage.join("; ")),
+            "stop the server, keep a copy of the folder, and restore a backup",
+        )),
+        Err(error) => {
+            findings.push(unusable("database", &wiring::of_open(&error)));
+            return false;
+        }
+    }
+    if status.pending.is_empty() {
+        let what = format!("version {} of {}", status.current, status.latest);
+        findings.push(Finding::ok("schema", what));
+        return true;
+    }
+    let what = format!(
+        "version {}, and this program needs {}",
+        status.current, status.latest
+    );
+    findings.push(if config.database.migrate {
+        Finding::warning("schema", what, "the next start brings it up to date")
+    } else {
+        Finding::error("schema", what, "run `sso migrate up`")
+    });
+    false
+}
+
+fn stored(found: &Examined, findings: &mut Vec<Finding>) {
+    findings.push(match &found.keys {
+        Ok(0) => Finding::ok("keys", "there are none yet: the first start makes them"),
+        Ok(count) => Finding::ok("keys", format!("{count} open under the master key")),
+        Err(failed) => Finding::error(
+            "keys",
+            failed.message(),
+            "give the master key that this database was made with (keys.master_key), or restore \
+             master.key from a backup",
+        ),
+    });
+    match &found.backlog {
+        Ok(backlog) => {
+            let age = backlog.oldest.and_then(since);
+            findings.push(if backlog.failed > 0 {
+                Finding::error(
+                    "events",
+                    format!(
+                        "{} could not be delivered, and hold back later ones",
+                        backlog.failed
+                    ),
+                    "see `sso events list --status Failed`; then `sso events resend` or `skip`",
+                )
+            } else if age.is_some_and(|age| age > OLD_EVENT) {
+                Finding::warning(
+                    "events",
+                    format!("{} wait, the oldest for long", backlog.in_progress),
+                    "see whether a server runs and its sink can be reached",
+                )
+            } else {
+                Finding::ok(
+                    "events",
+                    format!("{} wait, none has failed", backlog.in_progress),
+                )
+            });
+        }
+        Err(failed) => findings.push(unusable("events", failed)),
+    }
+    clock("audit log", found.newest, findings);
+}
+
+/// What was written in the future tells that the clock was set back.
+fn clock(check: &'static str, written: Option<OffsetDateTime>, findings: &mut Vec<Finding>) {
+    let ahead = written.is_some_and(|written| written > now() + SKEW);
+    if ahead {
+        findings.push(Finding::error(
+            "clock",
+            format!("the {check} was written to in the future: this machine's clock is behind"),
+            "set the clock (chrony, systemd-timesyncd); tokens are judged by it",
+        ));
+    }
+}
+
+fn written(file: &Path) -> Option<OffsetDateTime> {
+    let modified = fs::metadata(file).and_then(|metadata| metadata.modified());
+    modified.ok().map(OffsetDateTime::from)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is about the machine's clock itself"
+)]
+fn now() -> OffsetDateTime {
+    SystemTime::now().into()
+}
+
+fn since(time: OffsetDateTime) -> Option<Duration> {
+    Duration::try_from(now() - time).ok()
+}
+
+/// The sentence says what to do.
+fn unusable(check: &'static str, failed: &Failed) -> Finding {
+    Finding::error(
+        check,
+        failed.message(),
+        "see above; restore a backup if nothing else helps",
+    )
+}

@@ -1,0 +1,75 @@
+//! A look at what is stored, for who wants to know whether a server could work with it.
+
+use std::path::PathBuf;
+
+use sso_core::ports::store::{AuditPage, AuditStore, Backlog, KeyStore, OutboxStore};
+use sso_crypto::{KeyRing, KeyRingError, MasterKey, SystemRandom};
+use sso_store_sqlite::Role;
+use time::OffsetDateTime;
+
+use super::{master_key, open_store_with};
+use crate::{
+    config::Config,
+    exit::{Exit, Failed},
+};
+
+/// What was found. Nothing was changed or made.
+pub(crate) struct Examined {
+    /// How many keys open under the master key, or why they do not.
+    pub(crate) keys: Result<usize, Failed>,
+    /// What waits in the outbox.
+    pub(crate) backlog: Result<Backlog, Failed>,
+    /// The time of the newest record of the audit log.
+    pub(crate) newest: Option<OffsetDateTime>,
+}
+
+/// Opens a database that exists and has this program's schema.
+pub(crate) fn examine(config: &Config) -> Result<Examined, Failed> {
+    let store = open_store_with(config, Role::Command, false)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
+    runtime.block_on(async {
+        let newest = AuditPage {
+            limit: 1,
+            ..AuditPage::default()
+        };
+        let newest = store.audit(&newest).await.unwrap_or_default();
+        let backlog = store.backlog().await;
+        Ok(Examined {
+            keys: keys(config, &store).await,
+            backlog: backlog.map_err(|error| Failed::from_error(Exit::DataDamaged, &error)),
+            newest: newest.first().map(|record| record.at),
+        })
+    })
+}
+
+async fn keys(config: &Config, store: &impl KeyStore) -> Result<usize, Failed> {
+    let stored = store.keys().await;
+    let stored = stored.map_err(|error| Failed::from_error(Exit::DataDamaged, &error))?;
+    if stored.is_empty() {
+        return Ok(0);
+    }
+    let (master, source) = master_key::of(config, false, &SystemRandom)?;
+    let opens = |master: &MasterKey| KeyRing::open(&stored, master);
+    match opens(&master) {
+        Ok(_) => Ok(stored.len()),
+        // A reseal that was cut off: the next start takes the key that lies beside it.
+        Err(KeyRingError::WrongMasterKey { .. })
+            if source.candidates().iter().any(|key| opens(key).is_ok()) =>
+        {
+            Ok(stored.len())
+        }
+        Err(error) => Err(Failed::from_error(Exit::DataDamaged, &error)),
+    }
+}
+
+/// The file with the master key, unless the configuration gives the key itself.
+pub(crate) fn master_key_file(config: &Config) -> Option<PathBuf> {
+    match (&config.keys.master_key_file, &config.keys.master_key) {
+        (Some(file), _) => Some(file.clone()),
+        (None, Some(_)) => None,
+        (None, None) => Some(config.data_dir.join(master_key::FILE)),
+    }
+}

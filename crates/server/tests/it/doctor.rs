@@ -1,0 +1,187 @@
+//! What is wrong with an installation, and the commands that describe this program.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use sso_testkit::process::Site;
+
+use crate::support::site;
+
+/// Exit code, and for a check how bad it is and what to do.
+fn doctor(site: &Site, arguments: &[&str]) -> Result<(Option<i32>, Vec<Value>)> {
+    let all = [&["doctor", "--output", "json"], arguments].concat();
+    let output = site.run(&all)?;
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    let findings = report["findings"].as_array().context("no findings")?;
+    Ok((output.status.code(), findings.clone()))
+}
+
+fn find<'a>(findings: &'a [Value], check: &str, severity: &str) -> &'a Value {
+    findings
+        .iter()
+        .find(|finding| finding["check"] == check && finding["severity"] == severity)
+        .unwrap_or(&Value::Null)
+}
+
+#[tokio::test]
+async fn a_sound_installation_is_healthy_before_and_while_it_runs() -> Result<()> {
+    let mut site = site()?;
+    site.unset("SSO__PASSWORDS__ARGON2_MEMORY")
+        .unset("SSO__PASSWORDS__ARGON2_ITERATIONS")
+        .unset("SSO__LOGIN__FAILURE_FLOOR")
+        .set("SSO__HTTP__MAX_CONNECTIONS", 100)
+        .set("SSO__GRPC__MAX_CONNECTIONS", 100);
+    let (code, findings) = doctor(&site, &["--strict"])?;
+    assert_eq!(code, Some(0), "{findings:?}");
+    assert!(!site.data_dir().exists(), "it makes nothing");
+    let _server = site.serve().await?;
+    let (code, findings) = doctor(&site, &["--strict"])?;
+    assert_eq!(code, Some(0), "{findings:?}");
+    for check in [
+        "configuration",
+        "data_dir",
+        "database",
+        "schema",
+        "keys",
+        "events",
+        "server",
+    ] {
+        assert!(
+            !find(&findings, check, "ok").is_null(),
+            "{check} in {findings:?}"
+        );
+    }
+    assert!(site.run_ok(&["doctor"])?.contains("ok       keys: 2 open"));
+    Ok(())
+}
+
+#[test]
+fn weak_settings_are_warnings_with_a_remedy() -> Result<()> {
+    let mut site = site()?;
+    site.set("SSO__PASSWORDS__MIN_LENGTH", 4)
+        .set("SSO__PASSWORDS__REFUSE_COMMON", false)
+        .set("SSO__TOKENS__ACCESS_TTL", "2h")
+        .set("SSO__HTTP__LISTEN", "0.0.0.0:0")
+        .set("SSO__HTTP__EXPOSE_METRICS", true)
+        .set("SSO__GRPC__LISTEN", "0.0.0.0:0")
+        .set("SSO__GRPC__REQUIRE_CALLER", false);
+    let (code, findings) = doctor(&site, &[])?;
+    assert_eq!(code, Some(0), "{findings:?}");
+    for check in [
+        "passwords.argon2_memory",
+        "passwords.min_length",
+        "passwords.refuse_common",
+        "login.failure_floor",
+        "tokens.access_ttl",
+        "http.listen",
+        "http.public_url",
+        "http.expose_metrics",
+        "grpc.listen",
+        "grpc.require_caller",
+    ] {
+        let finding = find(&findings, check, "warning");
+        assert!(finding["remedy"].is_string(), "{check} in {findings:?}");
+    }
+    assert_eq!(doctor(&site, &["--strict"])?.0, Some(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_must_be_repaired_is_an_error_with_a_remedy() -> Result<()> {
+    let site = site()?;
+    drop(site.serve().await?);
+    let key = site.data_dir().join("master.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644))?;
+    let (code, findings) = doctor(&site, &[])?;
+    assert_eq!(code, Some(1));
+    let finding = find(&findings, "keys.master_key", "error");
+    assert!(
+        finding["remedy"]
+            .as_str()
+            .is_some_and(|text| text.contains("chmod 600"))
+    );
+
+    // A key of another database.
+    fs::write(&key, "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=\n")?;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
+    let (code, findings) = doctor(&site, &[])?;
+    assert_eq!(code, Some(1));
+    assert!(!find(&findings, "keys", "error").is_null(), "{findings:?}");
+    assert!(
+        !findings
+            .iter()
+            .any(|finding| finding.to_string().contains("c2VjcmV0"))
+    );
+
+    crate::audit::age(
+        &site,
+        "UPDATE outbox SET status = 'Failed'; INSERT INTO outbox (id, user_id, shard, kind, payload,
+         status, attempts, created_at) VALUES (zeroblob(16), zeroblob(16), 0, 'registration', x'00',
+         'Failed', 5, 0); INSERT INTO audit (at, action, result, actor, times)
+         VALUES (9000000000000000, 'login', 'success', 'operator', 1)",
+    )?;
+    let (_, findings) = doctor(&site, &[])?;
+    assert!(
+        !find(&findings, "events", "error").is_null(),
+        "{findings:?}"
+    );
+    assert!(!find(&findings, "clock", "error").is_null(), "{findings:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_told_and_not_touched() -> Result<()> {
+    let site = site()?;
+    let mut server = site.serve().await?;
+    server.terminate()?;
+    server.wait(std::time::Duration::from_secs(20)).await?;
+    let file = site.data_dir().join("sso.db");
+    let mut bytes = fs::read(&file)?;
+    let middle = 4096..bytes.len().min(12 * 4096);
+    bytes[middle].fill(0x5a);
+    fs::write(&file, &bytes)?;
+    let (code, findings) = doctor(&site, &[])?;
+    assert_eq!(code, Some(1));
+    assert!(
+        !find(&findings, "database", "error").is_null(),
+        "{findings:?}"
+    );
+    assert_eq!(fs::read(&file)?, bytes);
+    Ok(())
+}
+
+#[test]
+fn a_configuration_that_cannot_be_loaded_is_told_as_findings() -> Result<()> {
+    let mut site = site()?;
+    site.set("SSO__LOG__LEVEL", "loud")
+        .set("SSO__HTTP__LISTEN", "here");
+    let (code, findings) = doctor(&site, &[])?;
+    assert_eq!((code, findings.len()), (Some(78), 2), "{findings:?}");
+    Ok(())
+}
+
+#[test]
+fn the_command_line_describes_itself() -> Result<()> {
+    let site = site()?;
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = site.run_ok(&["completions", shell])?;
+        assert!(script.contains("end-sessions"), "{shell}");
+    }
+    assert_eq!(site.run(&["completions", "dos"])?.status.code(), Some(64));
+    assert!(site.run_ok(&["man"])?.contains(".TH sso 1"));
+    site.run_ok(&["man", "--dir", "man"])?;
+    for page in ["sso.1", "sso-user-import.1", "sso-audit.1"] {
+        let text = fs::read_to_string(site.folder().join("man").join(page))?;
+        assert!(text.contains(".SH NAME"), "{page}");
+    }
+    for help in [
+        &["user", "import", "--help"][..],
+        &["audit", "--help"],
+        &["doctor", "--help"],
+    ] {
+        assert!(site.run_ok(help)?.contains("Examples:"), "{help:?}");
+    }
+    Ok(())
+}
