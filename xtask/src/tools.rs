@@ -18,17 +18,8 @@ pub(crate) fn ensure_browser() -> Result<()> {
     if works("chromedriver", "--version") && works("chromium", "--version") {
         return Ok(());
     }
-    if works("apt-get", "--version") && is_root() {
-        run(apt(&["update", "-qq"]))?;
-        let packages = [
-            "install",
-            "-y",
-            "-qq",
-            "--no-install-recommends",
-            "chromium",
-            "chromium-driver",
-        ];
-        return run(apt(&packages));
+    if may_install() {
+        return install(&["chromium", "chromium-driver"]);
     }
     bail!(
         "the tests of the Swagger pages need chromium and chromedriver: apt install chromium chromium-driver"
@@ -41,6 +32,9 @@ pub(crate) fn ensure_h2spec() -> Result<()> {
     let built = folder.join("h2spec");
     if works("h2spec", "--version") || works(&built.to_string_lossy(), "--version") {
         return Ok(());
+    }
+    if !works("go", "version") && may_install() {
+        install(&["golang-go"])?;
     }
     if !works("go", "version") {
         bail!("the test of HTTP/2 needs h2spec: put it on the PATH, or install Go to have it built")
@@ -63,6 +57,18 @@ pub(crate) fn ensure_cargo_deny() -> Result<()> {
         CARGO_DENY,
         "cargo-deny",
     ]))
+}
+
+/// Installs Debian packages.
+fn install(packages: &[&str]) -> Result<()> {
+    run(apt(&["update", "-qq"]))?;
+    let mut install = apt(&["install", "-y", "-qq", "--no-install-recommends"]);
+    install.args(packages);
+    run(install)
+}
+
+fn may_install() -> bool {
+    works("apt-get", "--version") && is_root()
 }
 
 fn apt(arguments: &[&str]) -> Command {
