@@ -96,7 +96,7 @@ fn main() -> Result<()> {
 fn test(args: &TestArgs) -> Result<()> {
     tools::ensure_browser()?;
     tools::ensure_h2spec()?;
-    let mut command = cargo(["test"]);
+    let mut command = cargo(["test", "--no-fail-fast"]);
     match &args.package {
         Some(package) => command.args(["--package", package]),
         None => command.arg("--workspace"),
