@@ -20,7 +20,9 @@ const COMMON: &str = "
     PRAGMA trusted_schema = OFF;
     PRAGMA cell_size_check = ON;";
 
+// secure_delete: what is deleted is overwritten, so that a user who is gone is gone from the file.
 const OF_WRITER: &str = "
+    PRAGMA secure_delete = ON;
     PRAGMA cache_size = -1024;
     PRAGMA journal_size_limit = 8388608;";
 
