@@ -42,6 +42,11 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
         "V7__known_networks",
         include_str!("../migrations/V7__known_networks.sql"),
     ),
+    (
+        8,
+        "V8__live_sessions",
+        include_str!("../migrations/V8__live_sessions.sql"),
+    ),
 ];
 
 const MARK: &str = "PRAGMA application_id = 0x73736f31";

@@ -26,7 +26,7 @@ use axum::{
 use crate::{ClientAddress, RequestId};
 
 /// Cells of each of the two tables: 1 MiB together.
-const CELLS: usize = 65_536;
+const CELLS: usize = 16_384;
 
 /// Time since any start; never goes back.
 pub type Monotonic = Arc<dyn Fn() -> Duration + Send + Sync>;

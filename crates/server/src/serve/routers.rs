@@ -44,7 +44,7 @@ fn http(world: &World<'_>, metrics: &Metrics) -> HttpState {
         new_request_id: request_ids(&world.parts.sso),
         request_timeout: http.request_timeout,
         cors_origins: http.cors_origins.iter().filter_map(origin).collect(),
-        rates: rates(world),
+        rates: rates(world, world.loaded.config.throttle.requests_per_second),
         loopback_only: world.loaded.development,
     }
 }
@@ -61,7 +61,7 @@ fn grpc(world: &World<'_>) -> GrpcOptions {
     GrpcOptions {
         request_timeout: config.http.request_timeout,
         max_message_size: config.grpc.max_message_size,
-        rates: rates(world),
+        rates: rates(world, config.throttle.grpc_requests_per_second),
         loopback_only: world.loaded.development,
         health: world.grpc_health.clone(),
         doorkeeper: Doorkeeper {
@@ -107,13 +107,13 @@ fn render(metrics: &Metrics) -> sso_http::Metrics {
 }
 
 /// Each listener has buckets of its own.
-fn rates(world: &World<'_>) -> Option<Arc<Rates>> {
-    let limits = &world.loaded.config.throttle;
+fn rates(world: &World<'_>, per_second: u32) -> Option<Arc<Rates>> {
     let clock = world.parts.sso.clock.clone();
     let now = Arc::new(move || clock.monotonic());
-    limits
+    let throttle = &world.loaded.config.throttle;
+    throttle
         .enabled
-        .then(|| Arc::new(Rates::new(limits.requests_per_second, now)))
+        .then(|| Arc::new(Rates::new(per_second, now)))
 }
 
 fn request_ids(sso: &Sso) -> Arc<dyn Fn() -> String + Send + Sync> {

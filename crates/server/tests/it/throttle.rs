@@ -198,7 +198,8 @@ async fn asked_too_often(http: &Http, path: &str) -> Result<Reply> {
 #[tokio::test]
 async fn an_address_that_asks_a_route_too_often_is_refused_there_and_nowhere_else() -> Result<()> {
     let mut site = site()?;
-    site.set("SSO__THROTTLE__REQUESTS_PER_SECOND", 20);
+    site.set("SSO__THROTTLE__REQUESTS_PER_SECOND", 20)
+        .set("SSO__THROTTLE__GRPC_REQUESTS_PER_SECOND", 20);
     let server = site.serve().await?;
     let (one, other) = (from(&server.http, 1), from(&server.http, 2));
     let refused = asked_too_often(&one, "/auth/healthz").await?;
@@ -309,7 +310,8 @@ async fn a_refusal_costs_no_hash_and_no_floor() -> Result<()> {
 async fn without_limits_nobody_is_refused() -> Result<()> {
     let mut site = site()?;
     site.set("SSO__THROTTLE__ENABLED", false)
-        .set("SSO__THROTTLE__REQUESTS_PER_SECOND", 1);
+        .set("SSO__THROTTLE__REQUESTS_PER_SECOND", 1)
+        .set("SSO__THROTTLE__GRPC_REQUESTS_PER_SECOND", 1);
     let server = site.serve().await?;
     let alice = Persona::register(&server.http, "alice").await?;
     for _ in 0..200 {

@@ -19,6 +19,10 @@ pub(crate) struct Throttle {
     /// /64.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) requests_per_second: u32,
+    /// The same on the port for services, where one address is a whole service that asks for all of
+    /// its users.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) grpc_requests_per_second: u32,
     /// How often a login to one account may fail from one network before it must wait: 1, 2, 4 ..
     /// seconds. A success forgets the failures; so does an hour.
     #[schemars(range(min = 1, max = 1000))]
@@ -57,6 +61,7 @@ impl Default for Throttle {
         Self {
             enabled: true,
             requests_per_second: 10_000,
+            grpc_requests_per_second: 100_000,
             login_free_attempts: 5,
             login_longest_delay: Duration::from_mins(1),
             account_failures: 100,
