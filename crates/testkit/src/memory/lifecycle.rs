@@ -228,7 +228,7 @@ impl UserDataReads for MemoryStore {
             .outbox
             .iter()
             .filter(|stored| stored.event.user == user && stored.event.sequence > after);
-        let event = |stored: &super::state::Kept| UserEvent {
+        let event = |stored: &super::outbox::Kept| UserEvent {
             sequence: stored.event.sequence,
             id: stored.event.id,
             kind: stored.event.kind.clone(),

@@ -2,6 +2,7 @@
 
 mod keys;
 mod lifecycle;
+mod outbox;
 mod state;
 mod tx;
 
