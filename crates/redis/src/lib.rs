@@ -1,0 +1,1 @@
+//! Redis, alone or behind Sentinel: the stream that hastens revocation, and counters that all instances share.

@@ -1,0 +1,1 @@
+//! The store ports in PostgreSQL's own SQL: a primary, and replicas that carry the reads.

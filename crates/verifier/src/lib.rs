@@ -1,0 +1,1 @@
+//! For services that ask who is calling: access tokens validated in process.

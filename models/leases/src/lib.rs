@@ -1,0 +1,1 @@
+//! A model of the leases by which every instance obeys a revocation, explored exhaustively.

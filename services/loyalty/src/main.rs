@@ -1,0 +1,3 @@
+//! Consumes registrations, credits the welcome points, keeps the ledger.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Consumes registrations and sends the welcome mail.
+
+fn main() {}
