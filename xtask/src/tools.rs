@@ -13,6 +13,9 @@ const CARGO_DENY: &str = "0.20.2";
 /// The newest version that Go's tools install without a checkout.
 const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible";
 
+/// Tries what an OpenAPI document promises.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+
 /// Chromium and its driver, for the tests of the Swagger pages.
 pub(crate) fn ensure_browser() -> Result<()> {
     if works("chromedriver", "--version") && works("chromium", "--version") {
@@ -43,6 +46,30 @@ pub(crate) fn ensure_h2spec() -> Result<()> {
     go.args(["install", H2SPEC])
         .env("GOBIN", std::path::absolute(folder)?);
     run(go)
+}
+
+/// schemathesis, for the test of the OpenAPI documents; installed once into `target/tools`.
+pub(crate) fn ensure_schemathesis() -> Result<()> {
+    let folder = std::path::absolute(root().join("target/tools/schemathesis"))?;
+    let installed = folder.join("bin/schemathesis");
+    if works("schemathesis", "--version") || works(&installed.to_string_lossy(), "--version") {
+        return Ok(());
+    }
+    let venv = || {
+        let mut venv = Command::new("python3");
+        venv.args(["-m", "venv", "--clear"]).arg(&folder);
+        run(venv)
+    };
+    if let Err(error) = venv() {
+        if !may_install() {
+            return Err(error.context("install python3-venv"));
+        }
+        install(&["python3-venv"])?;
+        venv()?;
+    }
+    let mut pip = Command::new(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", SCHEMATHESIS]);
+    run(pip)
 }
 
 /// `cargo deny`, built once from its source.

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 
 /// `status` of an error: one word, so that clients can tell the two shapes apart.
 #[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+#[schema(as = StatusOfError)]
 pub(crate) enum Failed {
     /// Not as asked.
     #[default]
@@ -28,7 +29,6 @@ pub(crate) enum Failed {
 #[schema(as = Error)]
 pub(crate) struct ErrorBody {
     /// Always `Error`.
-    #[schema(inline)]
     status: Failed,
     /// A sentence for a person.
     #[schema(example = "invalid e-mail or password")]

@@ -16,6 +16,7 @@ pub(crate) const X_REVOCATION: &str = "x-revocation";
 
 /// `status` of a success: one word, so that clients can tell the two shapes apart.
 #[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+#[schema(as = StatusOfSuccess)]
 pub(crate) enum Success {
     /// As asked.
     #[default]

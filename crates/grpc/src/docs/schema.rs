@@ -45,6 +45,10 @@ impl Schemas {
             let mut schema = self.field(&field);
             if comment.is_required() {
                 required.push(name.to_owned());
+                // proto3 cannot tell an empty string from one that is missing.
+                if matches!(field.kind(), Kind::String) && !field.is_list() {
+                    schema["minLength"] = json!(1);
+                }
             }
             describe(&mut schema, &comment);
             if let Some(value) = comment.example.map(|text| value_of(&field, text)) {

@@ -17,7 +17,7 @@ pub(crate) struct Registration {
     email: String,
     /// 8 characters at least, 1024 bytes at most; any characters. The e-mail itself and the 10,000
     /// commonest passwords are refused.
-    #[schema(format = Password, max_length = 1024, example = "correct horse battery")]
+    #[schema(format = Password, min_length = 8, max_length = 1024, example = "correct horse battery")]
     password: String,
     /// Without control characters; `""` and `null` are absent.
     #[schema(max_length = 100, example = "Ada Lovelace")]
@@ -35,7 +35,7 @@ pub(crate) struct Login {
     #[schema(format = "email", max_length = 254, example = "ada@example.com")]
     email: String,
     /// As it was set.
-    #[schema(format = Password, max_length = 1024, example = "correct horse battery")]
+    #[schema(format = Password, min_length = 1, max_length = 1024, example = "correct horse battery")]
     password: String,
 }
 
@@ -44,6 +44,7 @@ pub(crate) struct Login {
 #[schema(as = RefreshRequest)]
 pub(crate) struct Refresh {
     /// The refresh token.
+    #[schema(min_length = 1)]
     token: String,
 }
 
@@ -52,6 +53,7 @@ pub(crate) struct Refresh {
 #[schema(as = LogoutRequest)]
 pub(crate) struct Logout {
     /// The access token or the refresh token.
+    #[schema(min_length = 1)]
     token: String,
     /// All sessions of the token's user; `null` and missing are `false`.
     #[schema(default = false)]
@@ -63,9 +65,9 @@ pub(crate) struct Logout {
 #[schema(as = PasswordRequest)]
 pub(crate) struct Password {
     /// The password now.
-    #[schema(format = Password, max_length = 1024, example = "correct horse battery")]
+    #[schema(format = Password, min_length = 1, max_length = 1024, example = "correct horse battery")]
     current_password: String,
     /// Another one, by the rules of registration.
-    #[schema(format = Password, max_length = 1024, example = "another staple entirely")]
+    #[schema(format = Password, min_length = 8, max_length = 1024, example = "another staple entirely")]
     new_password: String,
 }

@@ -23,6 +23,7 @@ use crate::{
 
 /// `status` of either.
 #[derive(Serialize, ToSchema)]
+#[schema(as = StatusOfEither)]
 enum Word {
     Success,
     Error,
@@ -42,7 +43,6 @@ enum Word {
 }))]
 pub(crate) struct Readiness {
     /// `Success` if it is ready, else `Error`.
-    #[schema(inline)]
     status: Word,
     /// As a whole; `degraded` is ready too.
     state: ServiceState,

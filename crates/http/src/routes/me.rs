@@ -28,7 +28,6 @@ use crate::{
 }))]
 pub(crate) struct Tokens {
     /// Always `Success`.
-    #[schema(inline)]
     status: Success,
     /// The user's id; never changes.
     user_id: Uuid,
@@ -54,7 +53,6 @@ impl From<SignedIn> for Tokens {
 #[schema(example = json!({"status": "Success"}))]
 pub(crate) struct Done {
     /// Always `Success`.
-    #[schema(inline)]
     status: Success,
 }
 
@@ -72,7 +70,6 @@ pub(crate) struct Done {
 }))]
 pub(crate) struct Profile {
     /// Always `Success`.
-    #[schema(inline)]
     status: Success,
     /// Never changes.
     user_id: Uuid,

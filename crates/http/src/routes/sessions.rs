@@ -31,7 +31,6 @@ use crate::{
 }))]
 pub(crate) struct Sessions {
     /// Always `Success`.
-    #[schema(inline)]
     status: Success,
     /// Newest first.
     sessions: Vec<Session>,

@@ -22,6 +22,7 @@ mod overload;
 mod policy;
 mod reseal;
 mod revocation;
+mod schemathesis;
 mod sessions;
 mod shutdown;
 mod start;
