@@ -15,6 +15,7 @@ mod login;
 mod logout;
 mod metrics;
 mod pages;
+mod properties;
 mod races;
 mod refresh;
 mod registration;

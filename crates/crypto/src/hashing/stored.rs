@@ -131,3 +131,44 @@ fn read_argon2(encoded: &str, current: &Argon2<'_>) -> Result<StoredHash, HashEr
         is_current,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::Argon2Params, *};
+
+    const ARGON2: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$GpZ3sK/oH9p7VIiV56G/64Zo/8GaUw434IimaPqxwCo";
+    const BCRYPT: &str = "$2a$10$thBhIpjEmH22GNr9dxhbbeMwnG16sIATjtNR6vahFUhy7wf0r58NC";
+
+    /// One number of a good hash is another, or anything stands anywhere.
+    fn spoilt() -> impl Strategy<Value = String> {
+        let parameters = (any::<u32>(), any::<u32>(), any::<u32>())
+            .prop_map(|(m, t, p)| ARGON2.replace("m=19456,t=2,p=1", &format!("m={m},t={t},p={p}")));
+        let cost = any::<u8>().prop_map(|cost| BCRYPT.replace("$10$", &format!("${cost:02}$")));
+        let anywhere = (any::<bool>(), any::<prop::sample::Index>(), any::<char>());
+        let anywhere = anywhere.prop_map(|(first, at, with)| {
+            let good = if first { ARGON2 } else { BCRYPT };
+            let at = at.index(good.len());
+            format!("{}{with}{}", &good[..at], &good[at + 1..])
+        });
+        prop_oneof![any::<String>(), parameters, cost, anywhere]
+    }
+
+    proptest! {
+        /// Nothing is verified: what is read is only judged by what it would cost.
+        #[test]
+        fn whatever_is_stored_costs_what_is_bounded_or_is_not_read(encoded in spoilt()) {
+            let current = Argon2Params::default().argon2id().unwrap();
+            match StoredHash::read(&PasswordHash::new(encoded), &current) {
+                Ok(StoredHash::Argon2 { argon2, .. }) => {
+                    prop_assert!(argon2.params().m_cost() <= 262_144);
+                    prop_assert!(argon2.params().t_cost() <= 10);
+                    prop_assert!(argon2.params().p_cost() <= 4);
+                }
+                Ok(StoredHash::Bcrypt { cost, .. }) => prop_assert!((4..=14).contains(&cost)),
+                Err(_) => {}
+            }
+        }
+    }
+}

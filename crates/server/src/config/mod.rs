@@ -14,6 +14,8 @@ mod kind;
 mod load;
 mod network;
 mod problems;
+#[cfg(test)]
+mod properties;
 pub(crate) mod section;
 mod sources;
 mod validate;

@@ -245,6 +245,8 @@ fn timestamp(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const HASH: &str = "$2a$10$thBhIpjEmH22GNr9dxhbbeMwnG16sIATjtNR6vahFUhy7wf0r58NC";
@@ -322,6 +324,39 @@ mod tests {
                 panic!("{line} was read");
             };
             assert!(!bad.contains("secret"), "{bad}");
+        }
+    }
+
+    /// Lines of both formats, spoilt anywhere; each value is recognisable.
+    fn spoilt(good: &'static str) -> impl Strategy<Value = Vec<u8>> {
+        let at = any::<prop::sample::Index>();
+        let changed = (at, any::<u8>()).prop_map(move |(at, byte)| {
+            let mut line = good.as_bytes().to_vec();
+            let at = at.index(line.len());
+            line[at] = byte;
+            line
+        });
+        prop_oneof![changed, prop::collection::vec(any::<u8>(), 0..200)]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_line_is_no_value_is_in_what_is_said(
+            json in spoilt(r#"{"email":"secret-1@x","password_hash":"secret-2","name":"secret-3"}"#),
+            row in spoilt("1,secret-1@x,secret-2,\\x24326124,false,2020-01-01 00:00:00+00"),
+        ) {
+            let json = Parser::Json.parse(&json);
+            let header = b"id,email,full_name,pass_hash,is_admin,created_at";
+            let row = Parser::new(Format::AuthloyaltyCsv, Some(header)).unwrap().parse(&row);
+            for bad in [json.err(), row.err()].into_iter().flatten() {
+                prop_assert!(!bad.contains("secret-"), "{bad}");
+                prop_assert!(!bad.contains("24326124"), "{bad}");
+            }
+        }
+
+        #[test]
+        fn whatever_a_table_is_headed_by_is_read_or_refused(header in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _ = Parser::new(Format::AuthloyaltyCsv, Some(&header));
         }
     }
 }
