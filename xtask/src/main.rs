@@ -1,9 +1,10 @@
-//! Every developer command: `cargo xtask <test|check|gen|bench>`.
+//! Every developer command: `cargo xtask <test|check|gen|bench|dist>`.
 //!
 //! CI runs the same commands, so what passes here passes there.
 
 #![expect(clippy::print_stdout, reason = "a command line")]
 
+mod dist;
 mod generate;
 mod shell;
 mod tools;
@@ -32,6 +33,8 @@ enum Cli {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build what is shipped: static executables, compared, with their components and licences.
+    Dist(dist::DistArgs),
     #[command(flatten)]
     Part(Part),
 }
@@ -70,6 +73,7 @@ fn main() -> Result<()> {
         }
         Cli::Part(part) => check(&part),
         Cli::Gen => generate::write(),
+        Cli::Dist(args) => dist::dist(&args),
         Cli::Bench { arguments } => {
             run(cargo([
                 "build",

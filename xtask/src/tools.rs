@@ -86,6 +86,39 @@ pub(crate) fn ensure_cargo_deny() -> Result<()> {
     ]))
 }
 
+/// A subcommand of cargo from its sources, built once into `target/tools`.
+pub(crate) fn ensure_cargo_tool(name: &str, version: &str) -> Result<()> {
+    if works_at(&cargo_tool(name)) {
+        return Ok(());
+    }
+    let mut install = cargo(["install", "--locked", "--version", version, name, "--root"]);
+    install
+        .arg(root().join("target/tools"))
+        // Its build is not one of ours.
+        .env("CARGO_TARGET_DIR", root().join("target/tools/build"));
+    run(install)
+}
+
+/// The command of a tool that [`ensure_cargo_tool`] has built.
+pub(crate) fn cargo_tool(name: &str) -> Command {
+    Command::new(root().join("target/tools/bin").join(name))
+}
+
+fn works_at(tool: &Command) -> bool {
+    works(&tool.get_program().to_string_lossy(), "--version")
+}
+
+/// buildah, for images.
+pub(crate) fn ensure_buildah() -> Result<()> {
+    if works("buildah", "--version") {
+        return Ok(());
+    }
+    if may_install() {
+        return install(&["buildah"]);
+    }
+    bail!("images need buildah: apt install buildah")
+}
+
 /// Installs Debian packages.
 fn install(packages: &[&str]) -> Result<()> {
     run(apt(&["update", "-qq"]))?;
