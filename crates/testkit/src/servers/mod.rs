@@ -4,6 +4,7 @@
 mod daemon;
 mod node;
 mod pair;
+pub mod patroni;
 mod ports;
 mod postgres;
 mod proxy;
@@ -14,6 +15,7 @@ mod wait;
 pub use daemon::Daemon;
 pub use node::Node;
 pub use pair::{Pair, Replica};
+pub use patroni::Patroni;
 pub use ports::Port;
 pub use postgres::{Options, Postgres};
 pub use proxy::Proxy;

@@ -249,6 +249,11 @@ impl Node {
         .await
     }
 
+    /// Where it logs to.
+    pub(super) fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// The end of its log.
     pub fn log_tail(&self) -> String {
         tails([self.log.as_path()])

@@ -30,25 +30,30 @@ const PIECE: usize = 16 * 1_024;
 #[derive(Debug)]
 pub struct Proxy {
     port: Port,
-    state: watch::Sender<Network>,
+    // None only while it is dropped: the thread ends when the sender is gone.
+    state: Option<watch::Sender<Network>>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What the network does at the moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Network {
     target: SocketAddr,
-    /// Connections are reset, new ones too. The generation tells a cut from the one before.
+    /// New connections are reset.
     cut: bool,
+    /// Goes up when those that are there are reset.
     generation: u64,
-    /// Nothing passes from the client to the server.
-    questions_held: bool,
-    /// Nothing passes from the server to the client.
-    answers_held: bool,
+    held: Held,
     /// How much later everything arrives.
     delay: Duration,
-    /// The proxy is dropped.
-    ended: bool,
+}
+
+/// What does not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Nothing,
+    Answers,
+    Everything,
 }
 
 impl Proxy {
@@ -59,10 +64,8 @@ impl Proxy {
             target,
             cut: false,
             generation: 0,
-            questions_held: false,
-            answers_held: false,
+            held: Held::Nothing,
             delay: Duration::ZERO,
-            ended: false,
         });
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
@@ -74,7 +77,7 @@ impl Proxy {
             .spawn(move || runtime.block_on(accept(listener, network)))?;
         Ok(Self {
             port,
-            state,
+            state: Some(state),
             thread: Some(thread),
         })
     }
@@ -86,13 +89,13 @@ impl Proxy {
 
     /// Where new connections lead from now on.
     pub fn set_target(&self, target: SocketAddr) {
-        self.state.send_modify(|network| network.target = target);
+        self.change(|network| network.target = target);
     }
 
     /// Resets every connection, and every new one at once, until [`Self::mend`]. What was under way
     /// is lost.
     pub fn cut(&self) {
-        self.state.send_modify(|network| {
+        self.change(|network| {
             network.cut = true;
             network.generation += 1;
         });
@@ -100,44 +103,45 @@ impl Proxy {
 
     /// Resets every connection; new ones are fine.
     pub fn reset(&self) {
-        self.state.send_modify(|network| network.generation += 1);
+        self.change(|network| network.generation += 1);
     }
 
     /// Nothing passes in either direction, connections stay open and new ones are taken: packets
     /// are lost. Until [`Self::mend`], when all of it arrives.
     pub fn freeze(&self) {
-        self.state.send_modify(|network| {
-            network.questions_held = true;
-            network.answers_held = true;
-        });
+        self.change(|network| network.held = Held::Everything);
     }
 
     /// The server hears the clients, who do not hear it, until [`Self::mend`]: to freeze an answer
     /// that is under way.
     pub fn freeze_answers(&self) {
-        self.state
-            .send_modify(|network| network.answers_held = true);
+        self.change(|network| network.held = Held::Answers);
     }
 
     /// Everything arrives so much later in each direction, connecting excepted.
     pub fn delay(&self, by: Duration) {
-        self.state.send_modify(|network| network.delay = by);
+        self.change(|network| network.delay = by);
     }
 
     /// The network is as it was at the start.
     pub fn mend(&self) {
-        self.state.send_modify(|network| {
+        self.change(|network| {
             network.cut = false;
-            network.questions_held = false;
-            network.answers_held = false;
+            network.held = Held::Nothing;
             network.delay = Duration::ZERO;
         });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Network)) {
+        if let Some(state) = &self.state {
+            state.send_modify(change);
+        }
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.state.send_modify(|network| network.ended = true);
+        drop(self.state.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -151,7 +155,7 @@ async fn accept(listener: std::net::TcpListener, network: watch::Receiver<Networ
     let mut end = network.clone();
     loop {
         tokio::select! {
-            _ = end.wait_for(|network| network.ended) => return,
+            _ = end.wait_for(|_| false) => return,
             accepted = listener.accept() => {
                 let Ok((client, _)) = accepted else { continue };
                 tokio::spawn(connection(client, network.clone()));
@@ -181,7 +185,9 @@ async fn pass(
     mut network: watch::Receiver<Network>,
 ) -> Result<()> {
     // A frozen network connects to nobody, but the kernel has taken the client's connection.
-    network.wait_for(|network| !network.questions_held).await?;
+    network
+        .wait_for(|network| network.held != Held::Everything)
+        .await?;
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
     let server = socket.connect(target).await.context("nobody is there")?;
@@ -191,10 +197,10 @@ async fn pass(
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let questions = flow(from_client, to_server, network.clone(), |network| {
-        network.questions_held
+        network.held == Held::Everything
     });
     let answers = flow(from_server, to_client, network, |network| {
-        network.answers_held
+        network.held != Held::Nothing
     });
     tokio::try_join!(questions, answers)?;
     Ok(())

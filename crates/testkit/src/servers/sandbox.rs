@@ -1,7 +1,7 @@
 //! A folder with the processes that run in it; none of them outlives its owner.
 
 use std::{
-    fs,
+    env, fs,
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -106,7 +106,7 @@ impl Room {
 
     /// A command that runs in `folder` as the servers' account, and so belongs to this sandbox.
     pub fn command(&self, program: impl AsRef<Path>, folder: &Path) -> Command {
-        let mut command = Command::new(program.as_ref());
+        let mut command = Command::new(found(program.as_ref()));
         command
             .current_dir(folder)
             .env("HOME", &self.folder)
@@ -157,6 +157,17 @@ impl Account {
             gid: number()??,
         }))
     }
+}
+
+/// A program of the PATH, or of where Debian keeps servers, which is not on a user's PATH.
+fn found(program: &Path) -> PathBuf {
+    let server = Path::new("/usr/sbin").join(program);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&path).any(|folder| folder.join(program).exists());
+    if !on_path && server.exists() {
+        return server;
+    }
+    program.to_owned()
 }
 
 /// The processes whose working directory is `folder` or below it.

@@ -1,6 +1,7 @@
 //! The servers start, suffer what their verbs say, and leave nothing behind.
 
 mod pair;
+mod patroni;
 mod postgres;
 mod proxy;
 mod teardown;
