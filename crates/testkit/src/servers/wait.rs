@@ -90,9 +90,10 @@ pub(super) async fn output(mut command: Command, limit: Duration) -> Result<Stri
     };
     let done = done??;
     if !done.status.success() {
+        let complaint = [done.stderr, done.stdout].concat();
         bail!(
             "{shown} failed: {}",
-            String::from_utf8_lossy(&done.stderr).trim()
+            String::from_utf8_lossy(&complaint).trim()
         );
     }
     Ok(String::from_utf8_lossy(&done.stdout).trim_end().to_owned())

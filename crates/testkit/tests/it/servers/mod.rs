@@ -4,6 +4,7 @@ mod pair;
 mod patroni;
 mod postgres;
 mod proxy;
+mod redis;
 mod teardown;
 
 use std::{
