@@ -3,8 +3,10 @@
 mod pair;
 mod patroni;
 mod postgres;
+mod prometheus;
 mod proxy;
 mod redis;
+mod smtp;
 mod teardown;
 
 use std::{
