@@ -18,6 +18,7 @@ use crate::http::{Http, Reply};
 pub struct Prometheus {
     _sandbox: Sandbox,
     port: Port,
+    targets: usize,
     daemon: Daemon,
 }
 
@@ -52,6 +53,7 @@ impl Prometheus {
             Ok(Self {
                 _sandbox: sandbox,
                 port,
+                targets: targets.len(),
                 daemon,
             })
         })
@@ -92,6 +94,12 @@ impl Prometheus {
             let targets = self
                 .list("/api/v1/targets?state=active", "activeTargets")
                 .await?;
+            // Prometheus looks at its configuration a while after it is ready.
+            ensure!(
+                targets.len() == self.targets,
+                "{} targets are known",
+                targets.len()
+            );
             let failed = targets.iter().find(|target| target["health"] != "up");
             match failed {
                 Some(target) => Err(anyhow!("{}: {}", target["scrapeUrl"], target["lastError"])),
