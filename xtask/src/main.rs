@@ -101,6 +101,7 @@ fn test(args: &TestArgs) -> Result<()> {
     tools::ensure_browser()?;
     tools::ensure_h2spec()?;
     tools::ensure_schemathesis()?;
+    tools::ensure_servers()?;
     let mut command = cargo(["test", "--no-fail-fast"]);
     match &args.package {
         Some(package) => command.args(["--package", package]),

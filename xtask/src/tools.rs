@@ -1,7 +1,12 @@
 //! What the commands need beside rustup, a C compiler and make: installed where that is allowed,
 //! else named.
 
-use std::process::Command;
+use std::{
+    fs,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Result, bail};
 
@@ -27,6 +32,97 @@ pub(crate) fn ensure_browser() -> Result<()> {
     bail!(
         "the tests of the Swagger pages need chromium and chromedriver: apt install chromium chromium-driver"
     )
+}
+
+/// What `testkit` starts, and the Debian packages that have it.
+const SERVERS: &[(&str, &[&str])] = &[
+    ("postgres", &["postgresql"]),
+    ("psql", &["postgresql-client"]),
+    // Without its name apt may choose the library of another store for Patroni.
+    ("patroni", &["patroni", "python3-etcd", "python3-psycopg2"]),
+    ("etcd", &["etcd-server"]),
+    ("etcdctl", &["etcd-client"]),
+    ("haproxy", &["haproxy"]),
+    ("redis-server", &["redis-server"]),
+    ("redis-cli", &["redis-tools"]),
+    ("prometheus", &["prometheus"]),
+    ("python3", &["python3"]),
+    ("find", &["findutils"]),
+    ("ipcrm", &["util-linux"]),
+];
+
+/// The servers that tests start for themselves.
+pub(crate) fn ensure_servers() -> Result<()> {
+    let missing = || SERVERS.iter().filter(|(program, _)| !installed(program));
+    let packages: Vec<&str> = missing()
+        .flat_map(|(_, packages)| *packages)
+        .copied()
+        .collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if may_install() {
+        install_stopped(&packages)?;
+    }
+    let programs: Vec<&str> = missing().map(|(program, _)| *program).collect();
+    if programs.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "the tests start {} themselves: apt install {}",
+        programs.join(", "),
+        packages.join(" ")
+    )
+}
+
+/// Whether a program is where `testkit` looks for it.
+fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let postgresql = debian.filter_map(|version| Some(version.ok()?.path().join("bin")));
+    std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
+        .chain(postgresql)
+        .any(|folder| folder.join(program).exists())
+}
+
+/// Installs servers without starting them: Debian's packages would, on the default ports, and would
+/// make a database cluster that nobody needs.
+fn install_stopped(packages: &[&str]) -> Result<()> {
+    let clusters = Path::new("/etc/postgresql-common/createcluster.conf");
+    if !clusters.exists() {
+        fs::create_dir_all("/etc/postgresql-common")?;
+        fs::write(clusters, "create_main_cluster = false\n")?;
+    }
+    let _policy = Policy::forbid_starts()?;
+    install(packages)
+}
+
+/// The file by which an administrator says that packages start nothing; removed when dropped.
+struct Policy(&'static Path);
+
+impl Policy {
+    /// None if there is one already, e.g. in a container: that one is left alone.
+    fn forbid_starts() -> Result<Option<Self>> {
+        let path = Path::new("/usr/sbin/policy-rc.d");
+        let mut options = fs::File::options();
+        match options.create_new(true).write(true).mode(0o755).open(path) {
+            Ok(mut file) => {
+                let policy = Self(path);
+                // 101: an action is forbidden by the policy.
+                std::io::Write::write_all(&mut file, b"#!/bin/sh\nexit 101\n")?;
+                Ok(Some(policy))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.0);
+    }
 }
 
 /// h2spec, for the test of HTTP/2; built once from its source into `target/tools`.
@@ -123,6 +219,9 @@ pub(crate) fn ensure_buildah() -> Result<()> {
 fn install(packages: &[&str]) -> Result<()> {
     run(apt(&["update", "-qq"]))?;
     let mut install = apt(&["install", "-y", "-qq", "--no-install-recommends"]);
+    // Others install too; and nobody is there to answer questions about changed files.
+    install.args(["-o", "DPkg::Lock::Timeout=600"]);
+    install.args(["-o", "Dpkg::Options::=--force-confold"]);
     install.args(packages);
     run(install)
 }
