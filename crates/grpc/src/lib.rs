@@ -7,6 +7,7 @@
 //! deadline, its panics, its metrics, and first of all its door: who calls, and may he. A handler
 //! parses, calls one use case, converts.
 
+mod audit;
 mod auth;
 mod call;
 mod calls;
@@ -18,6 +19,7 @@ mod door;
 mod events;
 mod health;
 mod json;
+mod keys;
 mod methods;
 mod metrics;
 mod proto;

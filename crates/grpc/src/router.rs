@@ -19,16 +19,21 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 use tower::ServiceExt;
 
 use crate::{
+    audit::AuditService,
     auth::AuthService,
     calls::Calls,
     docs,
     events::EventsService,
     health::Health,
     json,
+    keys::KeysService,
     proto::{
         self,
         auth_server::AuthServer,
-        v1::{events_server::EventsServer, users_server::UsersServer},
+        v1::{
+            audit_server::AuditServer, events_server::EventsServer, keys_server::KeysServer,
+            users_server::UsersServer,
+        },
     },
     users::UsersService,
 };
@@ -133,10 +138,18 @@ fn services(options: &GrpcOptions) -> Router {
     let events = EventsServer::new(EventsService(options.sso.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(limit);
+    let audit = AuditServer::new(AuditService(options.sso.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limit);
+    let keys = KeysServer::new(KeysService(options.sso.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limit);
     let health = options.health.service().max_decoding_message_size(limit);
     let routes = Routes::new(auth)
         .add_service(users)
         .add_service(events)
+        .add_service(audit)
+        .add_service(keys)
         .add_service(health);
     reflection(routes, limit).prepare().into_axum_router()
 }

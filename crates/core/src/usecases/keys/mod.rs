@@ -13,7 +13,7 @@ pub use tend::{Tended, is_due, tend};
 
 use crate::{
     caller::{Caller, NotAllowed},
-    failure::{Failure, Kind},
+    failure::{BadFields, Failure, FieldError, Fields, Kind},
     ports::{
         KeySealer, NoKey, StoreError,
         store::{KeyUse, Reach, RetiredKey, Retirement, Revoked, SealedKey},
@@ -51,6 +51,9 @@ pub enum KeysError {
     /// The ring was emptied by hand.
     #[error("there is no key for {} tokens in the database", .0.as_str())]
     Missing(KeyUse),
+    /// A field is bad.
+    #[error(transparent)]
+    Invalid(#[from] BadFields),
     /// No key.
     #[error(transparent)]
     Key(#[from] NoKey),
@@ -61,13 +64,14 @@ pub enum KeysError {
 
 impl From<KeysError> for Failure {
     fn from(error: KeysError) -> Self {
-        let conflict = |code| Self::new(Kind::Conflict, code, error.to_string());
+        let not_now = |code| Self::new(Kind::Precondition, code, error.to_string());
         match error {
             KeysError::NotAllowed(error) => error.into(),
+            KeysError::Invalid(bad) => bad.into(),
             KeysError::NotFound => Self::new(Kind::NotFound, "not_found", "no such key"),
-            KeysError::LastKey => conflict("last_key"),
-            KeysError::Contended => conflict("keys_changed"),
-            KeysError::TooMany => conflict("too_many_keys"),
+            KeysError::LastKey => not_now("last_key"),
+            KeysError::Contended => not_now("keys_changed"),
+            KeysError::TooMany => not_now("too_many_keys"),
             KeysError::Missing(_) | KeysError::Key(_) => Self::unavailable(
                 "unavailable",
                 "the signing keys in the database cannot be used now",
@@ -182,6 +186,26 @@ pub enum Start {
     /// As soon as every instance has it: after a theft. Services that keep the JWKS and do not ask
     /// again for an unknown `kid` refuse its tokens for up to the max-age.
     AtOnce,
+}
+
+/// Parses what keys are to be made for: `access`, `refresh`, or `""` for both.
+pub fn parse_use(text: &str, mut fields: Fields) -> Result<Vec<KeyUse>, BadFields> {
+    let usage = fields.optional(Some(text), |text| {
+        let why = "use must be access or refresh";
+        let mut known = KeyUse::ALL.into_iter();
+        known
+            .find(|usage| usage.as_str() == text)
+            .ok_or_else(|| FieldError::new("use", "invalid_use", why))
+    });
+    fields.finish(Some(
+        usage.map_or_else(|| KeyUse::ALL.to_vec(), |usage| vec![usage]),
+    ))
+}
+
+/// Parses the id of a key: any text, of which one of ours is a key's.
+pub fn parse_id(text: &str, mut fields: Fields) -> Result<String, BadFields> {
+    let id = fields.required("key_id", Some(text), |text| Ok(text.to_owned()));
+    fields.finish(id)
 }
 
 /// Makes a key for each of `usages`, in one transaction.

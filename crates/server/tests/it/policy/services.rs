@@ -63,6 +63,7 @@ impl Role {
             Access::KnownCaller => !require_caller || matches!(self, Self::Service(_)),
             Access::Caller(scope) => !require_caller || service(scope),
             Access::Administrator(scope) => service(scope) || self == Self::Admin,
+            Access::AdministratorOnly => self == Self::Admin,
         }
     }
 }
@@ -74,6 +75,8 @@ pub(super) struct ServicesPort<'a> {
     wire: Wire,
     require_caller: bool,
     event: String,
+    /// A key of another server: nobody's session ends by it.
+    key: String,
 }
 
 impl<'a> ServicesPort<'a> {
@@ -88,6 +91,7 @@ impl<'a> ServicesPort<'a> {
             wire: Wire::connect(server.grpc_address).await?,
             require_caller,
             event: event.context("no event")?.to_owned(),
+            key: "no-key-of-this-server".to_owned(),
         })
     }
 
@@ -188,11 +192,16 @@ impl<'a> ServicesPort<'a> {
             | "/sso.v1.Users/Disable"
             | "/sso.v1.Users/Enable"
             | "/sso.v1.Users/EndSessions"
+            | "/sso.v1.Users/Delete"
             | "/sso.v1.Users/ListSessions" => vec![user()],
             "/sso.v1.Events/Resend" | "/sso.v1.Events/Skip" => {
                 vec![text(1, "event_id", &self.event)]
             }
-            "/sso.v1.Users/List" | "/sso.v1.Events/List" => Vec::new(),
+            "/sso.v1.Users/List" | "/sso.v1.Events/List" | "/sso.v1.Keys/List"
+            | "/sso.v1.Audit/List" => Vec::new(),
+            // One of each call and no more: the ring has a bound.
+            "/sso.v1.Keys/Rotate" => vec![text(1, "use", "access")],
+            "/sso.v1.Keys/Retire" => vec![text(1, "key_id", &self.key)],
             health if health.starts_with("/grpc.health.v1.") => Vec::new(),
             // `list_services`.
             reflection if reflection.starts_with("/grpc.reflection.") => {
