@@ -47,7 +47,9 @@ impl Person {
         id.or_else(|| Email::parse(text).ok().map(Self::Email))
     }
 
-    async fn id(&self, sso: &Sso) -> Result<UserId, AuditError> {
+    /// His id, which need not be anybody's any more; an address must be somebody's.
+    pub async fn id(&self, sso: &Sso, caller: &Caller) -> Result<UserId, AuditError> {
+        caller.may_read_audit()?;
         match self {
             Self::Id(id) => Ok(*id),
             Self::Email(email) => {
@@ -81,10 +83,10 @@ impl By {
         }))
     }
 
-    /// As a filter of the store.
-    pub(super) async fn actor(&self, sso: &Sso) -> Result<Actor, AuditError> {
+    /// As the log has it.
+    pub async fn actor(&self, sso: &Sso, caller: &Caller) -> Result<Actor, AuditError> {
         Ok(match self {
-            Self::Person(person) => Actor::User(person.id(sso).await?),
+            Self::Person(person) => Actor::User(person.id(sso, caller).await?),
             Self::Other(actor) => actor.clone(),
         })
     }
@@ -167,11 +169,11 @@ pub async fn page(
     let read = |place: &[u8]| place.try_into().ok().map(i64::from_be_bytes);
     let (before, size) = paging::parse(sso, &query, ask, read, fields)?;
     let user = match &parsed.user {
-        Some(person) => Some(person.id(sso).await?),
+        Some(person) => Some(person.id(sso, caller).await?),
         None => None,
     };
     let actor = match &parsed.actor {
-        Some(by) => Some(by.actor(sso).await?),
+        Some(by) => Some(by.actor(sso, caller).await?),
         None => None,
     };
     let page = AuditPage {

@@ -16,7 +16,9 @@ use crate::{
     failure::{BadFields, Failure, FieldError, Fields, Kind},
     ports::{
         KeySealer, NoKey, StoreError,
-        store::{KeyUse, Reach, RetiredKey, Retirement, Revoked, SealedKey},
+        store::{
+            AuditAction, KeyUse, NewAudit, Reach, RetiredKey, Retirement, Revoked, SealedKey,
+        },
     },
     sso::Sso,
 };
@@ -217,7 +219,8 @@ pub async fn rotate(
 ) -> Result<Vec<Listed>, KeysError> {
     caller.may_administer_keys()?;
     let seen = sso.store.keys().await?;
-    add(sso, &seen, usages, start).await
+    let made_by = sso.record(caller, AuditAction::KeyRotate);
+    add(sso, &seen, usages, start, &made_by).await
 }
 
 /// Adds keys to the ring `seen`. A retirement or a reseal that comes between is no reason to give
@@ -227,10 +230,11 @@ async fn add(
     seen: &[SealedKey],
     usages: &[KeyUse],
     start: Start,
+    record: &NewAudit,
 ) -> Result<Vec<Listed>, KeysError> {
     let mut ring = seen.to_vec();
     for _ in 0..ATTEMPTS {
-        if let Some(made) = try_add(sso, &ring, usages, start).await? {
+        if let Some(made) = try_add(sso, &ring, usages, start, record).await? {
             return Ok(made);
         }
         ring = sso.store.keys().await?;
@@ -251,6 +255,7 @@ async fn try_add(
     seen: &[SealedKey],
     usages: &[KeyUse],
     start: Start,
+    record: &NewAudit,
 ) -> Result<Option<Vec<Listed>>, KeysError> {
     if seen.len() + usages.len() > MAX_KEYS {
         return Err(KeysError::TooMany);
@@ -274,6 +279,8 @@ async fn try_add(
     if !tx.insert_keys(&new, seen).await? {
         return Ok(None);
     }
+    let records: Vec<_> = new.iter().map(|key| of_key(record, key)).collect();
+    tx.append_audits(&records).await?;
     tx.commit().await?;
     for key in &new {
         tracing::info!(
@@ -299,10 +306,10 @@ pub struct Ended {
 /// part is destroyed.
 pub async fn retire(sso: &Sso, caller: &Caller, kid: &str) -> Result<Ended, KeysError> {
     caller.may_administer_keys()?;
-    end(sso, kid).await
+    end(sso, kid, sso.record(caller, AuditAction::KeyRetire)).await
 }
 
-async fn end(sso: &Sso, kid: &str) -> Result<Ended, KeysError> {
+async fn end(sso: &Sso, kid: &str, record: NewAudit) -> Result<Ended, KeysError> {
     let mut tx = sso.store.begin().await?;
     let key = match tx.retire_key(kid, sso.now()).await? {
         Retirement::Retired(key) => key,
@@ -311,6 +318,8 @@ async fn end(sso: &Sso, kid: &str) -> Result<Ended, KeysError> {
     };
     let over = Revoked::Key(sso.keys.tag(kid));
     let entry = sso.revoke(tx.as_mut(), over).await?;
+    let record = record.with(in_words(key.usage, &key.algorithm, &key.id));
+    tx.append_audit(&record).await?;
     tx.commit().await?;
     tracing::info!(
         kid = key.id,
@@ -334,12 +343,29 @@ pub async fn reseal(
         let resealed = sealer.reseal(&seen)?;
         let mut tx = sso.store.begin().await?;
         if tx.reseal_keys(&resealed, &seen).await? {
+            let record = sso.record(caller, AuditAction::KeysReseal);
+            let record = record.with(format!("{} keys", seen.len()));
+            tx.append_audit(&record).await?;
             tx.commit().await?;
             tracing::info!(keys = seen.len(), "the signing keys were resealed");
             return Ok(seen.len());
         }
     }
     Err(KeysError::Contended)
+}
+
+/// What `record` tells, of this key.
+fn of_key(record: &NewAudit, key: &SealedKey) -> NewAudit {
+    let at = key.created_at;
+    let record = NewAudit {
+        at,
+        ..record.clone()
+    };
+    record.with(in_words(key.usage, &key.algorithm, &key.id))
+}
+
+fn in_words(usage: KeyUse, algorithm: &str, kid: &str) -> String {
+    format!("{} key {kid}, {algorithm}", usage.as_str())
 }
 
 /// The keys of one use by the time from which they sign, as the ring orders them.
