@@ -26,8 +26,10 @@ mod proto;
 mod router;
 mod status;
 mod users;
+mod watchers;
 
 pub use docs::openapi;
 pub use health::Health;
 pub use metrics::register as register_metrics;
 pub use router::{DEFAULT_MAX_MESSAGE_SIZE, GrpcOptions, router};
+pub use watchers::WatchLimits;

@@ -11,9 +11,9 @@ use axum::{
 };
 use sso_core::{Service, Sso, ports::Callers, usecases::admit::Doorkeeper};
 use sso_web::{
-    host, nosniff, panics,
+    host, panics,
     rate::{self, Rates},
-    request_id,
+    request_id, shield,
 };
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tower::ServiceExt;
@@ -123,7 +123,7 @@ pub fn router(options: GrpcOptions) -> Router {
     if options.loopback_only {
         router = host::require_loopback(router, json::misdirected);
     }
-    request_id::layer(nosniff::layer(router), options.new_request_id)
+    request_id::layer(shield::layer(router), options.new_request_id)
 }
 
 /// The tonic services.

@@ -11,7 +11,7 @@ use axum::{
 };
 use serde::Serialize;
 use sso_core::{FieldError, Origin, ports::Clock};
-use sso_web::{RequestId, deadline, host, nosniff, panics, request_id, request_id::Generator};
+use sso_web::{RequestId, deadline, host, panics, request_id, request_id::Generator, shield};
 
 use crate::{
     caller::Anonymous,
@@ -75,7 +75,7 @@ pub fn admin_router(state: AdminState) -> Router {
         router
     };
     let router = observe::layer_unmeasured(router, state.clock);
-    request_id::layer(nosniff::layer(router), state.new_request_id)
+    request_id::layer(shield::layer(router), state.new_request_id)
 }
 
 async fn metrics(State(state): State<AdminState>) -> Response {

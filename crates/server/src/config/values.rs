@@ -120,6 +120,11 @@ impl PublicUrl {
         let scheme = if tls { "https" } else { "http" };
         Self(format!("{scheme}://{address}"))
     }
+
+    /// Whether browsers come by TLS: to us, or to a proxy before us.
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
 }
 
 impl Shape for PublicUrl {

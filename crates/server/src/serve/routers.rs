@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use http::HeaderValue;
 use sso_core::{
     Caller, Origin, Sso,
@@ -11,7 +12,7 @@ use sso_core::{
 use sso_grpc::GrpcOptions;
 use sso_http::{AdminState, HttpState, LogLevel};
 use sso_telemetry::{Filter, LogControl, Metrics};
-use sso_web::rate::Rates;
+use sso_web::{rate::Rates, shield};
 
 use super::{health::Health, listeners::Routers};
 use crate::{
@@ -29,10 +30,24 @@ pub(super) struct World<'a> {
 
 /// Makes all of them.
 pub(super) fn build(world: &World<'_>, log: &LogControl, metrics: &Metrics) -> Routers {
+    let config = &world.loaded.config;
+    let by_tls = config.http.tls_cert.is_some() || config.http.public_url.is_https();
     Routers {
-        http: sso_http::router(http(world, metrics)),
-        grpc: sso_grpc::router(grpc(world)),
-        admin: sso_http::admin_router(admin(world, log, metrics)),
+        http: transport(sso_http::router(http(world, metrics)), by_tls),
+        grpc: transport(sso_grpc::router(grpc(world)), config.grpc.tls_cert.is_some()),
+        admin: transport(
+            sso_http::admin_router(admin(world, log, metrics)),
+            config.admin.tls_cert.is_some(),
+        ),
+    }
+}
+
+/// Tells browsers to come by TLS only, where they do.
+fn transport(router: Router, by_tls: bool) -> Router {
+    if by_tls {
+        shield::transport(router)
+    } else {
+        router
     }
 }
 

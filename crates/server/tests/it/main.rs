@@ -22,6 +22,7 @@ mod overload;
 mod policy;
 mod reseal;
 mod revocation;
+mod rpcs;
 mod sessions;
 mod shutdown;
 mod start;
