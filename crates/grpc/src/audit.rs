@@ -1,5 +1,6 @@
 //! `sso.v1.Audit`: parses, calls the use case, converts.
 
+use prost_types::Timestamp;
 use sso_core::{
     Failure, FieldError, Fields, Sso,
     usecases::{
@@ -7,7 +8,6 @@ use sso_core::{
         audit::{self, Filter},
     },
 };
-use prost_types::Timestamp;
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -66,7 +66,5 @@ fn moment(
     fields: &mut Fields,
 ) -> Option<OffsetDateTime> {
     let why = || format!("{field} must be a time of the years 1 to 9999");
-    fields.take(
-        time_of(time?).ok_or_else(|| FieldError::new(field, "invalid_time", why())),
-    )
+    fields.take(time_of(time?).ok_or_else(|| FieldError::new(field, "invalid_time", why())))
 }

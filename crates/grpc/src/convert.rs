@@ -93,7 +93,9 @@ pub(crate) fn record(row: &store::AuditRecord) -> AuditRecord {
 
 /// A time of a message; `None` where it is none of the years 1 to 9999.
 pub(crate) fn time_of(time: &Timestamp) -> Option<OffsetDateTime> {
-    let nanos = u32::try_from(time.nanos).ok().filter(|n| *n < 1_000_000_000)?;
+    let nanos = u32::try_from(time.nanos)
+        .ok()
+        .filter(|n| *n < 1_000_000_000)?;
     let time = OffsetDateTime::from_unix_timestamp(time.seconds).ok()?;
     let time = time.replace_nanosecond(nanos).ok()?;
     (1..=9999).contains(&time.year()).then_some(time)

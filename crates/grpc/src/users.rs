@@ -15,11 +15,12 @@ use crate::{
     call::Call,
     convert::{session, user},
     proto::v1::{
-        self, CreateUserRequest, CreateUserResponse, DeleteUserRequest, DeleteUserResponse, DisableUserRequest, DisableUserResponse,
-        EnableUserRequest, EnableUserResponse, EndSessionsRequest, EndSessionsResponse,
-        GetUserRequest, GetUserResponse, ListSessionsRequest, ListSessionsResponse,
-        ListUsersRequest, ListUsersResponse, SetAdminRequest, SetAdminResponse, SetPasswordRequest,
-        SetPasswordResponse, users_server::Users,
+        self, CreateUserRequest, CreateUserResponse, DeleteUserRequest, DeleteUserResponse,
+        DisableUserRequest, DisableUserResponse, EnableUserRequest, EnableUserResponse,
+        EndSessionsRequest, EndSessionsResponse, GetUserRequest, GetUserResponse,
+        ListSessionsRequest, ListSessionsResponse, ListUsersRequest, ListUsersResponse,
+        SetAdminRequest, SetAdminResponse, SetPasswordRequest, SetPasswordResponse,
+        users_server::Users,
     },
 };
 

@@ -16,8 +16,8 @@ use std::{
 };
 
 pub use set::RevocationSet;
-use steady::Steady;
 pub use steady::MAX_AHEAD;
+use steady::Steady;
 use time::OffsetDateTime;
 
 use crate::{
@@ -113,8 +113,7 @@ impl Revocations {
         let left = (entry.until - self.clock.now()).max(time::Duration::ZERO);
         let life = Duration::from_millis(self.life.load(Ordering::Relaxed));
         let now = self.clock.monotonic();
-        self.set
-            .apply(entry, now + left.unsigned_abs(), now + life);
+        self.set.apply(entry, now + left.unsigned_abs(), now + life);
     }
 
     /// Whether a token that is good by itself is still good. A token of the seed has no `ver`: what

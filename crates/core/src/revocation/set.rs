@@ -120,8 +120,16 @@ mod tests {
     fn an_entry_hits_its_session_or_the_older_tokens_of_its_user() {
         let set = RevocationSet::default();
         set.apply(&entry(Revoked::Session(session(1))), NOW, NOW);
-        set.apply(&entry(Revoked::TokensBelow(user(2), Version::new(5))), NOW, NOW);
-        set.apply(&entry(Revoked::TokensBelow(user(2), Version::new(3))), NOW, NOW);
+        set.apply(
+            &entry(Revoked::TokensBelow(user(2), Version::new(5))),
+            NOW,
+            NOW,
+        );
+        set.apply(
+            &entry(Revoked::TokensBelow(user(2), Version::new(3))),
+            NOW,
+            NOW,
+        );
 
         assert!(set.hits(session(1), user(9), Version::new(9)));
         assert!(!set.hits(session(2), user(1), Version::ZERO));

@@ -6,9 +6,7 @@ use crate::{
     audit::Repeat,
     caller::Caller,
     metrics::count_throttled,
-    ports::{
-        Attempt, HashError, Match, Permit, Settled, StoreError, Throttled, Work, store::User,
-    },
+    ports::{Attempt, HashError, Match, Permit, Settled, StoreError, Throttled, Work, store::User},
     sso::Sso,
     values::{Email, Password},
 };

@@ -7,8 +7,8 @@ use crate::{
     caller::{Caller, NotAllowed},
     failure::{BadFields, Failure, FieldError, Fields, Kind},
     ports::{
-        AccessClaims, HashError, Match, Queue, Settled, SignError, StoreError,
-        Throttled, TokenRefused, Work,
+        AccessClaims, HashError, Match, Queue, Settled, SignError, StoreError, Throttled,
+        TokenRefused, Work,
         store::{
             AuditAction, AuditResult, Freshness, PasswordChange, Reach, Revoked, Session, User,
         },

@@ -116,7 +116,10 @@ async fn throttled(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedI
         Err(LoginError::InvalidCredentials) => Settled::Failed,
         Err(_) => Settled::Unjudged,
     };
-    let refused = result.as_ref().err().and_then(|error| refused(error, target));
+    let refused = result
+        .as_ref()
+        .err()
+        .and_then(|error| refused(error, target));
     proof.end(sso, caller, settled, refused).await;
     result
 }

@@ -34,7 +34,10 @@ pub(super) fn build(world: &World<'_>, log: &LogControl, metrics: &Metrics) -> R
     let by_tls = config.http.tls_cert.is_some() || config.http.public_url.is_https();
     Routers {
         http: transport(sso_http::router(http(world, metrics)), by_tls),
-        grpc: transport(sso_grpc::router(grpc(world)), config.grpc.tls_cert.is_some()),
+        grpc: transport(
+            sso_grpc::router(grpc(world)),
+            config.grpc.tls_cert.is_some(),
+        ),
         admin: transport(
             sso_http::admin_router(admin(world, log, metrics)),
             config.admin.tls_cert.is_some(),

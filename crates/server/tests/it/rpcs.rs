@@ -233,7 +233,10 @@ async fn the_audit_log_is_read_in_pages_by_whom_by_what_and_by_when() -> Result<
         assert_eq!(records.len(), 1);
         assert_eq!(records[0]["userId"], json!(alice.id));
         told.extend(strings(records, "action"));
-        page["nextCursor"].as_str().context("no cursor")?.clone_into(&mut cursor);
+        page["nextCursor"]
+            .as_str()
+            .context("no cursor")?
+            .clone_into(&mut cursor);
         if cursor.is_empty() {
             break;
         }
@@ -242,7 +245,12 @@ async fn the_audit_log_is_read_in_pages_by_whom_by_what_and_by_when() -> Result<
     let page = ask(json!({ "userId": alice.id, "limit": 1 })).await?.json();
     let record = &page["records"][0];
     assert_eq!(record["actor"], "operator");
-    assert!(record["agent"].as_str().context("no agent")?.contains("uid"));
+    assert!(
+        record["agent"]
+            .as_str()
+            .context("no agent")?
+            .contains("uid")
+    );
     assert!(!page.to_string().contains(&alice.email), "{page}");
     Ok(())
 }
@@ -310,7 +318,10 @@ async fn a_filter_of_the_audit_log_that_is_none_is_named_and_a_foreign_cursor_re
     let of_users = {
         let body = json!({ "limit": 1 });
         let page = as_service(&server, Scope::UsersAdmin, "/sso.v1.Users/List", body).await?;
-        page.json()["nextCursor"].as_str().unwrap_or_default().to_owned()
+        page.json()["nextCursor"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     };
     for foreign in [
         json!({ "cursor": of_all, "result": "success" }),

@@ -8,8 +8,9 @@ use sso_core::{
     ports::{
         StoreError, Tx,
         store::{
-            Ended, LifeWrites, Liveness, Moved, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
-            PasswordChange, Revocation, RevocationWrites, Session, SessionWrites, User, UserWrites,
+            Ended, LifeWrites, Liveness, Moved, NewEvent, NewRevocation, NewSession, NewUser,
+            OutboxWrites, PasswordChange, Revocation, RevocationWrites, Session, SessionWrites,
+            User, UserWrites,
         },
     },
     values::{EventId, SessionId, UserId, Version},

@@ -16,9 +16,7 @@ use crate::{
     failure::{BadFields, Failure, FieldError, Fields, Kind},
     ports::{
         KeySealer, NoKey, StoreError,
-        store::{
-            AuditAction, KeyUse, NewAudit, Reach, RetiredKey, Retirement, Revoked, SealedKey,
-        },
+        store::{AuditAction, KeyUse, NewAudit, Reach, RetiredKey, Retirement, Revoked, SealedKey},
     },
     sso::Sso,
 };

@@ -11,8 +11,8 @@ use sso_core::{
     ports::{
         StoreError, Tx,
         store::{
-            AuditWrites, Ended, Imported, ImportedUser, KeyWrites, LifeWrites, LifecycleWrites, Liveness,
-            Moved, NewAudit, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
+            AuditWrites, Ended, Imported, ImportedUser, KeyWrites, LifeWrites, LifecycleWrites,
+            Liveness, Moved, NewAudit, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
             PasswordChange, Retirement, Revocation, RevocationWrites, SealedKey, Session,
             SessionWrites, User, UserWrites,
         },

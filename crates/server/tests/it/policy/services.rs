@@ -194,7 +194,9 @@ impl<'a> ServicesPort<'a> {
             "/sso.v1.Events/Resend" | "/sso.v1.Events/Skip" => {
                 vec![text(1, "event_id", &self.event)]
             }
-            "/sso.v1.Users/List" | "/sso.v1.Events/List" | "/sso.v1.Keys/List"
+            "/sso.v1.Users/List"
+            | "/sso.v1.Events/List"
+            | "/sso.v1.Keys/List"
             | "/sso.v1.Audit/List" => Vec::new(),
             "/sso.v1.Keys/Rotate" => vec![text(1, "use", "access")],
             // Whoever is let in is told that there is no such key: the sessions go on.
