@@ -19,6 +19,8 @@ pub enum Access {
     Caller(Scope),
     /// A service with this scope, or an administrator by his access token; always.
     Administrator(Scope),
+    /// An administrator by his access token, and no service: there is no scope for it.
+    AdministratorOnly,
 }
 
 /// Where something is served.
@@ -116,9 +118,17 @@ pub const RULES: &[Rule] = &[
     rpc("/sso.v1.Users/SetPassword", USERS),
     rpc("/sso.v1.Users/EndSessions", USERS),
     rpc("/sso.v1.Users/ListSessions", USERS),
+    rpc("/sso.v1.Users/Delete", USERS),
     rpc("/sso.v1.Events/List", EVENTS),
     rpc("/sso.v1.Events/Resend", EVENTS),
     rpc("/sso.v1.Events/Skip", EVENTS),
+    rpc(
+        "/sso.v1.Audit/List",
+        Access::Administrator(Scope::AuditRead),
+    ),
+    rpc("/sso.v1.Keys/List", Access::AdministratorOnly),
+    rpc("/sso.v1.Keys/Rotate", Access::AdministratorOnly),
+    rpc("/sso.v1.Keys/Retire", Access::AdministratorOnly),
     // Balancers and container runtimes have no token.
     rpc("/grpc.health.v1.Health/Check", Access::Anyone),
     rpc("/grpc.health.v1.Health/Watch", Access::Anyone),
@@ -178,7 +188,11 @@ mod tests {
             .iter()
             .filter(|rule| rule.path.starts_with("/sso.v1."))
         {
-            assert!(matches!(rule.access, Access::Administrator(_)), "{rule:?}");
+            let administrators = matches!(
+                rule.access,
+                Access::Administrator(_) | Access::AdministratorOnly
+            );
+            assert!(administrators, "{rule:?}");
         }
     }
 }

@@ -16,24 +16,29 @@ use time::OffsetDateTime;
 
 use crate::{
     caller::{Caller, Network, Origin},
-    ports::store::{Actor, AuditAction, AuditResult, NewAudit},
+    ports::{
+        ThrottleReason,
+        store::{Actor, AuditAction, AuditResult, NewAudit},
+    },
     sso::Sso,
     values::{SessionId, UserId},
 };
 
+/// Longest words of a record, in characters; the store has the same bound.
+const MAX_DETAIL: usize = 200;
 /// Most accounts and networks that are told apart at once; about 1 MiB.
 const MAX_KEYS: usize = 4096;
 /// What stands in the record of those beyond.
 const BEYOND: &str = "more accounts and networks than are told apart";
 
 /// Something that a stranger can repeat.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Repeat {
     pub(crate) action: AuditAction,
     pub(crate) result: AuditResult,
     pub(crate) user: Option<UserId>,
     pub(crate) session: Option<SessionId>,
-    pub(crate) detail: Option<&'static str>,
+    pub(crate) detail: Option<Cow<'static, str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,6 +48,7 @@ struct Key {
     actor: Actor,
     user: Option<UserId>,
     network: Network,
+    detail: Option<Cow<'static, str>>,
 }
 
 #[derive(Debug)]
@@ -118,6 +124,7 @@ impl Repeated {
             actor: record.actor.clone(),
             user: record.user,
             network,
+            detail: record.detail.clone(),
         };
         let new = |record| Sum {
             record,
@@ -251,6 +258,15 @@ impl NewAudit {
         self
     }
 
+    /// In a few words of ours.
+    #[must_use]
+    pub(crate) fn with(self, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            detail: Some(detail.into()),
+            ..self
+        }
+    }
+
     /// It was not done.
     #[must_use]
     pub(crate) const fn refused(mut self) -> Self {
@@ -265,13 +281,45 @@ impl Sso {
         NewAudit::new(self.now(), action, AuditResult::Success).by(&caller.origin, caller.actor())
     }
 
+    /// A record of something that the service has done by itself.
+    pub(crate) fn record_of_ours(&self, action: AuditAction) -> NewAudit {
+        NewAudit {
+            actor: Actor::System,
+            ..NewAudit::new(self.now(), action, AuditResult::Success)
+        }
+    }
+
+    /// Notes that something came too often.
+    pub fn note_throttled(&self, caller: &Caller, reason: ThrottleReason) {
+        let repeat = Repeat {
+            action: AuditAction::Throttle,
+            result: AuditResult::Refused,
+            user: caller.user().ok().map(|claims| claims.user),
+            session: None,
+            detail: Some(Cow::Borrowed(reason.as_str())),
+        };
+        self.note(caller, repeat);
+    }
+
+    /// Notes that the log level was changed by whoever reached the operator's listener.
+    pub fn note_log_level(&self, origin: Origin, level: &str) {
+        let repeat = Repeat {
+            action: AuditAction::LogLevel,
+            result: AuditResult::Success,
+            user: None,
+            session: None,
+            detail: Some(Cow::Owned(level.chars().take(MAX_DETAIL).collect())),
+        };
+        self.note(&Caller::anonymous(origin), repeat);
+    }
+
     /// Notes what strangers can repeat. Touches nothing but memory.
     pub(crate) fn note(&self, caller: &Caller, repeat: Repeat) {
         let record = NewAudit {
             result: repeat.result,
             user: repeat.user,
             session: repeat.session,
-            detail: repeat.detail.map(Cow::Borrowed),
+            detail: repeat.detail,
             ..self.record(caller, repeat.action)
         };
         self.repeated.note(caller.origin.network(), record);
@@ -325,6 +373,19 @@ mod tests {
         let mut times = times(&repeated.take_due(NOW));
         times.sort_unstable();
         assert_eq!(times, [1, 1, 2]);
+    }
+
+    #[test]
+    fn what_is_told_in_other_words_is_told_apart() {
+        let repeated = Repeated::new(600);
+        for reason in ["account", "address", "address"] {
+            let record = NewAudit::new(NOW, AuditAction::Throttle, AuditResult::Refused);
+            repeated.note(Network::UNKNOWN, record.with(reason));
+        }
+        let due = repeated.take_due(NOW);
+        let mut told: Vec<_> = due.iter().map(|r| (r.detail.as_deref(), r.times)).collect();
+        told.sort_unstable();
+        assert_eq!(told, [(Some("account"), 1), (Some("address"), 2)]);
     }
 
     #[test]

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use time::OffsetDateTime;
-
 use crate::{ports::store::KeyUse, values::PasswordPolicy};
 
 /// Leeway of a verifier for the clocks of others (RFC 8725, 3.10 wants times checked, and clocks
@@ -61,10 +59,11 @@ impl Policy {
         life + 2 * CLOCK_LEEWAY
     }
 
-    /// Until when a revocation made now can concern a token that is valid by its `exp`.
-    pub fn revocation_until(&self, now: OffsetDateTime) -> OffsetDateTime {
+    /// For how long a revocation can concern a token that is valid by its `exp`, where access tokens
+    /// have been made to live up to `longest`.
+    pub fn revocation_life(&self, longest: Duration) -> Duration {
         // Twice the leeway: the issuer's clock and the verifier's may differ in both directions.
-        now + self.access_ttl + 2 * CLOCK_LEEWAY
+        self.access_ttl.max(longest) + 2 * CLOCK_LEEWAY
     }
 }
 

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, stream};
+use sso_web::RequestId;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, async_trait};
 use tonic_health::pb::{
@@ -11,12 +12,18 @@ use tonic_health::pb::{
     health_server::{self, HealthServer},
 };
 
-use crate::methods;
+use crate::{
+    methods, status,
+    watchers::{WatchLimits, Watchers},
+};
 
 /// Whether the services of this port are served, for load balancers and clients. All of them are
 /// or none. Clones are the same switch.
 #[derive(Debug, Clone)]
-pub struct Health(watch::Sender<State>);
+pub struct Health {
+    state: watch::Sender<State>,
+    watchers: Watchers,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -27,15 +34,23 @@ enum State {
 }
 
 impl Health {
-    /// Not serving yet.
+    /// Not serving yet; [`WatchLimits::default`].
     pub fn new() -> Self {
-        Self(watch::Sender::new(State::Starting))
+        Self::with_limits(WatchLimits::default())
+    }
+
+    /// Not serving yet.
+    pub fn with_limits(limits: WatchLimits) -> Self {
+        Self {
+            state: watch::Sender::new(State::Starting),
+            watchers: Watchers::new(limits),
+        }
     }
 
     /// Says that the services are served, or that they are no more. `false` also ends the streams of
     /// those who watch, after it has told them.
     pub fn set_serving(&self, serving: bool) {
-        self.0.send_replace(if serving {
+        self.state.send_replace(if serving {
             State::Serving
         } else {
             State::Draining
@@ -43,7 +58,7 @@ impl Health {
     }
 
     pub(crate) fn service(&self) -> HealthServer<HealthService> {
-        HealthServer::new(HealthService(self.0.clone()))
+        HealthServer::new(HealthService(self.clone()))
     }
 }
 
@@ -54,7 +69,7 @@ impl Default for Health {
 }
 
 /// The service behind a [`Health`].
-pub(crate) struct HealthService(watch::Sender<State>);
+pub(crate) struct HealthService(Health);
 
 type Watch = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
@@ -67,17 +82,22 @@ impl health_server::Health for HealthService {
         if !is_known(&request.get_ref().service) {
             return Err(Status::not_found("unknown service"));
         }
-        let state = *self.0.borrow();
+        let state = *self.0.state.borrow();
         Ok(Response::new(answer(status_of(state))))
     }
 
     type WatchStream = Watch;
 
-    /// An unknown service is SERVICE_UNKNOWN, and stays it: this port gets no new ones.
+    /// Ends with its connection, its client, or this process. An unknown service is SERVICE_UNKNOWN, and stays it: this port gets no new ones.
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Watch>, Status> {
+        let connection = request.extensions().get().copied();
+        let watcher = self.0.watchers.admit(connection).map_err(|refused| {
+            let id = request.extensions().get::<RequestId>();
+            status::refuse(&refused, id.unwrap_or(&RequestId::default()))
+        })?;
         let known = is_known(&request.get_ref().service);
-        let first = (self.0.subscribe(), None);
-        let states = stream::unfold(first, move |(mut changes, told)| async move {
+        let first = (self.0.state.subscribe(), None, watcher);
+        let states = stream::unfold(first, move |(mut changes, told, watcher)| async move {
             if told.is_some() {
                 if told == Some(State::Draining) {
                     return None;
@@ -90,7 +110,7 @@ impl health_server::Health for HealthService {
             } else {
                 ServingStatus::ServiceUnknown
             };
-            Some((Ok(answer(status)), (changes, Some(state))))
+            Some((Ok(answer(status)), (changes, Some(state), watcher)))
         });
         Ok(Response::new(Box::pin(states)))
     }

@@ -7,6 +7,7 @@
 //! deadline, its panics, its metrics, and first of all its door: who calls, and may he. A handler
 //! parses, calls one use case, converts.
 
+mod audit;
 mod auth;
 mod call;
 mod calls;
@@ -18,14 +19,17 @@ mod door;
 mod events;
 mod health;
 mod json;
+mod keys;
 mod methods;
 mod metrics;
 mod proto;
 mod router;
 mod status;
 mod users;
+mod watchers;
 
 pub use docs::openapi;
 pub use health::Health;
 pub use metrics::register as register_metrics;
 pub use router::{DEFAULT_MAX_MESSAGE_SIZE, GrpcOptions, router};
+pub use watchers::WatchLimits;

@@ -11,24 +11,29 @@ use axum::{
 };
 use sso_core::{Service, Sso, ports::Callers, usecases::admit::Doorkeeper};
 use sso_web::{
-    host, nosniff, panics,
+    host, panics,
     rate::{self, Rates},
-    request_id,
+    request_id, shield,
 };
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tower::ServiceExt;
 
 use crate::{
+    audit::AuditService,
     auth::AuthService,
     calls::Calls,
     docs,
     events::EventsService,
     health::Health,
     json,
+    keys::KeysService,
     proto::{
         self,
         auth_server::AuthServer,
-        v1::{events_server::EventsServer, users_server::UsersServer},
+        v1::{
+            audit_server::AuditServer, events_server::EventsServer, keys_server::KeysServer,
+            users_server::UsersServer,
+        },
     },
     users::UsersService,
 };
@@ -118,7 +123,7 @@ pub fn router(options: GrpcOptions) -> Router {
     if options.loopback_only {
         router = host::require_loopback(router, json::misdirected);
     }
-    request_id::layer(nosniff::layer(router), options.new_request_id)
+    request_id::layer(shield::layer(router), options.new_request_id)
 }
 
 /// The tonic services.
@@ -133,10 +138,18 @@ fn services(options: &GrpcOptions) -> Router {
     let events = EventsServer::new(EventsService(options.sso.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(limit);
+    let audit = AuditServer::new(AuditService(options.sso.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limit);
+    let keys = KeysServer::new(KeysService(options.sso.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limit);
     let health = options.health.service().max_decoding_message_size(limit);
     let routes = Routes::new(auth)
         .add_service(users)
         .add_service(events)
+        .add_service(audit)
+        .add_service(keys)
         .add_service(health);
     reflection(routes, limit).prepare().into_axum_router()
 }

@@ -4,7 +4,7 @@ use sso_core::{
     Failure, FieldError, Sso,
     usecases::{
         Ask,
-        administer::{self, Change, Changed, Named},
+        administer::{self, Change, Changed, Deleted, Named},
         is_admin::parse_with as user_id,
         register,
     },
@@ -15,11 +15,12 @@ use crate::{
     call::Call,
     convert::{session, user},
     proto::v1::{
-        self, CreateUserRequest, CreateUserResponse, DisableUserRequest, DisableUserResponse,
-        EnableUserRequest, EnableUserResponse, EndSessionsRequest, EndSessionsResponse,
-        GetUserRequest, GetUserResponse, ListSessionsRequest, ListSessionsResponse,
-        ListUsersRequest, ListUsersResponse, SetAdminRequest, SetAdminResponse, SetPasswordRequest,
-        SetPasswordResponse, users_server::Users,
+        self, CreateUserRequest, CreateUserResponse, DeleteUserRequest, DeleteUserResponse,
+        DisableUserRequest, DisableUserResponse, EnableUserRequest, EnableUserResponse,
+        EndSessionsRequest, EndSessionsResponse, GetUserRequest, GetUserResponse,
+        ListSessionsRequest, ListSessionsResponse, ListUsersRequest, ListUsersResponse,
+        SetAdminRequest, SetAdminResponse, SetPasswordRequest, SetPasswordResponse,
+        users_server::Users,
     },
 };
 
@@ -84,6 +85,14 @@ impl Users for UsersService {
         let (call, message) = Call::open(request);
         let changed = change(&self.0, &call, &message.user_id, Change::EndSessions).await;
         revoked(&call, changed, |user| EndSessionsResponse { user })
+    }
+
+    async fn delete(&self, request: Request<DeleteUserRequest>) -> Answer<DeleteUserResponse> {
+        let (call, message) = Call::open(request);
+        let deleted = delete(&self.0, &call, &message).await;
+        let deleted = call.end(deleted)?.into_inner();
+        let user_id = deleted.user.to_string();
+        Ok(Call::revoked(DeleteUserResponse { user_id }, deleted.reach))
     }
 
     async fn list_sessions(
@@ -151,6 +160,11 @@ async fn create(
 async fn change(sso: &Sso, call: &Call, id: &str, to: Change) -> Result<Changed, Failure> {
     let id = user_id(Some(id), call.fields())?;
     Ok(administer::change(sso, &call.caller(), id, to).await?)
+}
+
+async fn delete(sso: &Sso, call: &Call, message: &DeleteUserRequest) -> Result<Deleted, Failure> {
+    let id = user_id(Some(&message.user_id), call.fields())?;
+    Ok(administer::delete(sso, &call.caller(), id).await?)
 }
 
 async fn set_password(

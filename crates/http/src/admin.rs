@@ -10,10 +10,11 @@ use axum::{
     routing::get,
 };
 use serde::Serialize;
-use sso_core::{FieldError, ports::Clock};
-use sso_web::{RequestId, deadline, host, nosniff, panics, request_id, request_id::Generator};
+use sso_core::{FieldError, Origin, ports::Clock};
+use sso_web::{RequestId, deadline, host, panics, request_id, request_id::Generator, shield};
 
 use crate::{
+    caller::Anonymous,
     error::HttpError,
     health::Health,
     members::Object,
@@ -34,8 +35,8 @@ pub trait LogLevel: Send + Sync {
     /// The filter in force, e.g. `info,sso_http=debug`.
     fn get(&self) -> String;
 
-    /// Puts another one in force, or says in a sentence why not.
-    fn set(&self, filter: &str) -> Result<(), String>;
+    /// Puts another one in force, at the wish of whoever is `by`; or says in a sentence why not.
+    fn set(&self, filter: &str, by: Origin) -> Result<(), String>;
 }
 
 /// What the admin routes work with.
@@ -74,7 +75,7 @@ pub fn admin_router(state: AdminState) -> Router {
         router
     };
     let router = observe::layer_unmeasured(router, state.clock);
-    request_id::layer(nosniff::layer(router), state.new_request_id)
+    request_id::layer(shield::layer(router), state.new_request_id)
 }
 
 async fn metrics(State(state): State<AdminState>) -> Response {
@@ -104,14 +105,18 @@ async fn level(State(state): State<AdminState>) -> Outcome<Level> {
     Ok(Level::of(&state))
 }
 
-async fn set_level(State(state): State<AdminState>, body: Object) -> Outcome<Level> {
+async fn set_level(
+    State(state): State<AdminState>,
+    Anonymous(caller): Anonymous,
+    body: Object,
+) -> Outcome<Level> {
     let mut members = body.members();
     let wanted = members.text("level");
     let mut fields = members.into_fields();
     let set = fields.required("level", wanted, |wanted| {
         state
             .log_level
-            .set(wanted)
+            .set(wanted, caller.origin)
             .map_err(|why| FieldError::new("level", "invalid_level", why))
     });
     fields.finish(set)?;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{Router, response::IntoResponse, routing::get};
-use sso_web::{deadline, host, nosniff, panics, rate, request_id};
+use sso_web::{deadline, host, panics, rate, request_id, shield};
 use tower_http::compression::{
     CompressionLayer, Predicate,
     predicate::{NotForContentType, SizeAbove},
@@ -45,6 +45,6 @@ pub fn router(state: HttpState) -> Router {
     let router = observe::layer(router, Arc::clone(&state.sso.clock));
     let compress = SizeAbove::new(MIN_COMPRESSED).and(NotForContentType::IMAGES);
     let router = router.layer(CompressionLayer::new().gzip(true).compress_when(compress));
-    let router = nosniff::layer(router);
+    let router = shield::layer(router);
     request_id::layer(router, Arc::clone(&state.new_request_id))
 }

@@ -20,6 +20,7 @@ mod folder;
 mod integrity;
 mod keys;
 mod lifecycle;
+mod lives;
 mod migrations;
 mod networks;
 mod outbox;

@@ -47,6 +47,11 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
         "V8__live_sessions",
         include_str!("../migrations/V8__live_sessions.sql"),
     ),
+    (
+        9,
+        "V9__token_lives",
+        include_str!("../migrations/V9__token_lives.sql"),
+    ),
 ];
 
 const MARK: &str = "PRAGMA application_id = 0x73736f31";
@@ -313,6 +318,7 @@ mod tests {
             crate::audit::STATEMENTS,
             crate::lifecycle::STATEMENTS,
             crate::networks::STATEMENTS,
+            crate::lives::STATEMENTS,
             &[OBJECTS, HAS_HISTORY, HISTORY, MIN_VERSION],
         ];
         for sql in modules.concat() {

@@ -129,6 +129,7 @@ impl App {
             repeated: Arc::new(Repeated::new(600)),
             policy: Arc::new(policy),
         };
+        sso.remember_access_life().await?;
         sso.revocations.beat().await?;
         Ok(Self {
             sso,

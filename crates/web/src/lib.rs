@@ -4,25 +4,25 @@
 //!
 //! Layers are functions from a [`Router`](axum::Router) to a `Router`; the last one applied sees
 //! the request first. An order that works, from the inside out: [`panics`], [`deadline`], [`host`],
-//! [`nosniff`], [`request_id`].
+//! [`shield`], [`request_id`].
 
 pub mod bearer;
 pub mod body;
 pub mod deadline;
 pub mod host;
 pub mod listener;
-pub mod nosniff;
 pub mod panics;
 pub mod proxies;
 pub mod rate;
 pub mod request_id;
+pub mod shield;
 pub mod tls;
 pub mod trace_context;
 
 use axum::response::Response;
 
 pub use bearer::bearer;
-pub use listener::ClientAddress;
+pub use listener::{ClientAddress, ConnectionId};
 pub use request_id::RequestId;
 pub use tls::ClientCertificate;
 

@@ -43,7 +43,12 @@ pub struct Rates {
     now: Monotonic,
     hashers: [RandomState; 2],
     full_at: [Box<[AtomicU64]>; 2],
+    /// Is told of each refusal.
+    told: Option<Told>,
 }
+
+/// Is told of an address that made one request too many. It must not wait.
+pub type Told = Arc<dyn Fn(IpAddr) + Send + Sync>;
 
 impl Rates {
     /// Each address may make `per_second` requests to each route, as many at once.
@@ -56,6 +61,16 @@ impl Rates {
             now,
             hashers: [RandomState::new(), RandomState::new()],
             full_at: [table(), table()],
+            told: None,
+        }
+    }
+
+    /// Tells `told` of each refusal.
+    #[must_use]
+    pub fn telling(self, told: Told) -> Self {
+        Self {
+            told: Some(told),
+            ..self
         }
     }
 
@@ -68,6 +83,9 @@ impl Rates {
         let soonest = full_at[0].min(full_at[1]);
         let wait = (soonest - now).saturating_sub(self.burst);
         if wait > 0 {
+            if let Some(told) = &self.told {
+                told(address);
+            }
             return Err(Duration::from_nanos(wait));
         }
         for cell in cells {

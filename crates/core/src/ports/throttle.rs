@@ -55,6 +55,12 @@ pub enum Settled {
 #[must_use = "dropped, the attempt counts as failed"]
 pub struct Permit(Option<Box<dyn FnOnce(Settled) + Send>>);
 
+impl std::fmt::Debug for Permit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Permit(..)")
+    }
+}
+
 impl Permit {
     /// A permit that tells `settle` once.
     pub fn new(settle: impl FnOnce(Settled) + Send + 'static) -> Self {

@@ -5,6 +5,7 @@
 //! Without a lease nothing is validated: no answer is better than a wrong one.
 
 mod set;
+mod steady;
 
 use std::{
     sync::{
@@ -15,6 +16,8 @@ use std::{
 };
 
 pub use set::RevocationSet;
+pub use steady::MAX_AHEAD;
+use steady::Steady;
 use time::OffsetDateTime;
 
 use crate::{
@@ -53,6 +56,10 @@ pub struct Revocations {
     tokens: Option<Arc<dyn Tokens>>,
     /// Milliseconds on the monotonic clock until which the set is trusted; 0 is never.
     trusted_until: AtomicU64,
+    /// What is known of the wall clock's jumps.
+    steady: Steady,
+    /// Milliseconds for which what is heard is believed at least.
+    life: AtomicU64,
     /// Whether a beat brought news and others have not been told yet that they are obeyed.
     unconfirmed: AtomicBool,
 }
@@ -67,6 +74,8 @@ impl Revocations {
             set: RevocationSet::default(),
             tokens: None,
             trusted_until: AtomicU64::new(0),
+            steady: Steady::default(),
+            life: AtomicU64::new(0),
             unconfirmed: AtomicBool::new(false),
         }
     }
@@ -78,11 +87,33 @@ impl Revocations {
         self
     }
 
+    /// What is heard from now on is held for at least so long, whatever the wall clock says.
+    pub fn hold_for(&self, life: Duration) {
+        self.life.fetch_max(milliseconds(life), Ordering::Relaxed);
+    }
+
+    /// The latest time that this process has seen on the wall clock, `now` included: the clock may
+    /// have been set back since tokens were signed. At most [`MAX_AHEAD`] after `now`.
+    pub fn latest(&self, now: OffsetDateTime) -> OffsetDateTime {
+        self.steady.latest(now)
+    }
+
+    /// The wall clock as it would be had nobody set it forward since the first beat; never later
+    /// than it is.
+    pub fn steady_now(&self) -> OffsetDateTime {
+        self.steady.now(self.clock.now(), self.clock.monotonic())
+    }
+
     fn apply(&self, entry: &Revocation) {
         if let (Revoked::Key(key), Some(tokens)) = (entry.revoked, &self.tokens) {
             tokens.retire(key);
         }
-        self.set.apply(entry);
+        // By a clock that nobody sets. Whoever wrote the entry may know another time than we do just
+        // now: what is news is held for as long as a token lives.
+        let left = (entry.until - self.clock.now()).max(time::Duration::ZERO);
+        let life = Duration::from_millis(self.life.load(Ordering::Relaxed));
+        let now = self.clock.monotonic();
+        self.set.apply(entry, now + left.unsigned_abs(), now + life);
     }
 
     /// Whether a token that is good by itself is still good. A token of the seed has no `ver`: what
@@ -121,14 +152,16 @@ impl Revocations {
     /// once.
     pub async fn beat(&self) -> Result<(), StoreError> {
         let sent = self.clock.monotonic();
-        let news = self.store.beat(self.clock.now()).await?;
+        let now = self.clock.now();
+        self.steady.latest(now);
+        let news = self.store.beat(self.steady.now(now, sent)).await?;
         if !news.is_empty() {
             self.unconfirmed.store(true, Ordering::Relaxed);
         }
         for entry in &news {
             self.apply(entry);
         }
-        self.set.forget_before(self.clock.now());
+        self.set.forget_before(self.clock.monotonic());
         self.trusted_until
             .fetch_max(milliseconds(sent + self.terms.lease), Ordering::Release);
         if self.unconfirmed.load(Ordering::Relaxed) {

@@ -1,37 +1,40 @@
 use std::{
     collections::HashMap,
     sync::{PoisonError, RwLock},
+    time::Duration,
 };
-
-use time::OffsetDateTime;
 
 use crate::{
     ports::store::{Revocation, Revoked},
     values::{SessionId, UserId, Version},
 };
 
-/// The revocations that still matter, in memory. Entries leave only by expiry.
+/// The revocations that still matter, in memory. Entries leave only by expiry, by the monotonic
+/// clock: a wall clock that is set forward for a while must not make revoked tokens good.
 #[derive(Debug, Default)]
 pub struct RevocationSet(RwLock<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
-    sessions: HashMap<SessionId, OffsetDateTime>,
-    users: HashMap<UserId, (Version, OffsetDateTime)>,
+    sessions: HashMap<SessionId, Duration>,
+    users: HashMap<UserId, (Version, Duration)>,
 }
 
 impl RevocationSet {
-    /// Adds an entry. Adding one twice, or in another order, gives the same set.
-    pub fn apply(&self, entry: &Revocation) {
+    /// Adds an entry, to be held `until` then, and what is news `at_least` until then. Adding one
+    /// twice, or in another order, gives the same set.
+    pub fn apply(&self, entry: &Revocation, until: Duration, at_least: Duration) {
+        let news = until.max(at_least);
         let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match entry.revoked {
             Revoked::Session(session) => {
-                let until = entries.sessions.entry(session).or_insert(entry.until);
-                *until = entry.until.max(*until);
+                let held = entries.sessions.entry(session).or_insert(news);
+                *held = until.max(*held);
             }
             Revoked::TokensBelow(user, version) => {
-                let held = entries.users.entry(user).or_insert((version, entry.until));
-                *held = (held.0.max(version), held.1.max(entry.until));
+                let held = entries.users.entry(user).or_insert((version, news));
+                let until = if version > held.0 { news } else { until };
+                *held = (held.0.max(version), held.1.max(until));
             }
             // The key ring forgets the key itself.
             Revoked::Key(_) => {}
@@ -64,7 +67,7 @@ impl RevocationSet {
     }
 
     /// Forgets what can concern no valid token any more.
-    pub fn forget_before(&self, now: OffsetDateTime) {
+    pub fn forget_before(&self, now: Duration) {
         let due = {
             let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
             entries.sessions.values().any(|until| *until < now)
@@ -95,7 +98,7 @@ mod tests {
     use time::macros::datetime;
     use uuid::Uuid;
 
-    const NOW: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
+    const NOW: Duration = Duration::from_hours(1);
 
     fn user(n: u128) -> UserId {
         UserId::from_uuid(Uuid::from_u128(n))
@@ -109,16 +112,24 @@ mod tests {
         Revocation {
             id: 1,
             revoked,
-            until: NOW,
+            until: datetime!(2026-01-01 00:00 UTC),
         }
     }
 
     #[test]
     fn an_entry_hits_its_session_or_the_older_tokens_of_its_user() {
         let set = RevocationSet::default();
-        set.apply(&entry(Revoked::Session(session(1))));
-        set.apply(&entry(Revoked::TokensBelow(user(2), Version::new(5))));
-        set.apply(&entry(Revoked::TokensBelow(user(2), Version::new(3))));
+        set.apply(&entry(Revoked::Session(session(1))), NOW, NOW);
+        set.apply(
+            &entry(Revoked::TokensBelow(user(2), Version::new(5))),
+            NOW,
+            NOW,
+        );
+        set.apply(
+            &entry(Revoked::TokensBelow(user(2), Version::new(3))),
+            NOW,
+            NOW,
+        );
 
         assert!(set.hits(session(1), user(9), Version::new(9)));
         assert!(!set.hits(session(2), user(1), Version::ZERO));
@@ -128,12 +139,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_heard_again_is_held_no_longer_and_what_is_news_is() {
+        let (set, later) = (RevocationSet::default(), NOW + Duration::from_secs(1));
+        let below = |version| entry(Revoked::TokensBelow(user(1), Version::new(version)));
+        set.apply(&entry(Revoked::Session(session(1))), Duration::ZERO, NOW);
+        set.apply(&below(5), Duration::ZERO, NOW);
+        for again in [entry(Revoked::Session(session(1))), below(5), below(4)] {
+            set.apply(&again, Duration::ZERO, later);
+        }
+        set.forget_before(NOW);
+        assert_eq!(set.len(), 2);
+        set.forget_before(later);
+        assert_eq!(set.len(), 0);
+        set.apply(&below(5), Duration::ZERO, NOW);
+        set.apply(&below(6), Duration::ZERO, later);
+        set.forget_before(later);
+        assert_eq!(set.len(), 1);
+    }
+
+    #[test]
     fn entries_leave_only_by_expiry() {
         let set = RevocationSet::default();
-        set.apply(&entry(Revoked::Session(session(1))));
+        set.apply(&entry(Revoked::Session(session(1))), NOW, NOW);
         set.forget_before(NOW);
         assert_eq!(set.len(), 1);
-        set.forget_before(NOW + time::Duration::MICROSECOND);
+        set.forget_before(NOW + Duration::from_micros(1));
         assert!(set.is_empty());
     }
 }

@@ -40,6 +40,9 @@ pub enum AdmitError {
     /// No caller, or nobody whom we know.
     #[error("a known caller is required")]
     CallerRequired,
+    /// No access token where no service is let in.
+    #[error("an administrator's access token is required")]
+    AdministratorRequired,
     /// Known, and not allowed.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
@@ -58,6 +61,11 @@ impl From<AdmitError> for Failure {
                 Kind::Unauthenticated,
                 "caller_required",
                 "a known caller is required: send its token as x-caller-token",
+            ),
+            AdmitError::AdministratorRequired => Self::new(
+                Kind::Unauthenticated,
+                "caller_required",
+                "an administrator's access token is required: send it as authorization: Bearer",
             ),
             AdmitError::NotAllowed(error) => error.into(),
             AdmitError::Token(refused) => refused.into(),
@@ -84,6 +92,11 @@ impl Doorkeeper {
             Access::KnownCaller => self.caller(shown, None),
             Access::Caller(scope) => self.caller(shown, Some(scope)),
             Access::Administrator(scope) => self.administrator(sso, shown, scope).await,
+            Access::AdministratorOnly => match (self.known(shown), shown.bearer) {
+                (_, Some(token)) => Ok(Identity::Admin(administrator(sso, token).await?)),
+                (Some(_), None) => Err(NotAllowed.into()),
+                (None, None) => Err(AdmitError::AdministratorRequired),
+            },
         }
     }
 

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use crate::{
+    audit::Repeat,
+    caller::Caller,
     metrics::count_throttled,
-    ports::{Attempt, HashError, Match, Permit, StoreError, Throttled, Work, store::User},
+    ports::{Attempt, HashError, Match, Permit, Settled, StoreError, Throttled, Work, store::User},
     sso::Sso,
-    values::Password,
+    values::{Email, Password},
 };
 
 /// When a failure is to be told: at a multiple of the failure floor after the arrival, so that all
@@ -39,12 +41,44 @@ impl Floor {
     }
 }
 
+/// An attempt that was admitted. Dropped without a word it has failed.
+#[derive(Debug)]
+pub(crate) struct Proof {
+    permit: Permit,
+    pub(crate) floor: Floor,
+}
+
+impl Proof {
+    /// The end of the attempt. What is `refused` is noted and waits for the floor; only after that is
+    /// the attempt settled: whoever waits for it must not learn how long it took.
+    pub(crate) async fn end(
+        self,
+        sso: &Sso,
+        caller: &Caller,
+        settled: Settled,
+        refused: Option<Repeat>,
+    ) {
+        if let Some(repeat) = refused {
+            // In memory only: known and unknown accounts cost the same.
+            sso.note(caller, repeat);
+            sso.wait_for(self.floor).await;
+        }
+        self.permit.settle(settled);
+    }
+}
+
 impl Sso {
-    /// Admits an attempt before anything is hashed.
-    pub(crate) async fn admit<E>(&self, attempt: Attempt<'_>) -> Result<Permit, E>
+    /// Admits an attempt to prove that one knows the password of `email`, before anything is hashed.
+    /// The floor begins now.
+    pub(crate) async fn admit<E>(&self, caller: &Caller, email: &Email) -> Result<Proof, E>
     where
         E: From<Throttled> + From<StoreError>,
     {
+        let attempt = Attempt {
+            email,
+            network: caller.origin.network(),
+            known: false,
+        };
         let mut admitted = self.throttle.admit(attempt).await;
         if let Err(throttled) = &admitted
             && throttled.spares_known
@@ -59,19 +93,19 @@ impl Sso {
             };
             admitted = self.throttle.admit(known).await;
         }
-        Ok(admitted.inspect_err(|throttled| count_throttled(throttled.reason))?)
-    }
-
-    /// The floor of a request that has just arrived.
-    pub(crate) fn floor(&self) -> Floor {
-        Floor {
+        let permit = admitted.inspect_err(|throttled| {
+            count_throttled(throttled.reason);
+            self.note_throttled(caller, throttled.reason);
+        })?;
+        let floor = Floor {
             arrival: self.clock.monotonic(),
             waited: Duration::ZERO,
-        }
+        };
+        Ok(Proof { permit, floor })
     }
 
     /// Waits until a failure may be told.
-    pub(crate) async fn wait_for(&self, floor: Floor) {
+    async fn wait_for(&self, floor: Floor) {
         let now = self.clock.monotonic();
         let end = floor.end(now, self.policy.failure_floor);
         self.clock.sleep_until(end).await;

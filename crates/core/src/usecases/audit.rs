@@ -1,8 +1,12 @@
 //! The audit log: reading it, and writing what strangers repeat.
 
+mod page;
+
+pub use page::{By, Filter, Person, page};
+
 use crate::{
     caller::{Caller, NotAllowed},
-    failure::{Failure, Kind},
+    failure::{BadFields, Failure, Kind},
     ports::{
         StoreError,
         store::{AuditPage, AuditRecord},
@@ -19,6 +23,12 @@ pub enum AuditError {
     /// Neither the operator nor somebody who may read it.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
+    /// A filter is bad.
+    #[error(transparent)]
+    Invalid(#[from] BadFields),
+    /// Nobody has the address that was asked for.
+    #[error("user not found")]
+    NoSuchUser,
     /// No row.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -32,6 +42,8 @@ impl From<AuditError> for Failure {
                 "forbidden",
                 "not allowed to read the audit log",
             ),
+            AuditError::Invalid(bad) => bad.into(),
+            AuditError::NoSuchUser => Self::new(Kind::NotFound, "not_found", "user not found"),
             AuditError::Store(error) => error.into(),
         }
     }

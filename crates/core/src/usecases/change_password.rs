@@ -7,8 +7,8 @@ use crate::{
     caller::{Caller, NotAllowed},
     failure::{BadFields, Failure, FieldError, Fields, Kind},
     ports::{
-        AccessClaims, Attempt, HashError, Match, Permit, Queue, Settled, SignError, StoreError,
-        Throttled, TokenRefused, Work,
+        AccessClaims, HashError, Match, Queue, Settled, SignError, StoreError, Throttled,
+        TokenRefused, Work,
         store::{
             AuditAction, AuditResult, Freshness, PasswordChange, Reach, Revoked, Session, User,
         },
@@ -125,31 +125,25 @@ pub async fn change_password(
     request: ChangePassword,
 ) -> Result<(SignedIn, Reach), ChangePasswordError> {
     let user = current_row(sso, caller.user()?).await?;
-    let permit: Permit = sso
-        .admit::<ChangePasswordError>(Attempt {
-            email: &user.email,
-            network: caller.origin.network(),
-            known: false,
-        })
+    let mut proof = sso
+        .admit::<ChangePasswordError>(caller, &user.email)
         .await?;
-    let mut floor = sso.floor();
-    let result = attempt(sso, caller, request, user, &mut floor).await;
-    if let Err(ChangePasswordError::WrongPassword) = &result {
-        let repeat = Repeat {
-            action: AuditAction::PasswordChange,
-            result: AuditResult::Refused,
-            user: caller.user().ok().map(|claims| claims.user),
-            session: caller.user().ok().map(|claims| claims.session),
-            detail: None,
-        };
-        sso.note(caller, repeat);
-        sso.wait_for(floor).await;
-    }
-    permit.settle(match &result {
+    let result = attempt(sso, caller, request, user, &mut proof.floor).await;
+    let settled = match &result {
         Ok(_) | Err(ChangePasswordError::Same) => Settled::Succeeded,
         Err(ChangePasswordError::WrongPassword) => Settled::Failed,
         Err(_) => Settled::Unjudged,
+    };
+    let wrong = matches!(settled, Settled::Failed);
+    let claims = caller.user().ok();
+    let refused = wrong.then(|| Repeat {
+        action: AuditAction::PasswordChange,
+        result: AuditResult::Refused,
+        user: claims.map(|claims| claims.user),
+        session: claims.map(|claims| claims.session),
+        detail: None,
     });
+    proof.end(sso, caller, settled, refused).await;
     result
 }
 

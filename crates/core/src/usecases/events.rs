@@ -5,7 +5,7 @@ use crate::{
     failure::{BadFields, Failure, FieldError, Fields, Kind},
     ports::{
         StoreError,
-        store::{EventPage, EventStatus, Moved, StoredEvent},
+        store::{AuditAction, EventPage, EventStatus, Moved, NewAudit, StoredEvent},
     },
     sso::Sso,
     usecases::paging::{self, Ask, Page},
@@ -103,6 +103,8 @@ pub async fn resend(
     caller.may_administer_events()?;
     let mut tx = sso.store.begin().await?;
     let event = moved(tx.resend_event(event).await?)?;
+    let record = of_event(sso, caller, AuditAction::EventResend, &event);
+    tx.append_audit(&record).await?;
     tx.commit().await?;
     (sso.nudge)();
     Ok(event)
@@ -113,9 +115,16 @@ pub async fn skip(sso: &Sso, caller: &Caller, event: EventId) -> Result<StoredEv
     caller.may_administer_events()?;
     let mut tx = sso.store.begin().await?;
     let event = moved(tx.skip_event(event, sso.now()).await?)?;
+    let record = of_event(sso, caller, AuditAction::EventSkip, &event);
+    tx.append_audit(&record).await?;
     tx.commit().await?;
     (sso.nudge)();
     Ok(event)
+}
+
+fn of_event(sso: &Sso, caller: &Caller, action: AuditAction, event: &StoredEvent) -> NewAudit {
+    let record = sso.record(caller, action).about(event.user);
+    record.with(format!("event {}", event.id))
 }
 
 fn moved(moved: Moved) -> Result<StoredEvent, EventsError> {

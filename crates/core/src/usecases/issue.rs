@@ -35,7 +35,10 @@ impl fmt::Debug for SignedIn {
 impl Sso {
     /// Signs both tokens from rows that the primary has just returned. Nothing is read.
     pub(crate) fn issue(&self, user: &User, session: &Session) -> Result<SignedIn, SignError> {
-        let now = whole_seconds(self.clock.now());
+        let now = self.clock.now();
+        // No longer than this can the new token be good; see `revocation_until`.
+        self.revocations.latest(now);
+        let now = whole_seconds(now);
         let access = AccessClaims {
             user: user.id,
             session: session.id,
@@ -81,8 +84,29 @@ impl Sso {
         tx: &mut dyn Tx,
         revoked: Revoked,
     ) -> Result<Revocation, StoreError> {
-        let until = self.policy.revocation_until(self.clock.now());
+        let until = self.revocation_until(tx).await?;
         tx.revoke(&NewRevocation { revoked, until }).await
+    }
+
+    /// Until when a revocation made now can concern a token, by the clock that wrote its `exp`.
+    pub(crate) async fn revocation_until(
+        &self,
+        tx: &mut dyn Tx,
+    ) -> Result<OffsetDateTime, StoreError> {
+        let longest = tx.longest_access_life().await?;
+        let latest = self.revocations.latest(self.clock.now());
+        Ok(latest + self.policy.revocation_life(longest))
+    }
+
+    /// Says in the store how long the access tokens live that this process is going to sign. What is
+    /// heard of a revocation is believed for as long as the longest of all processes lives.
+    pub async fn remember_access_life(&self) -> Result<(), StoreError> {
+        let mut tx = self.store.begin().await?;
+        let longest = tx.remember_access_life(self.policy.access_ttl).await?;
+        tx.commit().await?;
+        self.revocations
+            .hold_for(self.policy.revocation_life(longest));
+        Ok(())
     }
 
     /// Ends in `tx` what a user has beyond the most sessions allowed.

@@ -8,7 +8,7 @@ use crate::{
     failure::{BadFields, Failure, Fields, Kind},
     metrics::{LOGINS, Outcome, count},
     ports::{
-        Attempt, HashError, Match, Permit, Queue, Settled, SignError, StoreError, Throttled, Work,
+        HashError, Match, Queue, Settled, SignError, StoreError, Throttled, Work,
         store::{AuditAction, AuditResult, Freshness, Session, User},
     },
     sso::Sso,
@@ -107,46 +107,37 @@ pub async fn login(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedI
     result
 }
 
-/// Only remembers it: known and unknown accounts cost the same.
-fn note_refused(
-    sso: &Sso,
-    caller: &Caller,
-    user: Option<UserId>,
-    result: &Result<SignedIn, LoginError>,
-) {
-    let disabled = matches!(result, Err(LoginError::UserDisabled));
-    let repeat = Repeat {
+async fn throttled(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
+    let mut proof = sso.admit::<LoginError>(caller, &request.email).await?;
+    let mut target = None;
+    let result = attempt(sso, caller, request, &mut target, &mut proof.floor).await;
+    let settled = match &result {
+        Ok(_) => Settled::Succeeded,
+        Err(LoginError::InvalidCredentials) => Settled::Failed,
+        Err(_) => Settled::Unjudged,
+    };
+    let refused = result
+        .as_ref()
+        .err()
+        .and_then(|error| refused(error, target));
+    proof.end(sso, caller, settled, refused).await;
+    result
+}
+
+/// What is told of a login that nobody was signed in by because of what he sent.
+fn refused(error: &LoginError, user: Option<UserId>) -> Option<Repeat> {
+    let detail = match error {
+        LoginError::InvalidCredentials => None,
+        LoginError::UserDisabled => Some("right password, disabled user".into()),
+        _ => return None,
+    };
+    Some(Repeat {
         action: AuditAction::Login,
         result: AuditResult::Refused,
         user,
         session: None,
-        detail: disabled.then_some("right password, disabled user"),
-    };
-    sso.note(caller, repeat);
-}
-
-async fn throttled(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
-    let permit: Permit = sso
-        .admit::<LoginError>(Attempt {
-            email: &request.email,
-            network: caller.origin.network(),
-            known: false,
-        })
-        .await?;
-    let mut floor = sso.floor();
-    let mut target = None;
-    let result = attempt(sso, caller, request, &mut target, &mut floor).await;
-    if let Err(LoginError::InvalidCredentials | LoginError::UserDisabled) = &result {
-        note_refused(sso, caller, target, &result);
-        sso.wait_for(floor).await;
-    }
-    // After the floor: whoever waits for this attempt must not learn how long it took.
-    permit.settle(match &result {
-        Ok(_) => Settled::Succeeded,
-        Err(LoginError::InvalidCredentials) => Settled::Failed,
-        Err(_) => Settled::Unjudged,
-    });
-    result
+        detail,
+    })
 }
 
 /// `target` becomes the user whose password was tried.

@@ -98,10 +98,10 @@ pub(crate) async fn end_one(
         }
         Ended::Before => {
             // Perhaps its end is being committed just now.
+            let until = sso.revocation_until(tx.as_mut()).await?;
             tx.commit().await?;
             // Or the command line ended it a moment ago: obey before the next beat.
-            sso.revocations
-                .obey(revoked, sso.policy.revocation_until(sso.clock.now()));
+            sso.revocations.obey(revoked, until);
             Ok(None)
         }
         Ended::Unknown => Ok(None),

@@ -179,7 +179,10 @@ async fn throttled(
     sso.throttle
         .admit_registration(network)
         .await
-        .inspect_err(|throttled| count_throttled(throttled.reason))?;
+        .inspect_err(|throttled| {
+            count_throttled(throttled.reason);
+            sso.note_throttled(caller, throttled.reason);
+        })?;
     let stored = store(sso, caller, request, options).await;
     if let Err(RegisterError::UserExists) = &stored {
         sso.throttle.registration_told(network).await;

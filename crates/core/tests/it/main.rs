@@ -11,6 +11,7 @@ mod admit;
 mod change_password;
 mod events;
 mod info;
+mod jumps;
 mod login;
 mod logout;
 mod metrics;

@@ -20,6 +20,7 @@ const HEAD_BYTES: usize = 1 + CHECK_BYTES + NONCE_LEN;
 
 /// The key under which private keys are sealed: 32 bytes that every instance of one database
 /// shares. Wiped from memory when dropped, never printed.
+#[derive(Clone)]
 pub struct MasterKey(Zeroizing<[u8; KEY_BYTES]>);
 
 /// A text that is no master key.

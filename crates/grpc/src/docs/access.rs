@@ -31,7 +31,7 @@ pub(super) fn schemes() -> Value {
 pub(super) fn security(access: Access) -> Value {
     match access {
         Access::Anyone => json!([]),
-        Access::Own => json!([{ BEARER: [] }]),
+        Access::Own | Access::AdministratorOnly => json!([{ BEARER: [] }]),
         Access::KnownCaller | Access::Caller(_) => json!([{ CALLER: [] }, {}]),
         Access::Administrator(_) => json!([{ CALLER: [] }, { BEARER: [] }]),
     }
@@ -71,6 +71,15 @@ pub(super) fn errors(access: Access) -> Vec<Error> {
             scope(format!(
                 "the caller does not have the scope `{needed}`, and there is no administrator."
             )),
+        ],
+        Access::AdministratorOnly => vec![
+            caller("there is no access token."),
+            error(
+                Code::Unauthenticated,
+                &TOKEN,
+                "the access token is refused.",
+            ),
+            scope("the token is no administrator's; services are not let in.".to_owned()),
         ],
     }
 }

@@ -167,6 +167,12 @@ async fn bad_fields_are_all_named() -> Result<()> {
         ),
         ("ListSessions", json!({}), &[("user_id", "required")]),
         ("Enable", json!({}), &[("user_id", "required")]),
+        ("Delete", json!({}), &[("user_id", "required")]),
+        (
+            "Delete",
+            json!({"userId": "x"}),
+            &[("user_id", "invalid_id")],
+        ),
     ] {
         let path = format!("/sso.v1.Users/{path}");
         assert_eq!(
@@ -272,6 +278,7 @@ async fn nobody_is_not_found_by_any_method() -> Result<()> {
         "SetPassword",
         "EndSessions",
         "ListSessions",
+        "Delete",
     ] {
         let path = format!("/sso.v1.Users/{method}");
         let (status, answer) = json_call(&port, Scope::UsersAdmin, &path, body.clone()).await?;

@@ -1,15 +1,16 @@
 //! Reflection, health, and the documents.
 
 use anyhow::{Context, Result};
+use sso_grpc::{Health, WatchLimits};
 use sso_testkit::persona;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
-use tonic::Code;
+use tonic::{Code, transport::Channel};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::harness::{PATIENCE, Port};
+use crate::harness::{PATIENCE, Port, Refused};
 
 macro_rules! reflected {
     ($name:ident, $version:ident) => {
@@ -51,6 +52,8 @@ macro_rules! reflected {
                 "auth.Auth",
                 "sso.v1.Users",
                 "sso.v1.Events",
+                "sso.v1.Audit",
+                "sso.v1.Keys",
                 "grpc.health.v1.Health",
             ] {
                 assert!(names.contains(&served), "{served} {names:?}");
@@ -81,7 +84,7 @@ async fn health_is_what_the_switch_says_overall_and_by_service() -> Result<()> {
     };
     assert_eq!(check("").await?, ServingStatus::NotServing);
     port.health.set_serving(true);
-    for service in ["", "auth.Auth", "sso.v1.Users", "sso.v1.Events"] {
+    for service in ["", "auth.Auth", "sso.v1.Users", "sso.v1.Keys"] {
         assert_eq!(check(service).await?, ServingStatus::Serving);
     }
     assert_eq!(
@@ -126,6 +129,44 @@ async fn who_watches_is_told_of_changes_and_let_go_at_the_end() -> Result<()> {
     port.health.set_serving(false);
     assert_eq!(next().await?, Some(ServingStatus::NotServing));
     assert_eq!(next().await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_watches_only_so_much_and_others_are_not_kept_out_by_it() -> Result<()> {
+    let limits = WatchLimits {
+        per_connection: 2,
+        overall: 3,
+    };
+    let port = Port::with(|options| options.health = Health::with_limits(limits)).await?;
+    let connect = async || {
+        let channel = persona::channel(port.address).await?;
+        anyhow::Ok(HealthClient::new(channel))
+    };
+    let watch = async |client: &HealthClient<Channel>| {
+        let answer = client.clone().watch(HealthCheckRequest::default()).await;
+        let mut stream = answer?.into_inner();
+        let first = stream.message().await?;
+        Ok::<_, tonic::Status>((stream, first))
+    };
+    let (greedy, modest) = (connect().await?, connect().await?);
+    let held = [watch(&greedy).await?, watch(&greedy).await?];
+    let refused = watch(&greedy).await.err().context("let in")?;
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let reasons = Refused::of(&refused);
+    assert_eq!(reasons.reason, "rate_limited");
+    let _other = watch(&modest).await?;
+    let refused = watch(&modest).await.err().context("let in beyond all")?;
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    // Checking is no watching.
+    greedy.clone().check(HealthCheckRequest::default()).await?;
+    drop(held);
+    timeout(PATIENCE, async {
+        while watch(&modest).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await?;
     Ok(())
 }
 

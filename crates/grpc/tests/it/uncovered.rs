@@ -52,14 +52,24 @@ async fn a_stranger_gets_these_answers() -> Result<()> {
     gRPC /auth.Auth/Validate InvalidArgument
     POST /grpc.health.v1.Health/Check 200
     gRPC /grpc.health.v1.Health/Check Ok
+    POST /sso.v1.Audit/List 401
+    gRPC /sso.v1.Audit/List Unauthenticated
     POST /sso.v1.Events/List 401
     gRPC /sso.v1.Events/List Unauthenticated
     POST /sso.v1.Events/Resend 401
     gRPC /sso.v1.Events/Resend Unauthenticated
     POST /sso.v1.Events/Skip 401
     gRPC /sso.v1.Events/Skip Unauthenticated
+    POST /sso.v1.Keys/List 401
+    gRPC /sso.v1.Keys/List Unauthenticated
+    POST /sso.v1.Keys/Retire 401
+    gRPC /sso.v1.Keys/Retire Unauthenticated
+    POST /sso.v1.Keys/Rotate 401
+    gRPC /sso.v1.Keys/Rotate Unauthenticated
     POST /sso.v1.Users/Create 401
     gRPC /sso.v1.Users/Create Unauthenticated
+    POST /sso.v1.Users/Delete 401
+    gRPC /sso.v1.Users/Delete Unauthenticated
     POST /sso.v1.Users/Disable 401
     gRPC /sso.v1.Users/Disable Unauthenticated
     POST /sso.v1.Users/Enable 401

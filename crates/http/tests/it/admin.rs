@@ -18,7 +18,7 @@ impl LogLevel for Level {
         self.0.lock().unwrap().clone()
     }
 
-    fn set(&self, filter: &str) -> Result<(), String> {
+    fn set(&self, filter: &str, _: sso_core::Origin) -> Result<(), String> {
         if filter == "nonsense" {
             return Err("unknown level".to_owned());
         }

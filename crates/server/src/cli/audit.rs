@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use sso_core::{
     Agent, Caller, Failure, Kind, Sso,
     ports::store::{Actor, AuditAction, AuditPage, AuditRecord, AuditResult},
-    usecases::{administer, audit},
+    usecases::{
+        administer,
+        audit::{self, By, Person},
+    },
     values::UserId,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -114,24 +117,21 @@ impl AuditArgs {
     }
 }
 
-/// An id need not be anybody's any more.
 async fn user(sso: &Sso, operator: &Caller, name: &str) -> Result<UserId, Failure> {
-    match UserId::parse(name) {
-        Ok(id) => Ok(id),
-        Err(_) => Ok(administer::find(sso, operator, name).await?.id),
-    }
+    let person = Person::parse(name).ok_or_else(|| {
+        let why = "--user: a user is named by his e-mail address or his id, a UUID";
+        Failure::new(Kind::Invalid, "invalid_request", why)
+    })?;
+    Ok(person.id(sso, operator).await?)
 }
 
 async fn actor(sso: &Sso, operator: &Caller, name: &str) -> Result<Actor, Failure> {
-    Ok(match name {
-        "operator" => Actor::Operator,
-        "anonymous" => Actor::Anonymous,
-        "system" => Actor::System,
-        name => match name.strip_prefix("service:") {
-            Some(service) => Actor::Service(service.to_owned()),
-            None => Actor::User(user(sso, operator, name).await?),
-        },
-    })
+    let by = By::parse(name).ok_or_else(|| {
+        let why = "--actor: write operator, anonymous, system, service:NAME, or a user's e-mail \
+                   address or id";
+        Failure::new(Kind::Invalid, "invalid_request", why)
+    })?;
+    Ok(by.actor(sso, operator).await?)
 }
 
 fn moment(
@@ -149,6 +149,14 @@ fn moment(
     time.map(Some)
         .ok_or_else(|| Failure::new(Kind::Invalid, "invalid_request", why))
 }
+
+/// What is done to no user.
+const NOBODYS: [&str; 4] = [
+    AuditAction::KeyRotate.as_str(),
+    AuditAction::KeyRetire.as_str(),
+    AuditAction::KeysReseal.as_str(),
+    AuditAction::LogLevel.as_str(),
+];
 
 /// Addresses of those whom the records name by their ids.
 struct People(HashMap<UserId, String>);
@@ -230,9 +238,11 @@ fn line(record: &AuditRecord, people: &People) -> String {
         Actor::Service(name) => format!("service:{}", output::printable(name)),
         Actor::System => "system".to_owned(),
     };
-    let user = record
-        .user
-        .map_or_else(|| "unknown".to_owned(), |id| people.name(id));
+    let user = match record.user {
+        Some(id) => people.name(id),
+        None if NOBODYS.contains(&record.action.as_str()) => "-".to_owned(),
+        None => "unknown".to_owned(),
+    };
     let mut line = format!(
         "{:>6}  {}  {:<7}  {:<17}  {user}  by {by}",
         record.sequence,

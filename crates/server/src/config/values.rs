@@ -4,7 +4,6 @@
 
 use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::Url;
@@ -119,6 +118,11 @@ impl PublicUrl {
     pub(super) fn of_listener(address: SocketAddr, tls: bool) -> Self {
         let scheme = if tls { "https" } else { "http" };
         Self(format!("{scheme}://{address}"))
+    }
+
+    /// Whether browsers come by TLS: to us, or to a proxy before us.
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
     }
 }
 
@@ -326,15 +330,23 @@ impl fmt::Debug for SharedSecret {
 }
 
 /// The key that seals the private keys in the store. Neither printed nor serialised.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct MasterKey(Zeroizing<[u8; 32]>);
+#[derive(Clone)]
+pub(crate) struct MasterKey(sso_crypto::MasterKey);
 
 impl MasterKey {
-    /// The 32 bytes.
-    pub(crate) fn bytes(&self) -> &[u8; 32] {
+    /// The key itself.
+    pub(crate) const fn key(&self) -> &sso_crypto::MasterKey {
         &self.0
     }
 }
+
+impl PartialEq for MasterKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_base64() == other.0.to_base64()
+    }
+}
+
+impl Eq for MasterKey {}
 
 impl Shape for MasterKey {
     const SHAPE: &str =
@@ -344,10 +356,9 @@ impl Shape for MasterKey {
 impl<'de> Deserialize<'de> for MasterKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Zeroizing::new(String::deserialize(deserializer)?);
-        let wrong = || de::Error::custom(format!("must be {}", Self::SHAPE));
-        let bytes = Zeroizing::new(STANDARD.decode(text.as_bytes()).map_err(|_| wrong())?);
-        let key = bytes.as_slice().try_into().map_err(|_| wrong())?;
-        Ok(Self(Zeroizing::new(key)))
+        let key = sso_crypto::MasterKey::from_base64(&text);
+        key.map(Self)
+            .map_err(|_| de::Error::custom(format!("must be {}", Self::SHAPE)))
     }
 }
 

@@ -60,6 +60,8 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     descriptors::raise_limit();
     let certificates = Certificates::load(config)?;
     let parts = wiring::open(config, Role::Server, config.revocation.ack_wait).await?;
+    let remembered = parts.sso.remember_access_life().await;
+    remembered.map_err(|error| wiring::of_failure(error.into()))?;
     let (listeners, addresses) = Listeners::bind(config).await?;
 
     let health = Arc::new(Health::new(

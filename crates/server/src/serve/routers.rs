@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use http::HeaderValue;
-use sso_core::{Sso, ports::RandomIds, usecases::admit::Doorkeeper};
+use sso_core::{
+    Caller, Origin, Sso,
+    ports::{RandomIds, ThrottleReason},
+    usecases::admit::Doorkeeper,
+};
 use sso_grpc::GrpcOptions;
 use sso_http::{AdminState, HttpState, LogLevel};
 use sso_telemetry::{Filter, LogControl, Metrics};
-use sso_web::rate::Rates;
+use sso_web::{rate::Rates, shield};
 
 use super::{health::Health, listeners::Routers};
 use crate::{
@@ -25,10 +30,27 @@ pub(super) struct World<'a> {
 
 /// Makes all of them.
 pub(super) fn build(world: &World<'_>, log: &LogControl, metrics: &Metrics) -> Routers {
+    let config = &world.loaded.config;
+    let by_tls = config.http.tls_cert.is_some() || config.http.public_url.is_https();
     Routers {
-        http: sso_http::router(http(world, metrics)),
-        grpc: sso_grpc::router(grpc(world)),
-        admin: sso_http::admin_router(admin(world, log, metrics)),
+        http: transport(sso_http::router(http(world, metrics)), by_tls),
+        grpc: transport(
+            sso_grpc::router(grpc(world)),
+            config.grpc.tls_cert.is_some(),
+        ),
+        admin: transport(
+            sso_http::admin_router(admin(world, log, metrics)),
+            config.admin.tls_cert.is_some(),
+        ),
+    }
+}
+
+/// Tells browsers to come by TLS only, where they do.
+fn transport(router: Router, by_tls: bool) -> Router {
+    if by_tls {
+        shield::transport(router)
+    } else {
+        router
     }
 }
 
@@ -77,7 +99,10 @@ fn admin(world: &World<'_>, log: &LogControl, metrics: &Metrics) -> AdminState {
     AdminState {
         health: Arc::clone(world.health) as _,
         metrics: render(metrics),
-        log_level: Arc::new(Level(log.clone())),
+        log_level: Arc::new(Level {
+            log: log.clone(),
+            sso: world.parts.sso.clone(),
+        }),
         new_request_id: request_ids(&world.parts.sso),
         clock: world.parts.sso.clock.clone(),
         loopback_only: listen.is_some_and(|address| address.ip().is_loopback()),
@@ -85,19 +110,26 @@ fn admin(world: &World<'_>, log: &LogControl, metrics: &Metrics) -> AdminState {
 }
 
 /// The filter of the running process.
-struct Level(LogControl);
+struct Level {
+    log: LogControl,
+    /// Whose audit log is told.
+    sso: Sso,
+}
 
 impl LogLevel for Level {
     fn get(&self) -> String {
-        self.0
+        self.log
             .level()
             .map(|level| level.to_string())
             .unwrap_or_default()
     }
 
-    fn set(&self, filter: &str) -> Result<(), String> {
+    fn set(&self, filter: &str, by: Origin) -> Result<(), String> {
         let filter: Filter = filter.parse().map_err(|error| format!("{error}"))?;
-        self.0.set_level(&filter).map_err(|error| error.to_string())
+        let set = self.log.set_level(&filter);
+        set.map_err(|error| error.to_string())?;
+        self.sso.note_log_level(by, &filter.to_string());
+        Ok(())
     }
 }
 
@@ -113,7 +145,19 @@ fn rates(world: &World<'_>, per_second: u32) -> Option<Arc<Rates>> {
     let throttle = &world.loaded.config.throttle;
     throttle
         .enabled
-        .then(|| Arc::new(Rates::new(per_second, now)))
+        .then(|| Arc::new(Rates::new(per_second, now).telling(told(&world.parts.sso))))
+}
+
+/// For the audit log.
+fn told(sso: &Sso) -> sso_web::rate::Told {
+    let sso = sso.clone();
+    Arc::new(move |address| {
+        let origin = Origin {
+            address: Some(address),
+            ..Origin::default()
+        };
+        sso.note_throttled(&Caller::anonymous(origin), ThrottleReason::Address);
+    })
 }
 
 fn request_ids(sso: &Sso) -> Arc<dyn Fn() -> String + Send + Sync> {

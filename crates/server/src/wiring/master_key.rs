@@ -72,7 +72,7 @@ pub(super) fn of(
     if let Some(key) = &config.keys.master_key {
         let file = config.keys.master_key_file.clone();
         let source = file.map_or(Source::Setting, Source::SettingFile);
-        return Ok((MasterKey::from_bytes(key.bytes()), source));
+        return Ok((key.key().clone(), source));
     }
     let folder = config.data_dir.clone();
     let file = folder.join(FILE);

@@ -153,6 +153,85 @@ async fn refused_logins_are_summed_up_so_that_nobody_fills_the_disk() -> Result<
 }
 
 #[tokio::test]
+async fn what_is_throttled_is_told_by_its_rule_and_summed_up() -> Result<()> {
+    let mut site = site()?;
+    site.set("SSO__THROTTLE__REQUESTS_PER_SECOND", 20);
+    let mut server = site.serve().await?;
+    let alice = alice(&server).await?;
+    let mut refused = 0;
+    for _ in 0..9 {
+        let reply = alice.try_login("not the secret").await?;
+        refused += u64::from(reply.status == 429);
+    }
+    assert!(refused >= 3, "{refused}");
+    let mut flooded = 0;
+    while flooded < 50 {
+        let reply = server.http.get("/auth/healthz", None).await?;
+        flooded += u64::from(reply.status == 429);
+    }
+    server.terminate()?;
+    server.wait(std::time::Duration::from_secs(20)).await?;
+    let records = log(&site, &["--action", "throttle", "--result", "refused"])?;
+    assert!(records.len() <= 4, "{records:?}");
+    for (rule, times) in [("account_network", refused), ("address", flooded)] {
+        let of_rule = records.iter().filter(|record| record["detail"] == rule);
+        let told: u64 = of_rule
+            .map(|record| {
+                assert_eq!(record["address"], "127.0.0.1");
+                record["times"].as_u64().unwrap_or_default()
+            })
+            .sum();
+        assert_eq!(told, times, "{rule}");
+    }
+    let text = site.run_ok(&["audit", "--action", "throttle"])?;
+    assert!(text.contains("refused  throttle"), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_changes_keys_or_the_log_level_is_told() -> Result<()> {
+    let site = site()?;
+    let server = site.serve().await?;
+    std::fs::write(
+        site.folder().join("new.key"),
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    )?;
+    site.run_ok(&["keys", "reseal", "--new-master-key-file", "new.key"])?;
+    let body = r#"{"level":"warn,sso_http=debug"}"#;
+    for _ in 0..3 {
+        let set = server
+            .admin
+            .bearer(Method::PUT, "/log-level", None, body)
+            .await?;
+        assert_eq!(set.status, 200);
+    }
+    let refused = r#"{"level":"no level at all"}"#;
+    let set = server
+        .admin
+        .bearer(Method::PUT, "/log-level", None, refused)
+        .await?;
+    assert_eq!(set.status, 400);
+    eventually("the level is told", async || {
+        Ok(!log(&site, &["--action", "log_level"])?.is_empty())
+    })
+    .await?;
+    let records = log(&site, &[])?;
+    assert_eq!(
+        told(&records),
+        [
+            ("log_level", "success", "anonymous"),
+            ("keys_reseal", "success", "operator"),
+        ]
+    );
+    assert_eq!(records[0]["detail"], "warn,sso_http=debug");
+    assert_eq!(records[0]["address"], "127.0.0.1");
+    assert_eq!(records[1]["detail"], "2 keys");
+    let text = site.run_ok(&["audit"])?;
+    assert!(text.contains("keys_reseal        -  by operator"), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_stolen_refresh_token_is_told_when_it_ends_the_session() -> Result<()> {
     let mut site = site()?;
     site.set("SSO__SESSIONS__REFRESH_GRACE", "0s");

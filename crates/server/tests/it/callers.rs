@@ -248,6 +248,19 @@ async fn a_failed_event_is_skipped_or_resent_beside_the_server() -> Result<()> {
     let failed = list(&["--status", "Failed"])?;
     assert_eq!(failed[0]["event_id"], ids[0]);
     assert_eq!(failed[0]["skipped"], true);
+
+    let log = site.run_ok(&["audit", "--output", "json"])?;
+    let log: Vec<Value> = serde_json::from_str(&log)?;
+    for (action, actor, id) in [
+        ("event_skip", "operator", ids[0]),
+        ("event_resend", "service", ids[1]),
+    ] {
+        let told = log.iter().find(|record| record["action"] == action);
+        let told = told.with_context(|| format!("no {action}"))?;
+        assert_eq!(told["actor"], actor);
+        assert_eq!(told["detail"], format!("event {id}"));
+        assert!(told["user_id"].is_string(), "{told}");
+    }
     Ok(())
 }
 

@@ -23,6 +23,7 @@ mod policy;
 mod reseal;
 mod revocation;
 mod schemathesis;
+mod rpcs;
 mod sessions;
 mod shutdown;
 mod start;

@@ -5,6 +5,7 @@ mod files;
 mod holders;
 mod http2;
 mod proxies;
+mod shield;
 mod tls;
 
 use std::{

@@ -80,6 +80,56 @@ async fn a_hundred_failures_of_many_networks_cap_an_account_where_it_is_not_know
     Ok(())
 }
 
+/// The statuses of wrong guesses, each with this value of `X-Forwarded-For`.
+async fn guess_as(http: &Http, email: &str, forwarded: &[String]) -> Result<Vec<u16>> {
+    let body = json!({ "email": email, "password": "not the secret" }).to_string();
+    let mut answers = Vec::new();
+    for value in forwarded {
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-forwarded-for", value),
+        ];
+        let reply = http.send(Method::POST, "/auth/login", &headers, body.clone());
+        answers.push(reply.await?.status.as_u16());
+    }
+    Ok(answers)
+}
+
+#[tokio::test]
+async fn x_forwarded_for_frees_nobody_whom_no_trusted_proxy_speaks_for() -> Result<()> {
+    let mut site = site()?;
+    site.set("SSO__HTTP__TRUSTED_PROXIES", "10.0.0.0/8");
+    let server = site.serve().await?;
+    let alice = Persona::register(&from(&server.http, 1), "alice").await?;
+    // Each as if from a network of its own.
+    let forwarded: Vec<_> = (1..=9).map(|n| format!("198.51.{n}.7")).collect();
+    let answers = guess_as(&from(&server.http, 2), &alice.email, &forwarded).await?;
+    assert_eq!(answers[..5], [401; 5]);
+    assert_eq!(answers[5..], [429; 4]);
+    // Nor does it make anybody suffer: the owner is where he was.
+    assert_eq!(alice.try_login(&alice.password).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_speaks_for_each_client_by_the_rightmost_address() -> Result<()> {
+    let mut site = site()?;
+    site.set("SSO__HTTP__TRUSTED_PROXIES", "127.0.0.0/8");
+    let server = site.serve().await?;
+    let alice = Persona::register(&server.http, "alice").await?;
+    // What the client wrote himself stands to the left.
+    let one: Vec<_> = (1..=9)
+        .map(|n| format!("203.0.{n}.1, 198.51.100.7"))
+        .collect();
+    let answers = guess_as(&server.http, &alice.email, &one).await?;
+    assert_eq!(answers[..5], [401; 5]);
+    assert_eq!(answers[5..], [429; 4]);
+    let others: Vec<_> = (1..=9).map(|n| format!("198.51.{n}.7")).collect();
+    let answers = guess_as(&server.http, &alice.email, &others).await?;
+    assert_eq!(answers, [401; 9], "each is a network of his own");
+    Ok(())
+}
+
 #[tokio::test]
 async fn known_networks_outlive_the_process_and_counters_do_not() -> Result<()> {
     let mut site = site()?;

@@ -25,6 +25,7 @@ pub mod events;
 mod given;
 pub mod keys;
 pub mod lifecycle;
+pub mod lives;
 pub mod networks;
 pub mod outbox;
 pub mod races;
@@ -120,6 +121,10 @@ macro_rules! store_contract {
                 none_is_skipped_however_commits_interleave
                 what_this_instance_committed_and_confirmed_is_obeyed_everywhere
             }
+            lives {
+                the_longest_life_of_an_access_token_is_remembered
+                a_life_that_was_not_committed_is_not_remembered
+            }
             audit {
                 a_record_comes_back_as_it_was_stored
                 a_record_commits_with_what_it_tells_of
@@ -175,6 +180,7 @@ mod tests {
             include_str!("events.rs"),
             include_str!("keys.rs"),
             include_str!("lifecycle.rs"),
+            include_str!("lives.rs"),
             include_str!("networks.rs"),
             include_str!("outbox.rs"),
             include_str!("races.rs"),

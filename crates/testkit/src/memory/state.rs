@@ -1,6 +1,6 @@
 //! What is stored, and the rules of its lifecycles.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use sso_core::{
     Network,
@@ -33,6 +33,7 @@ pub(super) struct State {
     pub(super) retired_keys: Vec<RetiredKey>,
     pub(super) revocations: Vec<Revocation>,
     pub(super) outbox: Vec<Kept>,
+    pub(super) longest_access_life: Duration,
     pub(super) remains: Remains,
 }
 

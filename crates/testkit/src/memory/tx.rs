@@ -1,12 +1,16 @@
-use std::sync::{Arc, RwLock};
+use std::{
+    sync::{Arc, RwLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use sso_core::{
     ports::{
         StoreError, Tx,
         store::{
-            Ended, Liveness, Moved, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
-            PasswordChange, Revocation, RevocationWrites, Session, SessionWrites, User, UserWrites,
+            Ended, LifeWrites, Liveness, Moved, NewEvent, NewRevocation, NewSession, NewUser,
+            OutboxWrites, PasswordChange, Revocation, RevocationWrites, Session, SessionWrites,
+            User, UserWrites,
         },
     },
     values::{EventId, SessionId, UserId, Version},
@@ -116,6 +120,20 @@ impl SessionWrites for MemoryTx {
         alive: Liveness,
     ) -> Result<Vec<Session>, StoreError> {
         self.step(|state| Ok(state.end_oldest_sessions(user, keep, alive)))
+    }
+}
+
+#[async_trait]
+impl LifeWrites for MemoryTx {
+    async fn remember_access_life(&mut self, life: Duration) -> Result<Duration, StoreError> {
+        self.step(|state| {
+            state.longest_access_life = state.longest_access_life.max(life);
+            Ok(state.longest_access_life)
+        })
+    }
+
+    async fn longest_access_life(&mut self) -> Result<Duration, StoreError> {
+        self.step(|state| Ok(state.longest_access_life))
     }
 }
 

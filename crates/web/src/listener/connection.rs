@@ -6,7 +6,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
-    ClientAddress, Limits,
+    ClientAddress, ConnectionId, Limits,
     bodies::{Answer, Exchange},
     dropped,
     io::{Counted, Progress},
@@ -43,6 +43,9 @@ const PREFACE: u64 = 24;
 
 /// How long a connection that makes room may take to say good-bye.
 pub(super) const FAREWELL: Duration = Duration::from_millis(100);
+
+/// The number of the next connection of this process.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// What every connection of a listener shares.
 pub(super) struct Driver {
@@ -111,12 +114,13 @@ impl Driver {
     pub(super) async fn drive(&self, stream: Box<dyn Stream>, peer: Peer, guest: Arc<Guest>) {
         let progress = Arc::new(Progress::default());
         let seen = Arc::new(Seen::default());
+        let id = ConnectionId(NEXT.fetch_add(1, Ordering::Relaxed));
         let io = TokioIo::new(Counted::new(stream, Arc::clone(&progress)));
         let service = hyper::service::service_fn(|request: Request<Incoming>| {
             seen.note(&request);
             let exchange = Exchange::new(&guest);
             let request = request.map(|body| exchange.clone().question(body));
-            let request = self.introduce(request, &peer);
+            let request = self.introduce(request, &peer, id);
             answer(self.app.clone(), self.stop.clone(), request, exchange)
         });
         let mut connection = pin!(self.builder.serve_connection(io, service));
@@ -155,10 +159,16 @@ impl Driver {
     }
 
     /// Tells the handlers who asks.
-    fn introduce(&self, mut request: Request<Body>, peer: &Peer) -> Request<Body> {
+    fn introduce(
+        &self,
+        mut request: Request<Body>,
+        peer: &Peer,
+        id: ConnectionId,
+    ) -> Request<Body> {
         let address = self.proxies.client(peer.address, request.headers());
         let extensions = request.extensions_mut();
         extensions.insert(ClientAddress(address));
+        extensions.insert(id);
         if let Some(certificate) = &peer.certificate {
             extensions.insert(certificate.clone());
         }

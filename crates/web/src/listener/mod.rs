@@ -97,6 +97,10 @@ pub struct Shutdown {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
+/// The connection of a request, as an extension of it: no two of a process have the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u64);
+
 /// What a listener is like.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {

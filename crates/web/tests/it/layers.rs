@@ -7,7 +7,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use sso_web::{RequestId, deadline, host, nosniff, panics, request_id};
+use sso_web::{RequestId, deadline, host, panics, request_id, shield};
 use tower::ServiceExt;
 
 async fn get_with(app: &Router, headers: &[(&'static str, &str)], path: &str) -> Response<Body> {
@@ -95,7 +95,33 @@ async fn another_host_is_misdirected_also_where_there_is_no_route() {
 
 #[tokio::test]
 async fn no_answer_may_be_sniffed() {
-    let app = nosniff::layer(Router::new());
+    let app = shield::layer(Router::new());
     let response = get_with(&app, &[], "/none").await;
     assert_eq!(header(&response, "x-content-type-options"), Some("nosniff"));
+}
+
+#[tokio::test]
+async fn an_answer_may_do_nothing_in_a_browser_unless_it_says_what() {
+    let own = [("content-security-policy", "default-src 'self'")];
+    let grpc = [("content-type", "application/grpc")];
+    let app = Router::new()
+        .route("/page", get(async move || own))
+        .route("/rpc", get(async move || grpc));
+    let app = shield::layer(app);
+    let policy = async |path: &str| {
+        let response = get_with(&app, &[], path).await;
+        header(&response, "content-security-policy").map(str::to_owned)
+    };
+    let nothing = policy("/none").await.unwrap();
+    assert!(nothing.starts_with("default-src 'none'; frame-ancestors 'none'"));
+    assert_eq!(policy("/page").await.unwrap(), "default-src 'self'");
+    assert_eq!(policy("/rpc").await, None);
+    let response = get_with(&app, &[], "/page").await;
+    assert_eq!(header(&response, "x-frame-options"), Some("DENY"));
+    assert_eq!(header(&response, "referrer-policy"), Some("no-referrer"));
+    assert_eq!(header(&response, "strict-transport-security"), None);
+    let app = shield::transport(Router::new());
+    let response = get_with(&app, &[], "/").await;
+    let transport = header(&response, "strict-transport-security");
+    assert_eq!(transport, Some("max-age=31536000"));
 }

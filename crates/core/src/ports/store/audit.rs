@@ -49,11 +49,25 @@ pub enum AuditAction {
     UserDelete,
     /// A user's data was exported.
     UserExport,
+    /// A signing key was made.
+    KeyRotate,
+    /// A signing key was ended, with its tokens.
+    KeyRetire,
+    /// The signing keys were sealed under another master key.
+    KeysReseal,
+    /// A failed event is delivered again.
+    EventResend,
+    /// A failed event was given up.
+    EventSkip,
+    /// The log level was changed.
+    LogLevel,
+    /// Something that came too often.
+    Throttle,
 }
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 25] = [
         Self::Register,
         Self::Login,
         Self::RefreshReuse,
@@ -72,6 +86,13 @@ impl AuditAction {
         Self::SessionsEnd,
         Self::UserDelete,
         Self::UserExport,
+        Self::KeyRotate,
+        Self::KeyRetire,
+        Self::KeysReseal,
+        Self::EventResend,
+        Self::EventSkip,
+        Self::LogLevel,
+        Self::Throttle,
     ];
 
     /// As stored, printed and asked for.
@@ -95,6 +116,13 @@ impl AuditAction {
             Self::SessionsEnd => "sessions_end",
             Self::UserDelete => "user_delete",
             Self::UserExport => "user_export",
+            Self::KeyRotate => "key_rotate",
+            Self::KeyRetire => "key_retire",
+            Self::KeysReseal => "keys_reseal",
+            Self::EventResend => "event_resend",
+            Self::EventSkip => "event_skip",
+            Self::LogLevel => "log_level",
+            Self::Throttle => "throttle",
         }
     }
 }

@@ -8,6 +8,7 @@ mod audit;
 mod error;
 mod keys;
 mod lifecycle;
+mod lives;
 mod networks;
 mod outbox;
 mod revocations;
@@ -24,6 +25,7 @@ pub use keys::{KeyStore, KeyUse, KeyWrites, RETIRED_KEYS_KEPT, RetiredKey, Retir
 pub use lifecycle::{
     Imported, ImportedUser, JanitorStore, LifecycleWrites, Swept, UserDataReads, UserEvent,
 };
+pub use lives::LifeWrites;
 pub use networks::{MAX_NETWORKS, NetworkReads};
 pub use outbox::{
     Backlog, Delivered, EventPage, EventStatus, Moved, NewEvent, OutboxStore, OutboxWrites,
@@ -81,6 +83,7 @@ pub trait Tx:
     + KeyWrites
     + AuditWrites
     + LifecycleWrites
+    + LifeWrites
     + Send
 {
     /// Makes it durable. Fails if any statement of the transaction failed.

@@ -13,10 +13,10 @@ pub use tend::{Tended, is_due, tend};
 
 use crate::{
     caller::{Caller, NotAllowed},
-    failure::{Failure, Kind},
+    failure::{BadFields, Failure, FieldError, Fields, Kind},
     ports::{
         KeySealer, NoKey, StoreError,
-        store::{KeyUse, Reach, RetiredKey, Retirement, Revoked, SealedKey},
+        store::{AuditAction, KeyUse, NewAudit, Reach, RetiredKey, Retirement, Revoked, SealedKey},
     },
     sso::Sso,
 };
@@ -51,6 +51,9 @@ pub enum KeysError {
     /// The ring was emptied by hand.
     #[error("there is no key for {} tokens in the database", .0.as_str())]
     Missing(KeyUse),
+    /// A field is bad.
+    #[error(transparent)]
+    Invalid(#[from] BadFields),
     /// No key.
     #[error(transparent)]
     Key(#[from] NoKey),
@@ -61,13 +64,14 @@ pub enum KeysError {
 
 impl From<KeysError> for Failure {
     fn from(error: KeysError) -> Self {
-        let conflict = |code| Self::new(Kind::Conflict, code, error.to_string());
+        let not_now = |code| Self::new(Kind::Precondition, code, error.to_string());
         match error {
             KeysError::NotAllowed(error) => error.into(),
+            KeysError::Invalid(bad) => bad.into(),
             KeysError::NotFound => Self::new(Kind::NotFound, "not_found", "no such key"),
-            KeysError::LastKey => conflict("last_key"),
-            KeysError::Contended => conflict("keys_changed"),
-            KeysError::TooMany => conflict("too_many_keys"),
+            KeysError::LastKey => not_now("last_key"),
+            KeysError::Contended => not_now("keys_changed"),
+            KeysError::TooMany => not_now("too_many_keys"),
             KeysError::Missing(_) | KeysError::Key(_) => Self::unavailable(
                 "unavailable",
                 "the signing keys in the database cannot be used now",
@@ -184,6 +188,26 @@ pub enum Start {
     AtOnce,
 }
 
+/// Parses what keys are to be made for: `access`, `refresh`, or `""` for both.
+pub fn parse_use(text: &str, mut fields: Fields) -> Result<Vec<KeyUse>, BadFields> {
+    let usage = fields.optional(Some(text), |text| {
+        let why = "use must be access or refresh";
+        let mut known = KeyUse::ALL.into_iter();
+        known
+            .find(|usage| usage.as_str() == text)
+            .ok_or_else(|| FieldError::new("use", "invalid_use", why))
+    });
+    fields.finish(Some(
+        usage.map_or_else(|| KeyUse::ALL.to_vec(), |usage| vec![usage]),
+    ))
+}
+
+/// Parses the id of a key: any text, of which one of ours is a key's.
+pub fn parse_id(text: &str, mut fields: Fields) -> Result<String, BadFields> {
+    let id = fields.required("key_id", Some(text), |text| Ok(text.to_owned()));
+    fields.finish(id)
+}
+
 /// Makes a key for each of `usages`, in one transaction.
 pub async fn rotate(
     sso: &Sso,
@@ -193,7 +217,8 @@ pub async fn rotate(
 ) -> Result<Vec<Listed>, KeysError> {
     caller.may_administer_keys()?;
     let seen = sso.store.keys().await?;
-    add(sso, &seen, usages, start).await
+    let made_by = sso.record(caller, AuditAction::KeyRotate);
+    add(sso, &seen, usages, start, &made_by).await
 }
 
 /// Adds keys to the ring `seen`. A retirement or a reseal that comes between is no reason to give
@@ -203,10 +228,11 @@ async fn add(
     seen: &[SealedKey],
     usages: &[KeyUse],
     start: Start,
+    record: &NewAudit,
 ) -> Result<Vec<Listed>, KeysError> {
     let mut ring = seen.to_vec();
     for _ in 0..ATTEMPTS {
-        if let Some(made) = try_add(sso, &ring, usages, start).await? {
+        if let Some(made) = try_add(sso, &ring, usages, start, record).await? {
             return Ok(made);
         }
         ring = sso.store.keys().await?;
@@ -227,6 +253,7 @@ async fn try_add(
     seen: &[SealedKey],
     usages: &[KeyUse],
     start: Start,
+    record: &NewAudit,
 ) -> Result<Option<Vec<Listed>>, KeysError> {
     if seen.len() + usages.len() > MAX_KEYS {
         return Err(KeysError::TooMany);
@@ -250,6 +277,8 @@ async fn try_add(
     if !tx.insert_keys(&new, seen).await? {
         return Ok(None);
     }
+    let records: Vec<_> = new.iter().map(|key| of_key(record, key)).collect();
+    tx.append_audits(&records).await?;
     tx.commit().await?;
     for key in &new {
         tracing::info!(
@@ -275,10 +304,10 @@ pub struct Ended {
 /// part is destroyed.
 pub async fn retire(sso: &Sso, caller: &Caller, kid: &str) -> Result<Ended, KeysError> {
     caller.may_administer_keys()?;
-    end(sso, kid).await
+    end(sso, kid, sso.record(caller, AuditAction::KeyRetire)).await
 }
 
-async fn end(sso: &Sso, kid: &str) -> Result<Ended, KeysError> {
+async fn end(sso: &Sso, kid: &str, record: NewAudit) -> Result<Ended, KeysError> {
     let mut tx = sso.store.begin().await?;
     let key = match tx.retire_key(kid, sso.now()).await? {
         Retirement::Retired(key) => key,
@@ -287,6 +316,8 @@ async fn end(sso: &Sso, kid: &str) -> Result<Ended, KeysError> {
     };
     let over = Revoked::Key(sso.keys.tag(kid));
     let entry = sso.revoke(tx.as_mut(), over).await?;
+    let record = record.with(in_words(key.usage, &key.algorithm, &key.id));
+    tx.append_audit(&record).await?;
     tx.commit().await?;
     tracing::info!(
         kid = key.id,
@@ -310,12 +341,29 @@ pub async fn reseal(
         let resealed = sealer.reseal(&seen)?;
         let mut tx = sso.store.begin().await?;
         if tx.reseal_keys(&resealed, &seen).await? {
+            let record = sso.record(caller, AuditAction::KeysReseal);
+            let record = record.with(format!("{} keys", seen.len()));
+            tx.append_audit(&record).await?;
             tx.commit().await?;
             tracing::info!(keys = seen.len(), "the signing keys were resealed");
             return Ok(seen.len());
         }
     }
     Err(KeysError::Contended)
+}
+
+/// What `record` tells, of this key.
+fn of_key(record: &NewAudit, key: &SealedKey) -> NewAudit {
+    let at = key.created_at;
+    let record = NewAudit {
+        at,
+        ..record.clone()
+    };
+    record.with(in_words(key.usage, &key.algorithm, &key.id))
+}
+
+fn in_words(usage: KeyUse, algorithm: &str, kid: &str) -> String {
+    format!("{} key {kid}, {algorithm}", usage.as_str())
 }
 
 /// The keys of one use by the time from which they sign, as the ring orders them.

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::{KeysError, Start, add, end, of_use};
 use crate::{
     policy::Policy,
-    ports::store::{KeyUse, SealedKey},
+    ports::store::{AuditAction, KeyUse, SealedKey},
     sso::Sso,
 };
 
@@ -30,7 +30,7 @@ pub async fn tend(sso: &Sso) -> Result<Tended, KeysError> {
     let mut tended = Tended::default();
     let ring = sso.store.keys().await?;
     for key in over(&sso.policy, &ring, sso.now()) {
-        match end(sso, &key.id).await {
+        match end(sso, &key.id, sso.record_of_ours(AuditAction::KeyRetire)).await {
             Ok(_) => tended.retired += 1,
             Err(KeysError::NotFound | KeysError::LastKey) => {}
             Err(error) => return Err(error),
@@ -39,7 +39,8 @@ pub async fn tend(sso: &Sso) -> Result<Tended, KeysError> {
     let ring = sso.store.keys().await?;
     let usages = old_uses(&sso.policy, &ring, sso.now());
     if !usages.is_empty() {
-        match add(sso, &ring, &usages, Start::Published).await {
+        let record = sso.record_of_ours(AuditAction::KeyRotate);
+        match add(sso, &ring, &usages, Start::Published, &record).await {
             Ok(new) => tended.made = new.len(),
             Err(KeysError::Contended) => {}
             Err(error) => return Err(error),

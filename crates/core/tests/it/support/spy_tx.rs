@@ -1,6 +1,9 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -8,8 +11,8 @@ use sso_core::{
     ports::{
         StoreError, Tx,
         store::{
-            AuditWrites, Ended, Imported, ImportedUser, KeyWrites, LifecycleWrites, Liveness,
-            Moved, NewAudit, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
+            AuditWrites, Ended, Imported, ImportedUser, KeyWrites, LifeWrites, LifecycleWrites,
+            Liveness, Moved, NewAudit, NewEvent, NewRevocation, NewSession, NewUser, OutboxWrites,
             PasswordChange, Retirement, Revocation, RevocationWrites, SealedKey, Session,
             SessionWrites, User, UserWrites,
         },
@@ -139,6 +142,17 @@ impl KeyWrites for SpyTx {
 impl AuditWrites for SpyTx {
     async fn append_audits(&mut self, records: &[NewAudit]) -> Result<(), StoreError> {
         self.inner.append_audits(records).await
+    }
+}
+
+#[async_trait]
+impl LifeWrites for SpyTx {
+    async fn remember_access_life(&mut self, life: Duration) -> Result<Duration, StoreError> {
+        self.inner.remember_access_life(life).await
+    }
+
+    async fn longest_access_life(&mut self) -> Result<Duration, StoreError> {
+        self.inner.longest_access_life().await
     }
 }
 

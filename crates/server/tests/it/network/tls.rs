@@ -68,7 +68,7 @@ impl Secured {
         Ok(fs::write(key, &issued.key)?)
     }
 
-    fn client(&self, identity: Option<&Issued>) -> Result<ClientConfig> {
+    pub(super) fn client(&self, identity: Option<&Issued>) -> Result<ClientConfig> {
         self.authority.client(&[&TLS13, &TLS12], identity)
     }
 
@@ -80,7 +80,7 @@ impl Secured {
     }
 }
 
-async fn connect(to: SocketAddr, client: ClientConfig) -> Result<TlsStream<TcpStream>> {
+pub(super) async fn connect(to: SocketAddr, client: ClientConfig) -> Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(to).await?;
     let connector = TlsConnector::from(Arc::new(client));
     Ok(connector

@@ -63,6 +63,7 @@ impl Role {
             Access::KnownCaller => !require_caller || matches!(self, Self::Service(_)),
             Access::Caller(scope) => !require_caller || service(scope),
             Access::Administrator(scope) => service(scope) || self == Self::Admin,
+            Access::AdministratorOnly => self == Self::Admin,
         }
     }
 }
@@ -188,11 +189,18 @@ impl<'a> ServicesPort<'a> {
             | "/sso.v1.Users/Disable"
             | "/sso.v1.Users/Enable"
             | "/sso.v1.Users/EndSessions"
+            | "/sso.v1.Users/Delete"
             | "/sso.v1.Users/ListSessions" => vec![user()],
             "/sso.v1.Events/Resend" | "/sso.v1.Events/Skip" => {
                 vec![text(1, "event_id", &self.event)]
             }
-            "/sso.v1.Users/List" | "/sso.v1.Events/List" => Vec::new(),
+            "/sso.v1.Users/List"
+            | "/sso.v1.Events/List"
+            | "/sso.v1.Keys/List"
+            | "/sso.v1.Audit/List" => Vec::new(),
+            "/sso.v1.Keys/Rotate" => vec![text(1, "use", "access")],
+            // Whoever is let in is told that there is no such key: the sessions go on.
+            "/sso.v1.Keys/Retire" => vec![text(1, "key_id", "of another server")],
             health if health.starts_with("/grpc.health.v1.") => Vec::new(),
             // `list_services`.
             reflection if reflection.starts_with("/grpc.reflection.") => {
