@@ -98,10 +98,10 @@ fn main() -> Result<()> {
 }
 
 fn test(args: &TestArgs) -> Result<()> {
+    tools::ensure_servers()?;
     tools::ensure_browser()?;
     tools::ensure_h2spec()?;
     tools::ensure_schemathesis()?;
-    tools::ensure_servers()?;
     let mut command = cargo(["test", "--no-fail-fast"]);
     match &args.package {
         Some(package) => command.args(["--package", package]),

@@ -1,17 +1,17 @@
 //! A network that can be cut, frozen and slowed down.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
-        TcpListener, TcpSocket, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
+        TcpListener, TcpStream,
+        tcp::{ReadHalf, WriteHalf},
     },
     runtime,
     sync::{mpsc, watch},
@@ -165,22 +165,29 @@ async fn accept(listener: std::net::TcpListener, network: watch::Receiver<Networ
 }
 
 /// Passes on one connection until it ends or the network is cut.
-async fn connection(client: TcpStream, mut network: watch::Receiver<Network>) {
-    // Ends by a reset, not in an orderly way, whatever happens.
-    let _ = client.set_zero_linger();
+async fn connection(mut client: TcpStream, mut network: watch::Receiver<Network>) {
     let now = *network.borrow_and_update();
     if now.cut {
+        let _ = client.set_zero_linger();
         return;
     }
     let mut later = network.clone();
-    tokio::select! {
-        _ = later.wait_for(|later| later.generation != now.generation) => {}
-        _ = pass(client, now.target, network) => {}
+    let mut server = None;
+    let orderly = tokio::select! {
+        _ = later.wait_for(|later| later.generation != now.generation) => false,
+        passed = pass(&mut client, &mut server, now.target, network) => passed.is_ok(),
+    };
+    if !orderly {
+        for stream in [Some(&client), server.as_ref()].into_iter().flatten() {
+            // Closed by a reset. What is under way is lost.
+            let _ = stream.set_zero_linger();
+        }
     }
 }
 
 async fn pass(
-    client: TcpStream,
+    client: &mut TcpStream,
+    server: &mut Option<TcpStream>,
     target: SocketAddr,
     mut network: watch::Receiver<Network>,
 ) -> Result<()> {
@@ -188,14 +195,11 @@ async fn pass(
     network
         .wait_for(|network| network.held != Held::Everything)
         .await?;
-    let socket = TcpSocket::new_v4()?;
-    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
-    let server = socket.connect(target).await.context("nobody is there")?;
-    let _ = server.set_zero_linger();
+    let server = server.insert(TcpStream::connect(target).await?);
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
     let questions = flow(from_client, to_server, network.clone(), |network| {
         network.held == Held::Everything
     });
@@ -208,8 +212,8 @@ async fn pass(
 
 /// One direction of a connection: what is read gets a time of arrival, and is written then.
 async fn flow(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
     mut network: watch::Receiver<Network>,
     held: fn(&Network) -> bool,
 ) -> Result<()> {

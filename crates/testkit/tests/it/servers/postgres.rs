@@ -87,3 +87,11 @@ async fn a_server_that_wants_tls_refuses_who_comes_without_or_trusts_another() {
     let plain = format!("{}?sslmode=disable", server.url());
     assert!(!psql(plain).await.status.success());
 }
+
+#[tokio::test]
+async fn a_server_that_cannot_start_shows_what_it_logged() {
+    let options = Options::new().setting("max_connections", "many");
+    let error = options.start().await.unwrap_err();
+    let told = format!("{error:#}");
+    assert!(told.contains("invalid value for parameter"), "{told}");
+}

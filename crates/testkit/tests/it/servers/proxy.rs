@@ -13,6 +13,9 @@ use tokio::{
     time::timeout,
 };
 
+/// More than the kernel keeps for a client that does not read.
+const LARGE: usize = 8 * 1024 * 1024;
+
 /// Too short for an answer that is held, long enough for one that is not: it is here already.
 const A_MOMENT: Duration = Duration::from_millis(200);
 
@@ -94,4 +97,19 @@ async fn a_slow_network_delays_each_direction() {
     let started = Instant::now();
     assert_eq!(ask(&mut stream, 1).await.unwrap(), 1);
     assert!(started.elapsed() >= Duration::from_millis(200));
+}
+
+#[tokio::test]
+async fn an_answer_arrives_whole_though_its_server_has_hung_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = Proxy::start(listener.local_addr().unwrap()).unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(&vec![7; LARGE]).await.unwrap();
+    });
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer.len(), LARGE);
 }
