@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a command line")]
 
 mod generate;
+mod kafka;
 mod shell;
 mod tools;
 
@@ -21,6 +22,8 @@ use shell::{cargo, run};
 enum Cli {
     /// Run all tests; installs what they need where it may, else names it.
     Test(TestArgs),
+    /// Only install what the tests need.
+    Tools,
     /// Formatting, lints, licences and sources of dependencies, generated files.
     Check,
     /// Write the generated files: docs/config.*, docs/openapi/*.
@@ -62,6 +65,7 @@ struct TestArgs {
 fn main() -> Result<()> {
     match Cli::parse() {
         Cli::Test(args) => test(&args),
+        Cli::Tools => tools(),
         Cli::Check => {
             check(&Part::Fmt)?;
             check(&Part::Clippy)?;
@@ -94,8 +98,7 @@ fn main() -> Result<()> {
 }
 
 fn test(args: &TestArgs) -> Result<()> {
-    tools::ensure_browser()?;
-    tools::ensure_h2spec()?;
+    tools()?;
     let mut command = cargo(["test", "--no-fail-fast"]);
     match &args.package {
         Some(package) => command.args(["--package", package]),
@@ -103,6 +106,12 @@ fn test(args: &TestArgs) -> Result<()> {
     };
     command.arg("--").args(&args.arguments);
     run(command)
+}
+
+fn tools() -> Result<()> {
+    tools::ensure_browser()?;
+    tools::ensure_h2spec()?;
+    kafka::ensure()
 }
 
 fn check(part: &Part) -> Result<()> {

@@ -60,14 +60,14 @@ pub(crate) fn ensure_cargo_deny() -> Result<()> {
 }
 
 /// Installs Debian packages.
-fn install(packages: &[&str]) -> Result<()> {
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     run(apt(&["update", "-qq"]))?;
     let mut install = apt(&["install", "-y", "-qq", "--no-install-recommends"]);
     install.args(packages);
     run(install)
 }
 
-fn may_install() -> bool {
+pub(crate) fn may_install() -> bool {
     works("apt-get", "--version") && is_root()
 }
 
