@@ -1,9 +1,6 @@
 //! What tests ask a cluster for, by a client of their own.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use rdkafka::{
@@ -17,12 +14,12 @@ use rdkafka::{
 };
 use tokio::task::spawn_blocking;
 
+use crate::servers::wait::eventually;
+
 /// How long a cluster may take for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// One question.
 const QUESTION: Duration = Duration::from_secs(2);
-/// Between two questions.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// A record as it lies in a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,13 +80,16 @@ fn reader(brokers: &str) -> Result<BaseConsumer<Silent>> {
     Ok(BaseConsumer::from_config_and_context(&config, Silent)?)
 }
 
-/// Waits until this many brokers are listed.
-pub(super) fn await_brokers(brokers: &str, count: usize) -> Result<()> {
-    let client = reader(brokers)?;
-    until("the brokers are there", || {
-        let seen = client.fetch_metadata(None, QUESTION);
-        Ok(seen.is_ok_and(|seen| seen.brokers().len() >= count))
+/// Fails unless this many brokers are listed.
+pub(super) async fn listed(brokers: &str, count: usize) -> Result<()> {
+    let brokers = brokers.to_owned();
+    spawn_blocking(move || {
+        let seen = reader(&brokers)?.fetch_metadata(None, QUESTION)?;
+        let found = seen.brokers().len();
+        ensure!(found >= count, "{found} of {count} brokers are there");
+        Ok(())
     })
+    .await?
 }
 
 /// The partitions of a topic; none, if it does not exist.
@@ -107,27 +107,15 @@ pub(super) fn partitions(brokers: &str, topic: &str) -> Result<Vec<Partition>> {
 }
 
 /// Waits until every partition of a topic has a leader and this many replicas in sync.
-pub(super) fn await_in_sync(brokers: &str, topic: &str, count: usize) -> Result<()> {
-    until("the replicas are in sync", || {
-        Ok(partitions(brokers, topic).is_ok_and(|found| {
-            !found.is_empty()
-                && found
-                    .iter()
-                    .all(|partition| partition.leader >= 0 && partition.in_sync >= count)
-        }))
+pub(super) async fn await_in_sync(brokers: &str, topic: &str, count: usize) -> Result<()> {
+    eventually("all replicas in sync", PATIENCE, async || {
+        let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
+        let found = spawn_blocking(move || partitions(&brokers, &topic)).await??;
+        let in_sync = |partition: &Partition| partition.leader >= 0 && partition.in_sync >= count;
+        ensure!(!found.is_empty() && found.iter().all(in_sync), "{found:?}");
+        Ok(())
     })
-}
-
-fn until(what: &str, holds: impl Fn() -> Result<bool>) -> Result<()> {
-    let started = Instant::now();
-    while !holds()? {
-        if started.elapsed() > PATIENCE {
-            bail!("not within {PATIENCE:?}: {what}");
-        }
-        #[expect(clippy::disallowed_methods, reason = "a thread of its own polls here")]
-        thread::sleep(PAUSE);
-    }
-    Ok(())
+    .await
 }
 
 pub(super) async fn create_topic(
@@ -149,23 +137,7 @@ pub(super) async fn create_topic(
             Err((topic, error)) => bail!("{topic}: {error}"),
         }
     }
-    let (brokers, name) = (brokers.to_owned(), name.to_owned());
-    let replicas = usize::try_from(replicas)?;
-    spawn_blocking(move || await_in_sync(&brokers, &name, replicas)).await?
-}
-
-/// As [`create_topic`], where there is no runtime.
-pub(super) fn create_topic_blocking(
-    brokers: &str,
-    name: &str,
-    partitions: i32,
-    replicas: i32,
-    settings: &[(&str, &str)],
-) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(create_topic(brokers, name, partitions, replicas, settings))
+    await_in_sync(brokers, name, usize::try_from(replicas)?).await
 }
 
 pub(super) async fn delete_topic(brokers: &str, name: &str) -> Result<()> {

@@ -5,22 +5,25 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
+use rustix::process::Signal;
+use tokio::task::spawn_blocking;
 
 use super::{
-    Broker, client,
+    client, launch,
     properties::{self, Node},
 };
-use crate::process::free_port;
+use crate::servers::{Port, Sandbox, wait};
 
 /// Relative to the root of the repository; what `cargo xtask tools` fills.
 const FOLDER: &str = "../../target/tools/kafka-4.3.1";
+/// For each step of the preparation, on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Raised when what is prepared below changes.
-const PREPARED: &str = "prepared-1";
+const PREPARED: &str = "prepared-2";
 
 /// Where everything lies.
 #[derive(Debug, Clone)]
@@ -30,13 +33,14 @@ pub(super) struct Jars {
 }
 
 impl Jars {
-    /// Finds the jars, and prepares once what all clusters share. Blocks: seconds, the first time.
-    pub(super) fn find() -> Result<Self> {
+    /// Finds the jars, and prepares once what all clusters share; that takes seconds.
+    pub(super) async fn find() -> Result<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(FOLDER);
         ensure!(
             folder.join("complete").exists(),
             "there is no Apache Kafka to test with: run `cargo xtask tools`"
         );
+        let folder = folder.canonicalize()?;
         let mut jars: Vec<PathBuf> = fs::read_dir(folder.join("libs"))?
             .map(|entry| entry.map(|entry| entry.path()))
             .collect::<Result<_, _>>()?;
@@ -47,38 +51,36 @@ impl Jars {
             prepared: folder.join(PREPARED),
         };
         let lock = File::create(folder.join("lock"))?;
-        lock.lock()?;
+        // Until the file is closed; other processes wait.
+        let _lock = spawn_blocking(move || lock.lock().map(|()| lock)).await??;
         if !found.prepared.join("complete").exists() {
-            found.prepare().context("cannot prepare Apache Kafka")?;
+            found
+                .prepare()
+                .await
+                .context("cannot prepare Apache Kafka")?;
         }
         Ok(found)
     }
 
-    /// A command of one of Kafka's classes.
-    pub(super) fn command(&self, class: &str) -> Command {
-        let mut java = Command::new("java");
-        java.args([
+    /// Arguments that run one of Kafka's classes.
+    pub(super) fn java(&self, class: &str) -> Vec<OsString> {
+        let mut java: Vec<OsString> = [
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             "-XX:-UsePerfData",
             "-Xss512k",
+            "-Xmx256m",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
-        ])
-        .stdin(Stdio::null());
+        ]
+        .map(OsString::from)
+        .to_vec();
         let archive = self.archive();
         if archive.exists() {
-            java.arg("-Xshare:auto");
-            java.arg(argument("-XX:SharedArchiveFile=", &archive));
+            java.push("-Xshare:auto".into());
+            java.push(argument("-XX:SharedArchiveFile=", &archive));
         }
-        java.arg("-cp").arg(&self.class_path).arg(class);
-        java
-    }
-
-    /// A command that starts a broker.
-    pub(super) fn broker(&self, settings: &Path) -> Command {
-        let mut java = self.command("kafka.Kafka");
-        java.arg(settings);
+        java.extend(["-cp".into(), self.class_path.clone(), class.into()]);
         java
     }
 
@@ -99,54 +101,50 @@ impl Jars {
         self.prepared.join("classes.jsa")
     }
 
-    fn prepare(&self) -> Result<()> {
+    async fn prepare(&self) -> Result<()> {
         let _ = fs::remove_dir_all(&self.prepared);
         fs::create_dir_all(&self.prepared)?;
-        let folder = TempDir::with_prefix("kafka-prepare-")?;
-        let node = Node::alone(folder.path(), [free_port()?, free_port()?]);
-        let settings = folder.path().join("server.properties");
+        let sandbox = Sandbox::new()?;
+        let (port, controller) = (Port::free()?, Port::free()?);
+        let folder = sandbox.room().folder().to_owned();
+        let node = Node::alone(&folder, [port.number(), controller.number()]);
+        let settings = folder.join("server.properties");
         fs::write(&settings, node.properties())?;
-        let mut format = self.command("kafka.tools.StorageTool");
-        format.args(["format", "-t", properties::CLUSTER, "-c"]);
-        format.arg(&settings);
+        let mut format = self.java("kafka.tools.StorageTool");
+        format.extend(["format", "-t", properties::CLUSTER, "-c"].map(OsString::from));
+        format.push(settings.clone().into());
         for (user, password) in properties::USERS {
-            format.arg("--add-scram");
-            format.arg(format!(
-                "SCRAM-SHA-256=[name={user},password={password},iterations=4096]"
-            ));
-            format.arg("--add-scram");
-            format.arg(format!(
-                "SCRAM-SHA-512=[name={user},password={password},iterations=4096]"
-            ));
+            for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+                let user = format!("{mechanism}=[name={user},password={password},iterations=4096]");
+                format.extend(["--add-scram".into(), user.into()]);
+            }
         }
-        let done = format.output()?;
-        ensure!(
-            done.status.success(),
-            "{}",
-            String::from_utf8_lossy(&done.stderr)
-        );
+        wait::output(launch(sandbox.room(), format), PATIENCE).await?;
         fs::copy(
             node.folder.join("bootstrap.checkpoint"),
             self.prepared.join("bootstrap.checkpoint"),
         )?;
-        self.record_classes(&settings, &node)?;
+        self.record_classes(&sandbox, &settings, &node).await?;
         Ok(fs::write(self.prepared.join("complete"), "")?)
     }
 
     /// Runs a broker, uses it a little, and has Java write down what classes it took.
-    fn record_classes(&self, settings: &Path, node: &Node) -> Result<()> {
+    async fn record_classes(&self, sandbox: &Sandbox, settings: &Path, node: &Node) -> Result<()> {
         let archive = self.prepared.join("classes.new");
-        let mut java = Command::new("java");
-        java.arg(argument("-XX:ArchiveClassesAtExit=", &archive));
-        java.args(self.broker(settings).get_args());
-        let log = File::create(node.folder.with_extension("log"))?;
-        let mut broker = Broker::spawn(java, log)?;
+        let mut java = vec![argument("-XX:ArchiveClassesAtExit=", &archive)];
+        java.extend(self.java("kafka.Kafka"));
+        java.push(settings.into());
+        let log = sandbox.room().folder().join("prepare.log");
+        let mut broker = super::start("kafka", sandbox.room(), java, &log)?;
         let brokers = format!("127.0.0.1:{}", node.port);
-        client::await_brokers(&brokers, 1)?;
-        client::create_topic_blocking(&brokers, "warm", 1, 1, &[])?;
-        client::produce_blocking(&brokers, "warm", b"key", b"value", &[])?;
-        broker.terminate()?;
-        // Java 19 and later would do without; an older one may not write it: then starts are slower.
+        wait::eventually("a broker", PATIENCE, || client::listed(&brokers, 1)).await?;
+        client::create_topic(&brokers, "warm", 1, 1, &[]).await?;
+        let used = spawn_blocking(move || {
+            client::produce_blocking(&brokers, "warm", b"key", b"value", &[])
+        });
+        used.await??;
+        broker.stop(Signal::TERM, PATIENCE).await?;
+        // Java before 13 does not write it: then starts are slower.
         if archive.exists() {
             fs::rename(archive, self.archive())?;
         }

@@ -5,38 +5,36 @@ mod jars;
 mod properties;
 
 use std::{
-    fs::{self, File},
-    path::PathBuf,
-    process::{Child, Command, ExitStatus},
-    time::{Duration, Instant},
+    ffi::OsString,
+    fs,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
+use anyhow::{Context, Result, ensure};
+use rustix::process::{getegid, geteuid};
 use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
 
 use self::{jars::Jars, properties::Node};
-use crate::{
-    pki::{Authority, Wanted},
-    process::free_port,
-};
+use super::{Daemon, Port, Room, Sandbox, ports::with_fresh_ports, wait};
+use crate::pki::{Authority, Wanted};
 
 pub use self::client::Record;
 
-/// How often ports that somebody else took meanwhile are replaced by others.
-const STARTS: usize = 3;
-/// How long a broker may take to end when it is asked to.
-const END: Duration = Duration::from_secs(30);
+/// How long brokers may take for anything, on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(2);
 
-/// A cluster. Its brokers end with it, on panic too.
+/// A cluster. Its brokers end with it, however the test ends.
 #[derive(Debug)]
 pub struct Kafka {
     jars: Jars,
     nodes: Vec<Node>,
-    brokers: Vec<Option<Broker>>,
-    folder: TempDir,
+    daemons: Vec<Option<Daemon>>,
+    sandbox: Sandbox,
+    _ports: Vec<[Port; 3]>,
 }
 
 /// What is started.
@@ -75,23 +73,14 @@ impl Kafka {
     }
 
     async fn run(plan: Plan) -> Result<Self> {
-        spawn_blocking(move || {
-            let jars = Jars::find()?;
-            let mut start = Self::launch(&jars, plan);
-            for _ in 1..STARTS {
-                if start.is_ok() {
-                    break;
-                }
-                start = Self::launch(&jars, plan);
-            }
-            start
-        })
-        .await?
+        let jars = Jars::find().await?;
+        with_fresh_ports(|| Self::launch(&jars, plan)).await
     }
 
-    fn launch(jars: &Jars, plan: Plan) -> Result<Self> {
-        let folder = TempDir::with_prefix("sso-kafka-")?;
-        let pem = folder.path().join("broker.pem");
+    async fn launch(jars: &Jars, plan: Plan) -> Result<Self> {
+        let sandbox = Sandbox::new()?;
+        let folder = sandbox.room().folder().to_owned();
+        let pem = folder.join("broker.pem");
         if plan.secure {
             let authority = Authority::new()?;
             #[expect(
@@ -101,28 +90,29 @@ impl Kafka {
             let now = OffsetDateTime::now_utc();
             let issued = authority.issue(&Wanted::of(&["127.0.0.1"], now))?;
             fs::write(&pem, format!("{}{}", issued.key, issued.certificate))?;
-            fs::write(folder.path().join("ca.pem"), authority.root())?;
+            fs::write(folder.join("ca.pem"), authority.root())?;
         }
         let mut ports = Vec::new();
         for _ in 0..plan.nodes {
-            ports.push([free_port()?, free_port()?, free_port()?]);
+            ports.push([Port::free()?, Port::free()?, Port::free()?]);
         }
-        let pem = plan.secure.then_some(pem.as_path());
-        let nodes = Node::cluster(folder.path(), &ports, pem);
+        let numbers: Vec<_> = ports
+            .iter()
+            .map(|ports| ports.each_ref().map(Port::number))
+            .collect();
+        let nodes = Node::cluster(&folder, &numbers, plan.secure.then_some(pem.as_path()));
         let mut cluster = Self {
             jars: jars.clone(),
-            brokers: nodes.iter().map(|_| None).collect(),
+            daemons: nodes.iter().map(|_| None).collect(),
             nodes,
-            folder,
+            sandbox,
+            _ports: ports,
         };
         for node in &cluster.nodes {
             jars.format(&node.folder, node.id)?;
             fs::write(cluster.settings(node.id), node.properties())?;
         }
-        for id in cluster.ids() {
-            cluster.spawn(id)?;
-        }
-        cluster.await_brokers().with_context(|| cluster.log())?;
+        cluster.start_all().await?;
         Ok(cluster)
     }
 
@@ -141,7 +131,7 @@ impl Kafka {
 
     /// The root (PEM) of the secure listener's certificate.
     pub fn authority(&self) -> PathBuf {
-        self.folder.path().join("ca.pem")
+        self.sandbox.room().folder().join("ca.pem")
     }
 
     /// The ids of all brokers, from 1.
@@ -207,21 +197,20 @@ impl Kafka {
 
     /// Waits until all brokers have all records of this topic.
     pub async fn in_sync(&self, topic: &str) -> Result<()> {
-        let (brokers, topic, count) = (self.brokers(), topic.to_owned(), self.nodes.len());
-        spawn_blocking(move || client::await_in_sync(&brokers, &topic, count)).await?
+        client::await_in_sync(&self.brokers(), topic, self.nodes.len()).await
     }
 
     /// kill -9 of a broker.
     pub fn kill9(&mut self, id: u32) -> Result<()> {
-        // Dropping kills.
-        self.slot(id)?.take().context("it does not run")?;
-        Ok(())
+        let mut daemon = self.slot(id)?.take().context("it does not run")?;
+        daemon.kill9()
     }
 
     /// kill -9 of all.
     pub fn kill_all(&mut self) {
-        for broker in &mut self.brokers {
-            broker.take();
+        for daemon in &mut self.daemons {
+            // Dropping kills.
+            daemon.take();
         }
     }
 
@@ -239,7 +228,16 @@ impl Kafka {
             }
         }
         let (brokers, count) = (self.brokers(), self.nodes.len());
-        spawn_blocking(move || client::await_brokers(&brokers, count)).await?
+        let patience = wait::Patience::new("the brokers", PATIENCE);
+        loop {
+            let Err(why) = client::listed(&brokers, count).await else {
+                return Ok(());
+            };
+            for daemon in self.daemons.iter_mut().flatten() {
+                daemon.check()?;
+            }
+            patience.not_yet(why).await.with_context(|| self.log())?;
+        }
     }
 
     /// kill -9 of all, and a start of all.
@@ -249,126 +247,75 @@ impl Kafka {
     }
 
     /// A broker that hangs: its connections stay open, nobody answers.
-    pub fn freeze(&self, id: u32) -> Result<()> {
-        self.signal(id, Signal::STOP)
+    pub fn freeze(&mut self, id: u32) -> Result<()> {
+        self.slot(id)?.as_ref().context("it does not run")?.freeze()
     }
 
     /// The end of [`Self::freeze`].
-    pub fn thaw(&self, id: u32) -> Result<()> {
-        self.signal(id, Signal::CONT)
+    pub fn thaw(&mut self, id: u32) -> Result<()> {
+        self.slot(id)?.as_ref().context("it does not run")?.thaw()
     }
 
     /// Lets a user of the secure listener write to all topics.
     pub async fn allow_writes(&self, user: &str) -> Result<()> {
-        let mut command = self.jars.command("org.apache.kafka.tools.AclCommand");
-        command.args(["--bootstrap-server", &self.brokers(), "--add"]);
-        command.args(["--allow-principal", &format!("User:{user}")]);
-        command.args(["--operation", "Write", "--operation", "Describe"]);
-        command.args(["--topic", "*"]);
-        let done = spawn_blocking(move || command.output()).await??;
-        ensure!(
-            done.status.success(),
-            "{}",
-            String::from_utf8_lossy(&done.stderr)
-        );
+        let mut java = self.jars.java("org.apache.kafka.tools.AclCommand");
+        let (brokers, user) = (self.brokers(), format!("User:{user}"));
+        let arguments = [
+            ["--bootstrap-server", &brokers],
+            ["--add", "--force"],
+            ["--allow-principal", &user],
+            ["--operation", "Write"],
+            ["--operation", "Describe"],
+            ["--topic", "*"],
+        ];
+        java.extend(arguments.into_iter().flatten().map(OsString::from));
+        wait::output(launch(self.sandbox.room(), java), PATIENCE).await?;
         Ok(())
     }
 
-    /// What the brokers have logged.
+    /// The ends of the brokers' logs.
     pub fn log(&self) -> String {
-        let read = |id: u32| fs::read_to_string(self.log_file(id)).unwrap_or_default();
-        self.ids().into_iter().map(read).collect()
+        let logs: Vec<_> = self.ids().into_iter().map(|id| self.log_file(id)).collect();
+        wait::tails(logs.iter().map(PathBuf::as_path))
     }
 
-    fn signal(&self, id: u32, signal: Signal) -> Result<()> {
-        let broker = self
-            .brokers
-            .get(id as usize - 1)
-            .context("no such broker")?;
-        broker.as_ref().context("it does not run")?.signal(signal)
-    }
-
-    fn slot(&mut self, id: u32) -> Result<&mut Option<Broker>> {
+    fn slot(&mut self, id: u32) -> Result<&mut Option<Daemon>> {
         let at = (id as usize).checked_sub(1);
-        at.and_then(|at| self.brokers.get_mut(at))
+        at.and_then(|at| self.daemons.get_mut(at))
             .context("no such broker")
     }
 
     fn spawn(&mut self, id: u32) -> Result<()> {
-        let mut command = self.jars.broker(&self.settings(id));
-        command.env("KAFKA_HEAP_OPTS", "");
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log_file(id))?;
-        *self.slot(id)? = Some(Broker::spawn(command, log)?);
+        let mut java = self.jars.java("kafka.Kafka");
+        java.push(self.settings(id).into());
+        let log = self.log_file(id);
+        let daemon = start(&format!("broker {id}"), self.sandbox.room(), java, &log)?;
+        *self.slot(id)? = Some(daemon);
         Ok(())
-    }
-
-    /// Fails at once if one ends instead.
-    fn await_brokers(&mut self) -> Result<()> {
-        let (brokers, count) = (self.brokers(), self.nodes.len());
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| client::await_brokers(&brokers, count));
-            while !waiting.is_finished() {
-                for broker in self.brokers.iter_mut().flatten() {
-                    if let Some(status) = broker.ended()? {
-                        bail!("a broker ended with {status}");
-                    }
-                }
-                #[expect(clippy::disallowed_methods, reason = "a thread of its own polls here")]
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            waiting
-                .join()
-                .unwrap_or_else(|_| bail!("the wait panicked"))
-        })
     }
 
     fn settings(&self, id: u32) -> PathBuf {
-        self.folder.path().join(format!("node{id}.properties"))
+        self.sandbox
+            .room()
+            .folder()
+            .join(format!("node{id}.properties"))
     }
 
     fn log_file(&self, id: u32) -> PathBuf {
-        self.folder.path().join(format!("node{id}.log"))
+        self.sandbox.room().folder().join(format!("node{id}.log"))
     }
 }
 
-/// A process; killed when dropped.
-#[derive(Debug)]
-struct Broker(Child);
-
-impl Broker {
-    fn spawn(mut command: Command, log: File) -> Result<Self> {
-        let child = command.stdout(log.try_clone()?).stderr(log).spawn();
-        Ok(Self(child.context("cannot start java")?))
-    }
-
-    fn signal(&self, signal: Signal) -> Result<()> {
-        Ok(kill_process(Pid::from_child(&self.0), signal)?)
-    }
-
-    fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        Ok(self.0.try_wait()?)
-    }
-
-    /// Asks it to end, and waits.
-    fn terminate(&mut self) -> Result<()> {
-        self.signal(Signal::TERM)?;
-        let started = Instant::now();
-        while self.ended()?.is_none() {
-            ensure!(started.elapsed() < END, "the broker does not end");
-            #[expect(clippy::disallowed_methods, reason = "a thread of its own polls here")]
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
+fn start(name: &str, room: &Room, java: Vec<OsString>, log: &Path) -> Result<Daemon> {
+    Daemon::start(name, launch(room, java), log)
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// As ourselves: only we are sure to be able to read the jars.
+fn launch(room: &Room, java: Vec<OsString>) -> Command {
+    let mut command = room.command("java", room.folder());
+    command
+        .uid(geteuid().as_raw())
+        .gid(getegid().as_raw())
+        .args(java);
+    command
 }

@@ -1,0 +1,373 @@
+//! A PostgreSQL cluster that Patroni manages: etcd, nodes, HAProxy.
+
+mod config;
+mod verbs;
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
+
+use super::{
+    daemon::Daemon,
+    node::{self, Node},
+    ports::{Port, with_fresh_ports},
+    sandbox::{Room, Sandbox},
+    template::template,
+    wait::{ANSWER, LIMIT, Patience, eventually, output, tails},
+};
+use crate::http::Http;
+
+/// How long a node may take to answer Patroni's REST question.
+const REST: Duration = Duration::from_secs(2);
+
+/// etcd, Patroni nodes with PostgreSQL, and HAProxy before them. Nodes are numbered from 0; at the
+/// start node 0 leads.
+///
+/// A dead leader is replaced after about [`Patroni::FAILOVER`]; give tests three times that.
+#[derive(Debug)]
+pub struct Patroni {
+    sandbox: Sandbox,
+    nodes: Vec<Managed>,
+    etcd: Daemon,
+    haproxy: Daemon,
+    leader: Port,
+    replicas: Port,
+    _etcd_ports: [Port; 2],
+}
+
+/// A node: Patroni, and the PostgreSQL that it starts, which is not its child.
+#[derive(Debug)]
+struct Managed {
+    server: Node,
+    rest: Port,
+    patroni: Option<Daemon>,
+}
+
+/// How a cluster is set up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    nodes: usize,
+    synchronous: bool,
+    settings: Vec<(String, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            nodes: 3,
+            synchronous: false,
+            settings: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// Three nodes, asynchronous replication.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// So many nodes, at least one.
+    #[must_use]
+    pub fn nodes(mut self, nodes: usize) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
+    /// Patroni's `synchronous_mode`: what was acknowledged survives any failover.
+    #[must_use]
+    pub fn synchronous(mut self) -> Self {
+        self.synchronous = true;
+        self
+    }
+
+    /// Sets a parameter of PostgreSQL that Patroni does not manage by the cluster.
+    #[must_use]
+    pub fn setting(mut self, parameter: &str, value: &str) -> Self {
+        self.settings.push((parameter.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the cluster and waits until every node does what it should.
+    pub async fn start(&self) -> Result<Patroni> {
+        with_fresh_ports(|| self.attempt()).await
+    }
+
+    async fn attempt(&self) -> Result<Patroni> {
+        let sandbox = Sandbox::new()?;
+        let room = sandbox.room().clone();
+        let (leader, replicas) = (Port::free()?, Port::free()?);
+        let etcd_ports = [Port::free()?, Port::free()?];
+        let mut nodes = Vec::new();
+        for node in 0..self.nodes {
+            nodes.push(Managed::prepare(&room, &config::name(node))?);
+        }
+        let addresses = Addresses {
+            leader: leader.number(),
+            replicas: replicas.number(),
+            etcd: etcd_ports[0].number(),
+            postgres: nodes.iter().map(|node| node.server.port()).collect(),
+            rest: nodes.iter().map(|node| node.rest.number()).collect(),
+        };
+        let programs = super::template::programs()?;
+        let folder = room.folder().display().to_string();
+        for node in 0..self.nodes {
+            let programs = programs.display().to_string();
+            let text = config::node(node, &addresses, self, &folder, &programs);
+            room.write(&format!("{}/patroni.yml", config::name(node)), &text)?;
+        }
+        room.write("haproxy.cfg", &config::haproxy(&addresses, &folder))?;
+        let mut etcd = start_etcd(&room, &etcd_ports)?;
+        etcd_is_up(&mut etcd, &etcd_ports[0]).await?;
+        nodes[0].start(&room, &config::name(0))?;
+        has_leader(&room, &etcd_ports[0])
+            .await
+            .with_context(|| nodes[0].server.log_tail())?;
+        for (number, node) in nodes.iter_mut().enumerate().skip(1) {
+            node.start(&room, &config::name(number))?;
+        }
+        let cluster = Patroni {
+            haproxy: start_haproxy(&room)?,
+            sandbox,
+            nodes,
+            etcd,
+            leader,
+            replicas,
+            _etcd_ports: etcd_ports,
+        };
+        cluster.ready().await?;
+        Ok(cluster)
+    }
+}
+
+/// The ports of everything.
+#[derive(Debug)]
+struct Addresses {
+    leader: u16,
+    replicas: u16,
+    etcd: u16,
+    postgres: Vec<u16>,
+    rest: Vec<u16>,
+}
+
+impl Managed {
+    fn prepare(room: &Room, name: &str) -> Result<Self> {
+        room.subfolder(name)?;
+        let data = room.copy(&template()?, &format!("{name}/data"))?;
+        let file = format!("{name}/data/postgresql.conf");
+        let conf = std::fs::read_to_string(room.folder().join(&file))?;
+        let include = format!("{conf}\ninclude_if_exists '{}'\n", config::INCLUDED);
+        room.write(&file, &include)?;
+        Ok(Self {
+            server: Node::new(room, data)?,
+            rest: Port::free()?,
+            patroni: None,
+        })
+    }
+
+    fn start(&mut self, room: &Room, name: &str) -> Result<()> {
+        let folder = room.folder().join(name);
+        let mut patroni = room.command("patroni", &folder);
+        patroni.arg("patroni.yml");
+        self.patroni = Some(Daemon::start(name, patroni, self.server.log())?);
+        Ok(())
+    }
+
+    /// Whether Patroni says that the node is this: `primary`, `replica`.
+    async fn is(&self, role: &str) -> bool {
+        let http = Http::new(self.rest.address());
+        let path = format!("/{role}");
+        let answer = tokio::time::timeout(REST, http.get(&path, None)).await;
+        answer.is_ok_and(|reply| reply.is_ok_and(|reply| reply.status == 200))
+    }
+}
+
+impl Patroni {
+    /// About how long a dead leader leads on: the time to live of its key.
+    pub const FAILOVER: Duration = Duration::from_secs(config::TTL_SECONDS as u64);
+
+    /// Three nodes with the default options.
+    pub async fn start() -> Result<Self> {
+        Options::new().start().await
+    }
+
+    /// The URL of a database behind HAProxy's port for the leader.
+    pub fn url(&self, database: &str) -> String {
+        node::url(self.leader.number(), database)
+    }
+
+    /// The URL of a database behind HAProxy's port for the replicas. HAProxy does not see how far a
+    /// replica is behind in showing what it has received.
+    pub fn replicas_url(&self, database: &str) -> String {
+        node::url(self.replicas.number(), database)
+    }
+
+    /// How many nodes there are, the dead too.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// A node's PostgreSQL, to ask it over its socket or to reach it past HAProxy.
+    pub fn server(&self, node: usize) -> &Node {
+        &self.nodes[node].server
+    }
+
+    /// The node that Patroni says leads.
+    pub async fn leader(&self) -> Result<usize> {
+        for (number, node) in self.nodes.iter().enumerate() {
+            if node.patroni.is_some() && node.is("primary").await {
+                return Ok(number);
+            }
+        }
+        anyhow::bail!("nobody leads")
+    }
+
+    /// The nodes that Patroni says are replicas.
+    pub async fn replicas(&self) -> Vec<usize> {
+        let mut found = Vec::new();
+        for (number, node) in self.nodes.iter().enumerate() {
+            if node.patroni.is_some() && node.is("replica").await {
+                found.push(number);
+            }
+        }
+        found
+    }
+
+    /// Waits until another node than `before` leads, and HAProxy knows.
+    pub async fn leader_after(&self, before: usize) -> Result<usize> {
+        let waited = eventually("another leader", LIMIT, || async {
+            let leader = self.leader().await?;
+            ensure!(leader != before, "{} leads", config::name(leader));
+            ensure!(
+                self.behind(&self.url("postgres")).await? == self.server(leader).port(),
+                "HAProxy has not seen it"
+            );
+            Ok(leader)
+        });
+        waited.await.with_context(|| self.tails())
+    }
+
+    /// Waits until there is a leader, every other node that runs streams from it, and both ports of
+    /// HAProxy lead to the right servers.
+    pub async fn ready(&self) -> Result<()> {
+        let running = self.nodes.iter().filter(|node| node.patroni.is_some());
+        let replicas = running.count().saturating_sub(1);
+        let waited = eventually("the cluster", LIMIT, || async {
+            let leader = self.leader().await?;
+            let streaming = self.server(leader).streaming().await?;
+            ensure!(streaming == replicas, "{streaming} replicas are streaming");
+            let up = self.up().await?;
+            ensure!(
+                up == (1, replicas),
+                "HAProxy has {up:?} leaders and replicas"
+            );
+            let port = self.behind(&self.url("postgres")).await?;
+            ensure!(
+                port == self.server(leader).port(),
+                "HAProxy leads elsewhere"
+            );
+            Ok(())
+        });
+        waited.await.with_context(|| self.tails())
+    }
+
+    /// How many leaders and replicas are up, as HAProxy sees it.
+    async fn up(&self) -> Result<(usize, usize)> {
+        let socket = self.sandbox.room().folder().join("haproxy.sock");
+        let mut stream = UnixStream::connect(socket).await?;
+        stream.write_all(b"show stat\n").await?;
+        let mut table = String::new();
+        stream.read_to_string(&mut table).await?;
+        let up = |listener: &str| {
+            let servers = table.lines().filter(|line| {
+                let fields: Vec<&str> = line.split(',').collect();
+                fields[0] == listener
+                    && fields.get(1).is_some_and(|name| name.starts_with("pg"))
+                    && fields
+                        .get(17)
+                        .is_some_and(|status| status.starts_with("UP"))
+            });
+            servers.count()
+        };
+        Ok((up("leader"), up("replicas")))
+    }
+
+    /// The port of the server that a URL leads to.
+    async fn behind(&self, url: &str) -> Result<u16> {
+        let mut psql = self.nodes[0].server.program("psql");
+        psql.args([
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-c",
+            "select inet_server_port()",
+            "-d",
+            url,
+        ])
+        .env("PGCONNECT_TIMEOUT", "2");
+        Ok(output(psql, ANSWER).await?.parse()?)
+    }
+
+    fn tails(&self) -> String {
+        let logs = self.nodes.iter().map(|node| node.server.log());
+        tails(logs.chain([self.etcd.log(), self.haproxy.log()]))
+    }
+}
+
+fn start_etcd(room: &Room, ports: &[Port; 2]) -> Result<Daemon> {
+    let folder = room.subfolder("etcd")?;
+    let [client, peer] = ports
+        .each_ref()
+        .map(|port| format!("http://{}", port.address()));
+    let mut etcd = room.command("etcd", &folder);
+    etcd.args(["--name", "tests", "--data-dir", "data"])
+        .args(["--log-level", "warn", "--logger", "zap"])
+        .args(["--listen-client-urls", &client])
+        .args(["--advertise-client-urls", &client])
+        .args(["--listen-peer-urls", &peer])
+        .args(["--initial-advertise-peer-urls", &peer])
+        .args(["--initial-cluster", &format!("tests={peer}")])
+        // A lone member elects itself after the timeout of the election. etcd makes leases that are
+        // shorter than one and a half of it longer.
+        .args(["--heartbeat-interval", "50", "--election-timeout", "500"]);
+    Daemon::start("etcd", etcd, &room.folder().join("etcd.log"))
+}
+
+async fn etcd_is_up(etcd: &mut Daemon, client: &Port) -> Result<()> {
+    let patience = Patience::new("etcd", LIMIT);
+    loop {
+        etcd.check()?;
+        let http = Http::new(client.address());
+        let health = tokio::time::timeout(REST, http.get("/health", None)).await;
+        if health.is_ok_and(|reply| reply.is_ok_and(|reply| reply.status == 200)) {
+            return Ok(());
+        }
+        let why = anyhow::anyhow!("it is not healthy{}", etcd.tail());
+        patience.not_yet(why).await?;
+    }
+}
+
+/// Whether somebody holds the key of the leader: the others then follow instead of competing.
+async fn has_leader(room: &Room, client: &Port) -> Result<()> {
+    eventually("the key of the leader", LIMIT, || async {
+        let mut etcdctl = room.command("etcdctl", room.folder());
+        etcdctl
+            .env("ETCDCTL_API", "3")
+            .args(["--endpoints", &format!("http://{}", client.address())])
+            .args(["get", "/tests/sso/leader", "--print-value-only"]);
+        ensure!(!output(etcdctl, ANSWER).await?.is_empty(), "nobody has it");
+        Ok(())
+    })
+    .await
+}
+
+fn start_haproxy(room: &Room) -> Result<Daemon> {
+    let mut haproxy = room.command(Path::new("haproxy"), room.folder());
+    haproxy.args(["-db", "-f", "haproxy.cfg"]);
+    Daemon::start("HAProxy", haproxy, &room.folder().join("haproxy.log"))
+}
