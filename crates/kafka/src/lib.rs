@@ -5,6 +5,7 @@
 //! ([`registry`]). [`consumer`] is what services are built on that live on these events.
 
 pub mod connection;
+pub mod consumer;
 mod context;
 mod http;
 mod metrics;
@@ -18,7 +19,7 @@ mod verdict;
 pub mod wire;
 
 pub use connection::{Connection, Sasl, Tls};
-pub use metrics::register_metrics;
+pub use metrics::{register_consumer_metrics, register_metrics};
 pub use oauth::ClientCredentials;
 pub use schema::{COMPATIBILITY, REGISTRATION_SCHEMA, subject_of};
 pub use secret::Secret;

@@ -12,6 +12,8 @@ const LATENCY: &str = "sso_kafka_delivery_duration_seconds";
 const PRODUCERS: &str = "sso_kafka_producers_total";
 const REGISTRY: &str = "sso_registry_requests_total";
 
+const CONSUMED: &str = "sso_kafka_consumed_total";
+
 const OPERATIONS: [&str; 6] = [
     "register",
     "look_up",
@@ -54,6 +56,22 @@ pub fn register_metrics() {
     for operation in OPERATIONS {
         counter!(REGISTRY, "operation" => operation, "outcome" => "ok").absolute(0);
     }
+}
+
+/// Describes those of a consumer and makes them exist at 0.
+pub fn register_consumer_metrics() {
+    describe_counter!(
+        CONSUMED,
+        Unit::Count,
+        "Events that were taken from Kafka, by what became of them."
+    );
+    for outcome in ["done", "retried", "parked"] {
+        counter!(CONSUMED, "outcome" => outcome).absolute(0);
+    }
+}
+
+pub(crate) fn consumed(outcome: &'static str) {
+    counter!(CONSUMED, "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn sent(outcome: &'static str, count: usize) {

@@ -63,6 +63,26 @@ impl Published {
         Ok(())
     }
 
+    /// Looks whether it is there or would be taken. Changes nothing.
+    pub(crate) async fn examine(&self) -> Result<(), RegistryError> {
+        let found = self
+            .registry
+            .look_up(&self.subject, REGISTRATION_SCHEMA)
+            .await?;
+        if found.is_some() {
+            return Ok(());
+        }
+        let judged = self
+            .registry
+            .compatible(&self.subject, REGISTRATION_SCHEMA)
+            .await?;
+        if judged.compatible {
+            Ok(())
+        } else {
+            Err(RegistryError::Incompatible(judged.messages.join("; ")))
+        }
+    }
+
     async fn establish(&self) -> Result<u32, RegistryError> {
         self.ensure_level().await?;
         let found = self

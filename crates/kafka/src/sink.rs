@@ -73,6 +73,7 @@ pub struct KafkaSink {
     settings: SinkSettings,
     schema: Published,
     producer: Mutex<Option<Arc<Live>>>,
+    trouble: Mutex<Option<String>>,
 }
 
 /// A record on its way.
@@ -90,6 +91,7 @@ impl KafkaSink {
             schema: Published::new(registry, &settings.topic),
             settings,
             producer: Mutex::new(Some(Arc::new(first))),
+            trouble: Mutex::default(),
         })
     }
 
@@ -97,6 +99,32 @@ impl KafkaSink {
     /// it has lost it. Within seconds.
     pub async fn look(&self) -> Status {
         let (kafka, registry) = tokio::join!(self.look_at_topic(), self.schema.verify());
+        Status {
+            kafka: kafka.err().or_else(|| self.trouble()),
+            registry: registry.err().map(|error| error.to_string()),
+        }
+    }
+
+    /// What hindered the last delivery: brokers may show the topic and yet take nothing.
+    fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remember_trouble(&self, reports: &[Option<Verdict>]) {
+        let hindered = reports.iter().flatten().find(|verdict| {
+            verdict.reason != Reason::Registry
+                && matches!(verdict.error, DeliveryError::Unreachable(_))
+        });
+        if hindered.is_some() || reports.iter().any(Option::is_none) {
+            let trouble = self.trouble.lock();
+            *trouble.unwrap_or_else(PoisonError::into_inner) = hindered.map(Verdict::sentence);
+        }
+    }
+
+    /// As [`Self::look`], and changes nothing.
+    pub async fn examine(&self) -> Status {
+        let (kafka, registry) = tokio::join!(self.look_at_topic(), self.schema.examine());
         Status {
             kafka: kafka.err(),
             registry: registry.err().map(|error| error.to_string()),
@@ -216,6 +244,7 @@ impl EventSink for KafkaSink {
                 self.replace_if_fatal(&live);
             }
         }
+        self.remember_trouble(&reports);
         metrics::took(started.elapsed());
         reports.into_iter().map(settle).collect()
     }

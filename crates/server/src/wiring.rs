@@ -22,7 +22,7 @@ use sso_store_sqlite::{Limits, OpenError, Role, Settings, SqliteStore};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use events::{Outlet, outlet};
+pub(crate) use events::{Outlet, examine_kafka, outlet};
 pub(crate) use examine::{Examined, examine, master_key_file};
 
 use crate::{

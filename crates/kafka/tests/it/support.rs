@@ -88,19 +88,17 @@ pub(crate) fn sink(kafka: &Kafka, registry: &registry::Registry) -> Result<Kafka
 
 /// Delivers until the sink takes all, as a relay would.
 pub(crate) async fn deliver_all(sink: &KafkaSink, events: &[Envelope]) -> Result<()> {
+    let started = Instant::now();
     let mut left = events.to_vec();
-    eventually("all are delivered", async || {
+    while !left.is_empty() {
+        if started.elapsed() > Duration::from_secs(60) {
+            bail!("{} events are not delivered within a minute", left.len());
+        }
         let reports = sink.deliver(&left).await;
-        let before = std::mem::take(&mut left);
-        left = before
-            .into_iter()
-            .zip(reports)
-            .filter(|(_, report)| report.is_err())
-            .map(|(event, _)| event)
-            .collect();
-        Ok(left.is_empty())
-    })
-    .await
+        let mut reports = reports.into_iter();
+        left.retain(|_| reports.next().is_some_and(|report| report.is_err()));
+    }
+    Ok(())
 }
 
 /// Asks again until it holds; fails after a minute.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use sso_events::{EventSink, LogSink};
 use sso_kafka::{
-    ClientCredentials, Connection, KafkaSink, Sasl, Secret, SettingsError, SinkSettings, Tls,
+    ClientCredentials, Connection, KafkaSink, Sasl, Secret, SettingsError, SinkSettings, Status,
+    Tls,
     registry::{Credentials, Registry, RegistrySettings},
 };
 
@@ -32,15 +33,27 @@ pub(crate) fn outlet(config: &Config) -> Result<Outlet, Failed> {
             kafka: None,
         }),
         Sink::Kafka => {
-            let kafka = kafka_sink(&config.kafka)
-                .map_err(|error| Failed::new(Exit::Configuration, format!("kafka: {error}")))?;
-            let kafka = Arc::new(kafka);
+            let kafka = Arc::new(kafka_sink(&config.kafka).map_err(|error| of_settings(&error))?);
             Ok(Outlet {
                 sink: Arc::clone(&kafka) as _,
                 kafka: Some(kafka),
             })
         }
     }
+}
+
+/// Looks at Kafka and the registry, and changes nothing there.
+pub(crate) fn examine_kafka(config: &Config) -> Result<Status, Failed> {
+    let kafka = kafka_sink(&config.kafka).map_err(|error| of_settings(&error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
+    Ok(runtime.block_on(kafka.examine()))
+}
+
+fn of_settings(error: &SettingsError) -> Failed {
+    Failed::new(Exit::Configuration, format!("kafka: {error}"))
 }
 
 fn kafka_sink(kafka: &Kafka) -> Result<KafkaSink, SettingsError> {
