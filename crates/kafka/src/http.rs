@@ -134,7 +134,7 @@ impl Http {
         address: &Address,
         question: &Question<'_>,
     ) -> Result<(StatusCode, Bytes), String> {
-        match timeout(self.patience, self.exchange(address, question)).await {
+        match timeout(self.patience, Box::pin(self.exchange(address, question))).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {:?}", self.patience)),
         }

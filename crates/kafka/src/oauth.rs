@@ -50,7 +50,7 @@ impl ClientCredentials {
     pub fn new(
         token_url: &str,
         client_id: &str,
-        client_secret: Secret,
+        client_secret: &Secret,
         scope: Option<&str>,
         ca: Option<&PathBuf>,
     ) -> Result<Self, SettingsError> {

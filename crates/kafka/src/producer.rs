@@ -7,6 +7,7 @@ use rdkafka::{
     config::FromClientConfigAndContext,
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::{Header, OwnedHeaders},
+    metadata::MetadataTopic,
     producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer},
 };
 use tokio::time::{Instant, sleep, timeout_at};
@@ -83,7 +84,7 @@ impl Live {
         let seen = self.producer.client().fetch_metadata(Some(topic), patience);
         let seen = seen.map_err(|error| verdict::judge(&error, topic, 0, &self.context))?;
         self.context.well();
-        let error = seen.topics().iter().find_map(|topic| topic.error());
+        let error = seen.topics().iter().find_map(MetadataTopic::error);
         match error {
             Some(error) => {
                 let code = Code::from(error);

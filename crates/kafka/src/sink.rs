@@ -132,6 +132,8 @@ impl KafkaSink {
     }
 
     async fn look_at_topic(&self) -> Result<(), String> {
+        let known = self.live().map_err(|verdict| verdict.sentence())?;
+        self.replace_if_fatal(&known);
         let live = self.live().map_err(|verdict| verdict.sentence())?;
         let topic = self.settings.topic.clone();
         let looked = spawn_blocking(move || live.look(&topic, LOOK)).await;

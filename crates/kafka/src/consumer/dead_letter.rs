@@ -12,6 +12,7 @@ use rdkafka::{
     config::FromClientConfigAndContext,
     consumer::{BaseConsumer, Consumer},
     message::{Header, OwnedHeaders},
+    metadata::MetadataTopic,
     producer::{FutureProducer, FutureRecord},
     util::Timeout,
 };
@@ -231,10 +232,7 @@ fn read_all(connection: &Connection, topic: &str) -> Result<Vec<Taken>, DeadLett
     let membership = Membership::new(connection.context());
     let consumer = BaseConsumer::from_config_and_context(&config, membership)?;
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
-    let partitions = metadata
-        .topics()
-        .iter()
-        .flat_map(|topic| topic.partitions());
+    let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
     let mut assignment = TopicPartitionList::new();
     let mut ends = std::collections::HashMap::new();
     for partition in partitions {

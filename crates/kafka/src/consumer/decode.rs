@@ -32,6 +32,9 @@ pub(super) enum Undecoded {
     Poison(String),
 }
 
+/// A schema and the indexes of a message in it.
+type Place = (u32, Vec<usize>);
+
 /// Reads values.
 #[derive(Debug)]
 pub(super) struct Decoder {
@@ -39,7 +42,7 @@ pub(super) struct Decoder {
     /// How long to wait for a schema that is not known.
     pub(super) patience: Duration,
     /// By schema and path: whether what is there is our message.
-    judged: Mutex<HashMap<(u32, Vec<usize>), Result<(), String>>>,
+    judged: Mutex<HashMap<Place, Result<(), String>>>,
 }
 
 impl Decoder {

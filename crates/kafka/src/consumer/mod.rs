@@ -169,7 +169,7 @@ impl Taken {
 /// A member of a group.
 pub struct Consumer {
     settings: ConsumerSettings,
-    consumer: Arc<StreamConsumer<Membership>>,
+    member: Arc<StreamConsumer<Membership>>,
     work: Arc<Work>,
 }
 
@@ -199,7 +199,7 @@ impl Consumer {
             group: settings.group.clone(),
         };
         Ok(Self {
-            consumer: Arc::new(consumer),
+            member: Arc::new(consumer),
             work: Arc::new(work),
             settings,
         })
@@ -207,7 +207,7 @@ impl Consumer {
 
     /// Consumes until it is told to stop; then what is under way may end, and its offsets are committed.
     pub async fn run(self, stop: CancellationToken) -> Result<(), SettingsError> {
-        self.consumer.subscribe(&[&self.settings.topic])?;
+        self.member.subscribe(&[&self.settings.topic])?;
         let mut assigned = Assigned::default();
         let mut running: JoinSet<Finished> = JoinSet::new();
         let mut paused = false;
@@ -217,7 +217,7 @@ impl Consumer {
                 Some(finished) = running.join_next() => {
                     self.finish(finished, &mut assigned, &mut running);
                 }
-                message = self.consumer.recv() => match message {
+                message = self.member.recv() => match message {
                     Ok(message) => self.take(&message, &mut assigned, &mut running),
                     Err(error) => self.trouble(&error).await,
                 },
@@ -234,7 +234,7 @@ impl Consumer {
         assigned: &mut Assigned,
         running: &mut JoinSet<Finished>,
     ) {
-        let Some(claim) = self.consumer.context().claim(message.partition()) else {
+        let Some(claim) = self.member.context().claim(message.partition()) else {
             // It was revoked a moment ago.
             return;
         };
@@ -273,7 +273,7 @@ impl Consumer {
         let offset = rdkafka::Offset::Offset(next_offset);
         let stored = offsets
             .add_partition_offset(&self.settings.topic, partition, offset)
-            .and_then(|()| self.consumer.store_offsets(&offsets));
+            .and_then(|()| self.member.store_offsets(&offsets));
         if let Err(error) = stored {
             // It is not ours any more: whoever has it handles the event again.
             tracing::debug!(partition, %error, "an offset is not stored");
@@ -292,14 +292,14 @@ impl Consumer {
             true if low => (true, false),
             _ => (false, false),
         };
-        if !change || (pause && *paused && !self.consumer.context().changed()) {
+        if !change || (pause && *paused && !self.member.context().changed()) {
             return;
         }
-        let done = self.consumer.assignment().and_then(|partitions| {
+        let done = self.member.assignment().and_then(|partitions| {
             if pause {
-                self.consumer.pause(&partitions)
+                self.member.pause(&partitions)
             } else {
-                self.consumer.resume(&partitions)
+                self.member.resume(&partitions)
             }
         });
         match done {
@@ -316,7 +316,7 @@ impl Consumer {
 
     async fn drain(self, mut assigned: Assigned, mut running: JoinSet<Finished>) {
         // Whoever waits to try again gives up; whoever acts may end.
-        self.consumer.context().let_go();
+        self.member.context().let_go();
         let ended = async {
             while let Some(finished) = running.join_next().await {
                 if let Ok(finished) = finished
@@ -329,7 +329,7 @@ impl Consumer {
         if timeout(self.settings.drain, ended).await.is_err() {
             tracing::warn!("events were still handled at the end of the drain deadline");
         }
-        let consumer = self.consumer;
+        let consumer = self.member;
         let closed = spawn_blocking(move || {
             // Nothing to commit is an error, too.
             let _ = consumer.commit_consumer_state(CommitMode::Sync);

@@ -55,8 +55,15 @@ impl Handler for Notes {
         self.seen.lock().unwrap().push((event.id, event.user));
         let mut orders = self.orders.lock().unwrap();
         let order = orders.get_mut(&event.user).and_then(Vec::pop);
+        drop(orders);
+        assert_ne!(order, Some(panics()), "told to panic");
         order.unwrap_or(Outcome::Done)
     }
+}
+
+/// Not an outcome: an order to panic.
+fn panics() -> Outcome {
+    Outcome::Park("panic".to_owned())
 }
 
 struct Running {
@@ -143,7 +150,7 @@ async fn one_user_who_is_retried_holds_back_only_his_own_events() -> Result<()> 
     batch.extend(events(10..30));
     assert!(sink.deliver(&batch).await.iter().all(Result::is_ok));
     let notes = Arc::new(Notes::default());
-    notes.order(slow, &[Outcome::Retry(Duration::from_secs(3600))]);
+    notes.order(slow, &[Outcome::Retry(Duration::from_hours(1))]);
     let running = Running::start(&kafka, &registry, &notes)?;
     eventually("the others are handled", async || {
         Ok(notes.seen().len() == 21)
@@ -211,6 +218,27 @@ async fn poison_is_parked_with_its_reason_and_what_follows_of_its_key_too() -> R
         Ok(notes.of(poisoned).len() == 4)
     })
     .await?;
+    running.stop().await
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_is_asked_again_and_then_the_event_is_parked() -> Result<()> {
+    let (kafka, registry) = topics(1).await?;
+    let sink = sink(&kafka, &registry)?;
+    let batch = [event(id(1), id(8)), event(id(2), id(9))];
+    assert!(sink.deliver(&batch).await.iter().all(Result::is_ok));
+    let notes = Arc::new(Notes::default());
+    notes.order(id(8), &[panics(), panics()]);
+    notes.order(id(9), &[panics(), panics(), panics()]);
+    let running = Running::start(&kafka, &registry, &notes)?;
+    let parked = async || Ok(dead_letters(&kafka).await?.len() == 1);
+    eventually("one is parked", parked).await?;
+    assert_eq!(dead_letters(&kafka).await?[0].reason, "its handler panics");
+    eventually("the other is handled", async || {
+        Ok(notes.of(id(8)).len() == 3)
+    })
+    .await?;
+    assert_eq!(notes.of(id(9)).len(), 3);
     running.stop().await
 }
 

@@ -1,5 +1,8 @@
 //! The sink, the registry's client and the consumer, on real brokers.
 
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod cluster;
 mod consuming;
 mod delivery;
 mod oauth;

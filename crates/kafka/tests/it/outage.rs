@@ -275,7 +275,7 @@ async fn a_token_of_an_oauth_server_is_shown_to_the_brokers() -> Result<()> {
     let tokens = crate::oauth::Server::start("client", "the client's secret", "alice").await?;
     let of = |secret| {
         let secret = Secret::new(secret);
-        ClientCredentials::new(&tokens.url(), "client", secret, Some("kafka"), None)
+        ClientCredentials::new(&tokens.url(), "client", &secret, Some("kafka"), None)
     };
     let sasl = Sasl::OAuthBearer(Arc::new(of("the client's secret")?));
     let sink = KafkaSink::new(settings(secure(&kafka, sasl)?), client(&registry)?)?;

@@ -91,7 +91,7 @@ pub(crate) async fn deliver_all(sink: &KafkaSink, events: &[Envelope]) -> Result
     let started = Instant::now();
     let mut left = events.to_vec();
     while !left.is_empty() {
-        if started.elapsed() > Duration::from_secs(60) {
+        if started.elapsed() > Duration::from_mins(1) {
             bail!("{} events are not delivered within a minute", left.len());
         }
         let reports = sink.deliver(&left).await;
@@ -108,7 +108,7 @@ pub(crate) async fn eventually(
 ) -> Result<()> {
     let started = Instant::now();
     while !holds().await? {
-        if started.elapsed() > Duration::from_secs(60) {
+        if started.elapsed() > Duration::from_mins(1) {
             bail!("not within a minute: {what}");
         }
         sleep(Duration::from_millis(20)).await;

@@ -28,6 +28,6 @@ pub(crate) use document::{example_toml, manual_md, schema, show};
 pub(crate) use load::{Loaded, load};
 pub(crate) use network::CorsOrigin;
 pub(crate) use problems::Problems;
-pub(crate) use remote::Credential;
+pub(crate) use remote::{Credential, Urls};
 pub(crate) use section::Config;
 pub(crate) use sources::Sources;

@@ -11,7 +11,7 @@ use sso_kafka::{
 
 use crate::{
     config::{
-        Config,
+        Config, Credential, Urls,
         section::{Compression, Kafka, Mechanism, Sink},
     },
     exit::{Exit, Failed},
@@ -91,9 +91,8 @@ fn connection(kafka: &Kafka) -> Result<Connection, SettingsError> {
 
 fn sasl(kafka: &Kafka) -> Result<Option<Sasl>, SettingsError> {
     let user = kafka.sasl_username.clone().unwrap_or_default();
-    let secret = |value: &Option<crate::config::Credential>| {
-        Secret::new(value.as_ref().map_or("", |value| value.reveal()))
-    };
+    let secret =
+        |value: &Option<Credential>| Secret::new(value.as_ref().map_or("", |value| value.reveal()));
     let password = secret(&kafka.sasl_password);
     Ok(Some(match kafka.sasl_mechanism {
         Mechanism::None => return Ok(None),
@@ -105,7 +104,7 @@ fn sasl(kafka: &Kafka) -> Result<Option<Sasl>, SettingsError> {
             let tokens = ClientCredentials::new(
                 url.and_then(|urls| urls.iter().next()).unwrap_or_default(),
                 kafka.oauth_client_id.as_deref().unwrap_or_default(),
-                secret(&kafka.oauth_client_secret),
+                &secret(&kafka.oauth_client_secret),
                 kafka.oauth_scope.as_deref(),
                 kafka.oauth_ca.as_ref(),
             )?;
@@ -115,7 +114,7 @@ fn sasl(kafka: &Kafka) -> Result<Option<Sasl>, SettingsError> {
 }
 
 fn registry(kafka: &Kafka) -> Result<Registry, SettingsError> {
-    let urls = kafka.registry_url.iter().flat_map(|urls| urls.iter());
+    let urls = kafka.registry_url.iter().flat_map(Urls::iter);
     let credentials = match (
         &kafka.registry_token,
         &kafka.registry_username,

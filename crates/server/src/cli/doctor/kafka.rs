@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::{
     config::{
-        Config,
+        Config, Urls,
         section::{Kafka, Mechanism, Sink},
     },
     wiring,
@@ -52,12 +52,7 @@ fn in_clear(kafka: &Kafka, findings: &mut Vec<Finding>) {
         findings.push(Finding::warning("kafka.tls", what, "set it to true"));
     }
     let shown = kafka.registry_token.is_some() || kafka.registry_password.is_some();
-    if shown
-        && kafka
-            .registry_url
-            .as_ref()
-            .is_some_and(|urls| urls.any_in_clear())
-    {
+    if shown && kafka.registry_url.as_ref().is_some_and(Urls::any_in_clear) {
         findings.push(Finding::warning(
             "kafka.registry_url",
             "our credentials travel to the registry in clear",

@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use crate::servers::wait::eventually;
 
 /// How long a cluster may take for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// One question.
 const QUESTION: Duration = Duration::from_secs(2);
 

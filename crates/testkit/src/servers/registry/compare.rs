@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost_types::{
-    DescriptorProto, FieldDescriptorProto, FileDescriptorProto,
+    DescriptorProto, FieldDescriptorProto, FileDescriptorProto, MessageOptions,
     field_descriptor_proto::{Label, Type},
 };
 
@@ -255,7 +255,7 @@ fn is_map_entry(message: &DescriptorProto) -> bool {
     message
         .options
         .as_ref()
-        .is_some_and(|options| options.map_entry())
+        .is_some_and(MessageOptions::map_entry)
 }
 
 /// Types of one group read each other's bytes.
