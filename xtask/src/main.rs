@@ -6,6 +6,7 @@
 
 mod dist;
 mod generate;
+mod kafka;
 mod shell;
 mod tools;
 
@@ -22,6 +23,8 @@ use shell::{cargo, run};
 enum Cli {
     /// Run all tests; installs what they need where it may, else names it.
     Test(TestArgs),
+    /// Only install what the tests need.
+    Tools,
     /// Formatting, lints, licences and sources of dependencies, generated files.
     Check,
     /// Write the generated files: docs/config.*, docs/openapi/*.
@@ -65,6 +68,7 @@ struct TestArgs {
 fn main() -> Result<()> {
     match Cli::parse() {
         Cli::Test(args) => test(&args),
+        Cli::Tools => tools(),
         Cli::Check => {
             check(&Part::Fmt)?;
             check(&Part::Clippy)?;
@@ -98,10 +102,7 @@ fn main() -> Result<()> {
 }
 
 fn test(args: &TestArgs) -> Result<()> {
-    tools::ensure_servers()?;
-    tools::ensure_browser()?;
-    tools::ensure_h2spec()?;
-    tools::ensure_schemathesis()?;
+    tools()?;
     let mut command = cargo(["test", "--no-fail-fast"]);
     match &args.package {
         Some(package) => command.args(["--package", package]),
@@ -109,6 +110,14 @@ fn test(args: &TestArgs) -> Result<()> {
     };
     command.arg("--").args(&args.arguments);
     run(command)
+}
+
+fn tools() -> Result<()> {
+    tools::ensure_servers()?;
+    tools::ensure_browser()?;
+    tools::ensure_h2spec()?;
+    tools::ensure_schemathesis()?;
+    kafka::ensure()
 }
 
 fn check(part: &Part) -> Result<()> {

@@ -216,7 +216,7 @@ pub(crate) fn ensure_buildah() -> Result<()> {
 }
 
 /// Installs Debian packages.
-fn install(packages: &[&str]) -> Result<()> {
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     run(apt(&["update", "-qq"]))?;
     let mut install = apt(&["install", "-y", "-qq", "--no-install-recommends"]);
     // Others install too; and nobody is there to answer questions about changed files.
@@ -226,7 +226,7 @@ fn install(packages: &[&str]) -> Result<()> {
     run(install)
 }
 
-fn may_install() -> bool {
+pub(crate) fn may_install() -> bool {
     works("apt-get", "--version") && is_root()
 }
 

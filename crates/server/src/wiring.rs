@@ -1,5 +1,6 @@
 //! The adapters behind the ports, from the configuration: the only place that names them all.
 
+mod events;
 mod examine;
 mod keys;
 pub(crate) mod master_key;
@@ -21,6 +22,7 @@ use sso_store_sqlite::{Limits, OpenError, Role, Settings, SqliteStore};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use events::{Outlet, examine_kafka, outlet};
 pub(crate) use examine::{Examined, examine, master_key_file};
 
 use crate::{

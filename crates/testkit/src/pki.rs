@@ -30,6 +30,19 @@ pub struct Issued {
     pub der: Vec<u8>,
 }
 
+impl Issued {
+    /// A server that shows this certificate.
+    pub fn server(&self) -> Result<rustls::ServerConfig> {
+        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes());
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        Ok(rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain.collect::<Result<_, _>>()?, key)?)
+    }
+}
+
 /// What is to be certified.
 #[derive(Debug, Clone)]
 pub struct Wanted<'a> {

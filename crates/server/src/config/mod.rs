@@ -10,12 +10,14 @@
 mod catalogue;
 mod document;
 mod duration;
+mod events;
 mod kind;
 mod load;
 mod network;
 mod problems;
 #[cfg(test)]
 mod properties;
+mod remote;
 pub(crate) mod section;
 mod sources;
 mod validate;
@@ -28,5 +30,6 @@ pub(crate) use document::{example_toml, manual_md, schema, show};
 pub(crate) use load::{Loaded, load};
 pub(crate) use network::CorsOrigin;
 pub(crate) use problems::Problems;
+pub(crate) use remote::{Credential, Urls};
 pub(crate) use section::Config;
 pub(crate) use sources::Sources;

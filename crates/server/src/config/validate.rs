@@ -38,6 +38,7 @@ pub(super) fn validate(
     rules.certificates();
     rules.proxies();
     rules.idle();
+    rules.events();
 }
 
 struct Rules<'a> {
@@ -195,6 +196,12 @@ impl Rules<'_> {
                 &["tokens.access_ttl"],
                 "must be longer than tokens.access_ttl: clients refresh when that is over",
             );
+        }
+    }
+
+    fn events(&mut self) {
+        for (key, others, text) in super::events::broken(self.config) {
+            self.broken(key, others, text);
         }
     }
 

@@ -16,6 +16,7 @@ use sso_core::{
     },
 };
 use sso_events::EventSink;
+use sso_kafka::KafkaSink;
 use sso_telemetry::Metrics;
 use tokio::{
     sync::Notify,
@@ -29,6 +30,8 @@ use super::health::{Dependency, Health};
 const BEAT: Duration = Duration::from_millis(200);
 /// Longest wait for the answer to a beat.
 const BEAT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often Kafka and the registry are looked at.
+const LOOK: Duration = Duration::from_secs(5);
 /// How often the relay looks for events that it was not told of: those of the command line.
 const SCAN: Duration = Duration::from_millis(500);
 /// How often histograms are drained into their buckets.
@@ -150,6 +153,19 @@ pub(super) async fn relay(
             () = stored.notified(), if problem.is_none() => {}
             () = tokio::time::sleep(wait) => {}
         }
+    }
+}
+
+/// Looks at Kafka and the registry, so that a problem is known before an event waits.
+pub(super) async fn look(kafka: Arc<KafkaSink>, health: Arc<Health>, stop: CancellationToken) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let Some(status) = stop.run_until_cancelled(kafka.look()).await else {
+            return;
+        };
+        health.set(Dependency::Kafka, status.kafka.as_deref());
+        health.set(Dependency::Registry, status.registry.as_deref());
     }
 }
 

@@ -16,10 +16,15 @@ pub(super) enum Dependency {
     Events,
     /// Without them new signing keys are not known.
     Keys,
+    /// Without it events wait in the outbox.
+    Kafka,
+    /// Without it the first event after a start waits.
+    Registry,
 }
 
 impl Dependency {
-    const ALL: [Self; 4] = [Self::Database, Self::Revocation, Self::Events, Self::Keys];
+    /// Those of every installation.
+    const ALWAYS: [Self; 4] = [Self::Database, Self::Revocation, Self::Events, Self::Keys];
 
     const fn name(self) -> &'static str {
         match self {
@@ -27,6 +32,8 @@ impl Dependency {
             Self::Revocation => "revocation",
             Self::Events => "events",
             Self::Keys => "keys",
+            Self::Kafka => "kafka",
+            Self::Registry => "registry",
         }
     }
 
@@ -35,8 +42,9 @@ impl Dependency {
         match self {
             Self::Database => "registration, login and refresh are not possible",
             Self::Revocation => "tokens cannot be validated",
-            Self::Events => "events wait",
+            Self::Events | Self::Kafka => "events wait",
             Self::Keys => "new signing keys are not known",
+            Self::Registry => "after a start events wait",
         }
     }
 }
@@ -57,23 +65,35 @@ pub(super) struct Health {
 
 struct Seen {
     phase: Phase,
-    dependencies: [sso_http::Dependency; 4],
+    dependencies: Vec<(Dependency, sso_http::Dependency)>,
 }
 
 impl Health {
-    /// Starting; no dependency has answered yet.
-    pub(super) fn new(clock: Arc<dyn Clock>, revocations: Arc<Revocations>) -> Self {
+    /// Starting; no dependency has answered yet. `others` are those that this installation has
+    /// beside what every one has.
+    pub(super) fn new(
+        clock: Arc<dyn Clock>,
+        revocations: Arc<Revocations>,
+        others: &[Dependency],
+    ) -> Self {
         let since = clock.now();
-        let unknown = |dependency: Dependency| sso_http::Dependency {
-            name: dependency.name(),
-            state: DependencyState::Down,
-            since,
-            detail: Some(dependency.meaning().to_owned()),
-            cause: None,
+        let unknown = |dependency: &Dependency| {
+            let described = sso_http::Dependency {
+                name: dependency.name(),
+                state: DependencyState::Down,
+                since,
+                detail: Some(dependency.meaning().to_owned()),
+                cause: None,
+            };
+            (*dependency, described)
         };
         let seen = Seen {
             phase: Phase::Starting,
-            dependencies: Dependency::ALL.map(unknown),
+            dependencies: Dependency::ALWAYS
+                .iter()
+                .chain(others)
+                .map(unknown)
+                .collect(),
         };
         Self {
             clock,
@@ -91,27 +111,35 @@ impl Health {
         };
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         let starting = seen.phase == Phase::Starting;
-        let found = &mut seen.dependencies[dependency as usize];
+        let mut all = seen.dependencies.iter_mut();
+        let Some((_, found)) = all.find(|(known, _)| *known == dependency) else {
+            return;
+        };
+        // Nobody has looked yet.
+        let unknown = found.state == DependencyState::Down && found.cause.is_none();
         if found.state != state {
             found.since = self.clock.now();
             match problem {
                 Some(problem) => {
                     tracing::error!(dependency = found.name, problem, "a dependency is down");
                 }
-                None if starting => {}
+                None if starting || unknown => {}
                 None => {
                     tracing::info!(dependency = found.name, "a dependency is up again");
                 }
             }
+        }
+        if unknown && let Some(problem) = problem {
+            tracing::error!(dependency = found.name, problem, "a dependency is down");
         }
         found.state = state;
         found.detail = problem.map(|_| dependency.meaning().to_owned());
         found.cause = problem.map(str::to_owned);
     }
 
-    /// The first beat was answered.
+    /// The first beat was answered: what every installation has is there.
     pub(super) fn all_up(&self) {
-        for dependency in Dependency::ALL {
+        for dependency in Dependency::ALWAYS {
             self.set(dependency, None);
         }
     }
@@ -140,7 +168,7 @@ impl sso_http::Health for Health {
         let all_up = seen
             .dependencies
             .iter()
-            .all(|found| found.state == DependencyState::Up);
+            .all(|(_, found)| found.state == DependencyState::Up);
         HealthReport {
             state: match seen.phase {
                 Phase::Starting => ServiceState::Starting,
@@ -149,7 +177,11 @@ impl sso_http::Health for Health {
                 Phase::Serving => ServiceState::Degraded,
             },
             can_validate: self.revocations.is_trusted(),
-            dependencies: seen.dependencies.to_vec(),
+            dependencies: seen
+                .dependencies
+                .iter()
+                .map(|(_, found)| found.clone())
+                .collect(),
         }
     }
 }

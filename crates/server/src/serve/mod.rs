@@ -12,7 +12,6 @@ mod routers;
 use std::sync::Arc;
 
 use sso_core::usecases::janitor::Ages;
-use sso_events::{EventSink, LogSink};
 use sso_store_sqlite::Role;
 use sso_telemetry::{LogControl, Metrics};
 use sso_web::listener::Shutdown;
@@ -22,11 +21,16 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{certificates::Certificates, health::Health, listeners::Listeners, routers::World};
+use self::{
+    certificates::Certificates,
+    health::{Dependency, Health},
+    listeners::Listeners,
+    routers::World,
+};
 use crate::{
-    config::{Config, Loaded, section::Sink},
+    config::{Config, Loaded},
     exit::{Exit, Failed},
-    wiring::{self, Parts},
+    wiring::{self, Outlet, Parts},
 };
 
 /// Serves until SIGTERM or SIGINT.
@@ -52,6 +56,7 @@ fn register_metrics() {
     sso_web::listener::register_metrics(&listeners::NAMES);
     certificates::register_metrics();
     background::register_metrics();
+    sso_kafka::register_metrics();
 }
 
 async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exit, Failed> {
@@ -62,11 +67,13 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     let parts = wiring::open(config, Role::Server, config.revocation.ack_wait).await?;
     let remembered = parts.sso.remember_access_life().await;
     remembered.map_err(|error| wiring::of_failure(error.into()))?;
+    let outlet = wiring::outlet(config)?;
     let (listeners, addresses) = Listeners::bind(config).await?;
 
     let health = Arc::new(Health::new(
         parts.sso.clock.clone(),
         parts.sso.revocations.clone(),
+        dependencies(&outlet),
     ));
     let grpc_health = sso_grpc::Health::new();
     let world = World {
@@ -77,7 +84,7 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     };
     let routers = routers::build(&world, &log, &metrics);
 
-    let loops = start_loops(config, &parts, &health, &metrics).await?;
+    let loops = start_loops(config, &parts, outlet, &health, &metrics).await?;
     let clock = parts.sso.clock.clone();
     let renewal = certificates.clone().watch(clock, loops.stop.clone());
     loops.running.spawn(renewal);
@@ -105,6 +112,14 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     Ok(Exit::Success)
 }
 
+/// What this installation depends on beside what every one does.
+fn dependencies(outlet: &Outlet) -> &'static [Dependency] {
+    match outlet.kafka {
+        Some(_) => &[Dependency::Kafka, Dependency::Registry],
+        None => &[],
+    }
+}
+
 /// The loops beside the listeners.
 struct Loops {
     stop: CancellationToken,
@@ -115,6 +130,7 @@ struct Loops {
 async fn start_loops(
     config: &Config,
     parts: &Parts,
+    outlet: Outlet,
     health: &Arc<Health>,
     metrics: &Metrics,
 ) -> Result<Loops, Failed> {
@@ -126,9 +142,10 @@ async fn start_loops(
         running: TaskTracker::new(),
     };
     let stop = || loops.stop.clone();
-    let sink: Arc<dyn EventSink> = match config.events.sink {
-        Sink::Log => Arc::new(LogSink),
-    };
+    if let Some(kafka) = outlet.kafka {
+        let look = background::look(kafka, health.clone(), stop());
+        loops.running.spawn(look);
+    }
     loops
         .running
         .spawn(background::beat(parts.sso.clone(), health.clone(), stop()));
@@ -137,7 +154,7 @@ async fn start_loops(
         .spawn(keys::follow(parts, health.clone(), stop()));
     let relay = background::relay(
         parts.sso.clone(),
-        sink,
+        outlet.sink,
         parts.stored.clone(),
         health.clone(),
         stop(),

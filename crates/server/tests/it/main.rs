@@ -13,6 +13,7 @@ mod hs256;
 mod import;
 mod injection;
 mod input;
+mod kafka;
 mod keys;
 mod keys_under_load;
 mod lifecycle;

@@ -34,6 +34,8 @@
 //! A server keeps its port while it is down. Other test processes do not take it ([`Port`]).
 
 mod daemon;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod node;
 mod pair;
 pub mod patroni;
@@ -42,6 +44,8 @@ mod postgres;
 mod prometheus;
 mod proxy;
 pub mod redis;
+#[cfg(feature = "kafka")]
+pub mod registry;
 mod sandbox;
 pub mod smtp;
 mod template;

@@ -3,6 +3,7 @@
 
 mod access;
 mod callers;
+mod kafka;
 pub(super) mod log;
 mod state;
 mod throttle;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use access::{Hashing, Login, Passwords, Registration, Sessions, TokenMode, Tokens};
 pub(crate) use callers::{Caller, Callers};
+pub(crate) use kafka::{Compression, Kafka, Mechanism};
 pub(crate) use log::Log;
 pub(crate) use state::{Algorithm, Database, Events, Keys, Revocation, Sink};
 pub(crate) use throttle::Throttle;
@@ -37,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) database: Database,
     pub(crate) revocation: Revocation,
     pub(crate) events: Events,
+    pub(crate) kafka: Kafka,
     pub(crate) keys: Keys,
     pub(crate) tokens: Tokens,
     pub(crate) sessions: Sessions,
@@ -61,6 +64,7 @@ impl Default for Config {
             database: Database::default(),
             revocation: Revocation::default(),
             events: Events::default(),
+            kafka: Kafka::default(),
             keys: Keys::default(),
             tokens: Tokens::default(),
             sessions: Sessions::default(),

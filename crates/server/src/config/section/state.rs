@@ -87,6 +87,8 @@ pub(crate) enum Sink {
     /// To the log, without personal data.
     #[default]
     Log,
+    /// To a topic of Kafka: see the section `kafka`.
+    Kafka,
 }
 
 /// The keys that sign tokens lie in the database, sealed.

@@ -29,7 +29,7 @@ fn all_problems_are_reported_at_once() {
     .env("SSO__PASSWORDS__REFUSE_COMMON", "yes")
     .env("SSO__PASSWORDS__ARGON2_MEMORY", "1000000")
     .env("SSO__TOKENS__AUDIENCE", "")
-    .env("SSO__EVENTS__SINK", "kafka")
+    .env("SSO__EVENTS__SINK", "nowhere")
     .env("SSO__SESSIONS__MAX_PER_USER", "-1")
     .flag("hashing.threads", "many")
     .flag("http.Listen", "127.0.0.1:1");
@@ -43,7 +43,7 @@ fn all_problems_are_reported_at_once() {
     data_dir (sso.toml:1): must be a path
     http.request_timeout (SSO__HTTP__REQUEST_TIMEOUT): must be a duration such as 15m, 10s or 500ms, from 100ms to 5m
     grpc.max_message_size (sso.toml:6): must be a whole number from 16384 to 4194304
-    events.sink (SSO__EVENTS__SINK): must be log
+    events.sink (SSO__EVENTS__SINK): must be log or kafka
     tokens.audience (SSO__TOKENS__AUDIENCE): must be a list of 1 to 16, each a name of 1 to 255 visible ASCII characters; one with a colon must be a URI
     tokens.access_ttl (sso.toml:10): must be a duration in whole seconds, such as 15m or 10d, from 1s to 1d
     tokens.refresh_ttl (sso.toml:11): must be a duration in whole seconds, such as 15m or 10d, from 1s to 366d

@@ -1,0 +1,282 @@
+//! The dead-letter topic: what could not be handled, why, and how it is sent again.
+//!
+//! A dead letter has the key, the value and the headers of the record, and after them
+//! `dead-letter-reason`, `-topic`, `-partition`, `-offset`, `-group`. Sending it again writes it to the
+//! topic that it came from, with the header `dead-letter-resent` that names the group it is for, and
+//! to the dead-letter topic a record without value that says which letter is settled.
+
+use std::{collections::HashSet, time::Duration};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    config::FromClientConfigAndContext,
+    consumer::{BaseConsumer, Consumer},
+    message::{Header, OwnedHeaders},
+    metadata::MetadataTopic,
+    producer::{FutureProducer, FutureRecord},
+    util::Timeout,
+};
+use tokio::task::spawn_blocking;
+
+use super::{Taken, membership::Membership};
+use crate::{Connection, SettingsError, context::Context, verdict};
+
+/// The header of a record that was sent again; its value is the group.
+pub const RESENT: &str = "dead-letter-resent";
+const REASON: &str = "dead-letter-reason";
+const TOPIC: &str = "dead-letter-topic";
+const PARTITION: &str = "dead-letter-partition";
+const OFFSET: &str = "dead-letter-offset";
+const GROUP: &str = "dead-letter-group";
+/// Partition and offset of the dead letter that is settled.
+const SETTLED: &str = "dead-letter-settled";
+
+/// How long brokers may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A record that was parked. Displays nothing of its value: it holds personal data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Where it lies in the dead-letter topic.
+    pub partition: i32,
+    /// Where it lies in the dead-letter topic.
+    pub offset: i64,
+    /// The user's id.
+    pub key: String,
+    /// The event's id, as its header has it.
+    pub event_id: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Where it came from.
+    pub topic: String,
+    /// Who parked it.
+    pub group: String,
+}
+
+/// Why dead letters cannot be read or sent.
+#[derive(Debug, thiserror::Error)]
+pub enum DeadLetterError {
+    /// A setting cannot work.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Brokers or topics.
+    #[error("{0}")]
+    Kafka(String),
+    /// There is none at this place, or it is settled.
+    #[error("there is no unsettled dead letter at partition {partition}, offset {offset}")]
+    Unknown {
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+    },
+}
+
+impl From<rdkafka::error::KafkaError> for DeadLetterError {
+    fn from(error: rdkafka::error::KafkaError) -> Self {
+        Self::Kafka(verdict::shown(&error))
+    }
+}
+
+/// Writes dead letters.
+pub(super) struct DeadLetters {
+    producer: FutureProducer<Context>,
+    to: String,
+    from: String,
+    group: String,
+    context: Context,
+}
+
+impl DeadLetters {
+    pub(super) fn new(
+        connection: &Connection,
+        to: &str,
+        from: &str,
+        group: &str,
+    ) -> Result<Self, SettingsError> {
+        let context = connection.context();
+        Ok(Self {
+            producer: producer(connection, context.clone())?,
+            to: to.to_owned(),
+            from: from.to_owned(),
+            group: group.to_owned(),
+            context,
+        })
+    }
+
+    /// Writes one; when this returns, brokers have it.
+    pub(super) async fn put(&self, taken: &Taken, why: &str) -> Result<(), String> {
+        let (partition, offset) = (taken.partition.to_string(), taken.offset.to_string());
+        let mut headers = copied(taken);
+        for (key, value) in [
+            (REASON, why),
+            (TOPIC, &self.from),
+            (PARTITION, &partition),
+            (OFFSET, &offset),
+            (GROUP, &self.group),
+        ] {
+            headers = add(headers, key, value);
+        }
+        let mut record = FutureRecord::to(&self.to)
+            .payload(&taken.value)
+            .headers(headers);
+        if !taken.key.is_empty() {
+            record = record.key(&taken.key);
+        }
+        let sent = self.producer.send(record, Timeout::After(PATIENCE)).await;
+        let size = taken.value.len();
+        sent.map(drop)
+            .map_err(|(error, _)| verdict::judge(&error, &self.to, size, &self.context).sentence())
+    }
+}
+
+/// The dead letters that are not settled, oldest first in each partition, at most `limit`.
+pub async fn list(
+    connection: &Connection,
+    topic: &str,
+    limit: usize,
+) -> Result<Vec<DeadLetter>, DeadLetterError> {
+    let unsettled = unsettled(connection, topic).await?;
+    let letters = unsettled.iter().take(limit).map(|taken| DeadLetter {
+        partition: taken.partition,
+        offset: taken.offset,
+        key: String::from_utf8_lossy(&taken.key).into_owned(),
+        event_id: taken.header("event-id"),
+        reason: taken.header(REASON).unwrap_or_default(),
+        topic: taken.header(TOPIC).unwrap_or_default(),
+        group: taken.header(GROUP).unwrap_or_default(),
+    });
+    Ok(letters.collect())
+}
+
+/// Sends one again to where it came from, for the group that parked it.
+pub async fn resend(
+    connection: &Connection,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> Result<(), DeadLetterError> {
+    let unsettled = unsettled(connection, topic).await?;
+    let place = |taken: &&Taken| (taken.partition, taken.offset) == (partition, offset);
+    let taken = unsettled
+        .iter()
+        .find(place)
+        .ok_or(DeadLetterError::Unknown { partition, offset })?;
+    let producer = producer(connection, connection.context())?;
+    let from = taken.header(TOPIC).unwrap_or_default();
+    let mut headers = OwnedHeaders::new();
+    for (key, value) in &taken.headers {
+        if !key.starts_with("dead-letter-") {
+            let value = Some(value.as_slice());
+            headers = headers.insert(Header { key, value });
+        }
+    }
+    let group = taken.header(GROUP).unwrap_or_default();
+    let record = FutureRecord::to(&from)
+        .key(&taken.key)
+        .payload(&taken.value)
+        .headers(add(headers, RESENT, &group));
+    let patience = Timeout::After(PATIENCE);
+    producer.send(record, patience).await.map_err(|(e, _)| e)?;
+
+    // If this fails the letter stays listed: sending it twice is safe, since consumers know its id.
+    let settled = add(
+        OwnedHeaders::new(),
+        SETTLED,
+        &format!("{partition}:{offset}"),
+    );
+    let record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(topic)
+        .key(taken.key.as_slice())
+        .partition(partition)
+        .headers(settled);
+    producer.send(record, patience).await.map_err(|(e, _)| e)?;
+    Ok(())
+}
+
+fn producer(
+    connection: &Connection,
+    context: Context,
+) -> Result<FutureProducer<Context>, SettingsError> {
+    let mut config = connection.client_config();
+    config
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("linger.ms", "0")
+        .set("message.timeout.ms", PATIENCE.as_millis().to_string())
+        .set("message.max.bytes", "16777216")
+        .set("topic.metadata.propagation.max.ms", "2000")
+        .set("partitioner", "murmur2_random");
+    Ok(FutureProducer::from_config_and_context(&config, context)?)
+}
+
+/// Reads the whole topic; what is settled is left out.
+async fn unsettled(connection: &Connection, topic: &str) -> Result<Vec<Taken>, DeadLetterError> {
+    let (connection, topic) = (connection.clone(), topic.to_owned());
+    let read = spawn_blocking(move || read_all(&connection, &topic)).await;
+    let all = read.map_err(|error| DeadLetterError::Kafka(error.to_string()))??;
+    let settled: HashSet<String> = all.iter().filter_map(|t| t.header(SETTLED)).collect();
+    let open = all.into_iter().filter(|taken| {
+        let place = format!("{}:{}", taken.partition, taken.offset);
+        taken.header(SETTLED).is_none() && !settled.contains(&place)
+    });
+    Ok(open.collect())
+}
+
+fn read_all(connection: &Connection, topic: &str) -> Result<Vec<Taken>, DeadLetterError> {
+    let mut config = connection.client_config();
+    config
+        .set("group.id", "dead-letter")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.partition.eof", "false");
+    let membership = Membership::new(connection.context());
+    let consumer = BaseConsumer::from_config_and_context(&config, membership)?;
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+    let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+    let mut assignment = TopicPartitionList::new();
+    let mut ends = std::collections::HashMap::new();
+    for partition in partitions {
+        let (first, end) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE)?;
+        if end > first {
+            assignment.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
+            ends.insert(partition.id(), end);
+        }
+    }
+    if ends.is_empty() {
+        return Ok(Vec::new());
+    }
+    consumer.assign(&assignment)?;
+    let mut all = Vec::new();
+    while !ends.is_empty() {
+        let message = consumer.poll(PATIENCE);
+        let message = message.ok_or_else(|| {
+            DeadLetterError::Kafka(format!("topic {topic} cannot be read to its end"))
+        })??;
+        let taken = Taken::of(&message);
+        if let Some(end) = ends.get(&taken.partition) {
+            if taken.offset + 1 >= *end {
+                ends.remove(&taken.partition);
+            }
+            all.push(taken);
+        }
+    }
+    all.sort_by_key(|taken| (taken.partition, taken.offset));
+    Ok(all)
+}
+
+fn copied(taken: &Taken) -> OwnedHeaders {
+    // A letter that was sent again and parked again tells its newest story only.
+    let own = taken
+        .headers
+        .iter()
+        .filter(|(key, _)| !key.starts_with("dead-letter-"));
+    own.fold(OwnedHeaders::new(), |headers, (key, value)| {
+        let value = Some(value.as_slice());
+        headers.insert(Header { key, value })
+    })
+}
+
+fn add(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeaders {
+    let value = Some(value);
+    headers.insert(Header { key, value })
+}

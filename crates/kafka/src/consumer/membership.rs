@@ -1,0 +1,115 @@
+//! Which partitions are ours, as rebalances tell.
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use rdkafka::{
+    ClientContext, TopicPartitionList,
+    client::OAuthToken,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, ConsumerContext, Rebalance},
+    error::KafkaError,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+
+/// A partition, for as long as it is ours.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    /// Tells one time from the next.
+    pub(super) generation: u64,
+    /// Cancelled when it is ours no more.
+    pub(super) over: CancellationToken,
+}
+
+/// What librdkafka calls when partitions come and go.
+pub(super) struct Membership {
+    context: Context,
+    claims: Mutex<HashMap<i32, Claim>>,
+    generations: AtomicU64,
+    changed: AtomicBool,
+}
+
+impl Membership {
+    pub(super) fn new(context: Context) -> Self {
+        Self {
+            context,
+            claims: Mutex::default(),
+            generations: AtomicU64::new(0),
+            changed: AtomicBool::new(false),
+        }
+    }
+
+    /// The claim to a partition, if it is ours.
+    pub(super) fn claim(&self, partition: i32) -> Option<Claim> {
+        self.claims().get(&partition).cloned()
+    }
+
+    /// Whether partitions have come since the last time this was asked.
+    pub(super) fn changed(&self) -> bool {
+        self.changed.swap(false, Ordering::Relaxed)
+    }
+
+    /// Ends what waits, in all partitions. They stay assigned, so that offsets can be stored.
+    pub(super) fn let_go(&self) {
+        for claim in self.claims().values() {
+            claim.over.cancel();
+        }
+    }
+
+    fn claims(&self) -> MutexGuard<'_, HashMap<i32, Claim>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn come(&self, partitions: &TopicPartitionList) {
+        self.changed.store(true, Ordering::Relaxed);
+        for partition in partitions.elements() {
+            let claim = Claim {
+                generation: self.generations.fetch_add(1, Ordering::Relaxed),
+                over: CancellationToken::new(),
+            };
+            self.claims().insert(partition.partition(), claim);
+        }
+    }
+
+    fn go(&self, partitions: &TopicPartitionList) {
+        for partition in partitions.elements() {
+            if let Some(claim) = self.claims().remove(&partition.partition()) {
+                claim.over.cancel();
+            }
+        }
+    }
+}
+
+impl ClientContext for Membership {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.context.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.context.error(error, reason);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.context.generate_oauth_token(config)
+    }
+}
+
+impl ConsumerContext for Membership {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => self.come(partitions),
+            Rebalance::Revoke(partitions) => self.go(partitions),
+            Rebalance::Error(error) => tracing::warn!(%error, "a rebalance failed"),
+        }
+    }
+}

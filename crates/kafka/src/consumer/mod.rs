@@ -1,0 +1,358 @@
+//! A consumer of registrations, for services that act on them.
+//!
+//! A service implements [`Handler`]; [`Consumer::run`] does the rest:
+//!
+//! - *At least once.* An offset is committed after the effect, never before. After a crash or a
+//!   rebalance an event may come again, under the same [`Event::id`]: remember it with the effect.
+//! - *In order for each user*, and users do not wait for each other: one that is retried or parked
+//!   holds back only his own later events.
+//! - *Poison goes to the dead-letter topic* with the reason in its headers ([`dead_letter`]), and so do
+//!   later events of its key, until it is sent again.
+//! - *Written by what schema?* The id in the value says it; the registry tells the text. A registry that
+//!   is away is waited for; an id that it does not know, for a while.
+
+pub mod dead_letter;
+mod decode;
+mod keys;
+mod membership;
+mod progress;
+mod work;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use rdkafka::{
+    ClientConfig, Message,
+    consumer::{CommitMode, Consumer as _, StreamConsumer},
+    error::KafkaError,
+    message::{BorrowedMessage, Headers},
+};
+use sso_events::registration::RegistrationMessage;
+use tokio::{
+    sync::Semaphore,
+    task::{JoinSet, spawn_blocking},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::{
+    dead_letter::DeadLetters,
+    decode::Decoder,
+    keys::ParkedKeys,
+    membership::Membership,
+    progress::Assigned,
+    work::{Finished, Work},
+};
+use crate::{Connection, SettingsError, registry::Registry, verdict};
+
+/// What a service does with an event.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Acts on an event. It may come again: after a crash, after a rebalance, and after
+    /// [`Outcome::Retry`].
+    async fn handle(&self, event: &Event) -> Outcome;
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The effect is there and will stay.
+    Done,
+    /// Not now: again after this time. The user's later events wait.
+    Retry(Duration),
+    /// Never: to the dead-letter topic, for this reason. No secret and no personal data in it.
+    Park(String),
+}
+
+/// A registration.
+#[derive(Clone, PartialEq)]
+pub struct Event {
+    /// The same through all deliveries.
+    pub id: Uuid,
+    /// The user.
+    pub user: Uuid,
+    /// What happened.
+    pub message: RegistrationMessage,
+    /// W3C Trace Context of the request that caused it.
+    pub traceparent: Option<String>,
+    /// W3C Trace Context of the request that caused it.
+    pub tracestate: Option<String>,
+}
+
+/// Without the message: it holds personal data.
+impl std::fmt::Debug for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Event")
+            .field("id", &self.id)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which events, and within what bounds.
+#[derive(Debug, Clone)]
+pub struct ConsumerSettings {
+    /// The brokers.
+    pub connection: Connection,
+    /// The topic.
+    pub topic: String,
+    /// Instances of one group share the topic's partitions.
+    pub group: String,
+    /// Where poison goes; it must exist.
+    pub dead_letter_topic: String,
+    /// Most events that are handled at once.
+    pub concurrency: usize,
+    /// Most events that are taken and not finished; then no more are taken.
+    pub pending: usize,
+    /// How far finished events may be ahead of one that is not; then no more are taken. That many may
+    /// come again after a crash.
+    pub ahead: usize,
+    /// How long to wait for a schema that the registry does not know, before its event is parked.
+    pub unknown_schema: Duration,
+    /// How long the events under way may take to end at a shutdown.
+    pub drain: Duration,
+}
+
+impl ConsumerSettings {
+    /// The usual bounds, and the dead-letter topic `<topic>.<group>.dead-letter`.
+    pub fn new(connection: Connection, topic: &str, group: &str) -> Self {
+        Self {
+            connection,
+            topic: topic.to_owned(),
+            group: group.to_owned(),
+            dead_letter_topic: format!("{topic}.{group}.dead-letter"),
+            concurrency: 16,
+            pending: 1000,
+            ahead: 10_000,
+            unknown_schema: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A record as it was taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Taken {
+    fn of(message: &BorrowedMessage<'_>) -> Self {
+        let mut headers = Vec::new();
+        if let Some(found) = message.headers() {
+            headers.extend(found.iter().map(|header| {
+                let value = header.value.unwrap_or_default().to_vec();
+                (header.key.to_owned(), value)
+            }));
+        }
+        Self {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().unwrap_or_default().to_vec(),
+            value: message.payload().unwrap_or_default().to_vec(),
+            headers,
+        }
+    }
+
+    /// A header as text.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let found = self.headers.iter().rfind(|(key, _)| key == name);
+        found.and_then(|(_, value)| String::from_utf8(value.clone()).ok())
+    }
+}
+
+/// A member of a group.
+pub struct Consumer {
+    settings: ConsumerSettings,
+    member: Arc<StreamConsumer<Membership>>,
+    work: Arc<Work>,
+}
+
+/// Pause after an error of the client itself.
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl Consumer {
+    /// A consumer. Connects to nothing yet: brokers and registry may be away.
+    pub fn new(
+        settings: ConsumerSettings,
+        registry: Arc<Registry>,
+        handler: Arc<dyn Handler>,
+    ) -> Result<Self, SettingsError> {
+        let membership = Membership::new(settings.connection.context());
+        let consumer = client_config(&settings).create_with_context(membership)?;
+        let work = Work {
+            handler,
+            decoder: Decoder::new(registry, settings.unknown_schema),
+            dead_letters: DeadLetters::new(
+                &settings.connection,
+                &settings.dead_letter_topic,
+                &settings.topic,
+                &settings.group,
+            )?,
+            parked: ParkedKeys::default(),
+            room: Semaphore::new(settings.concurrency),
+            group: settings.group.clone(),
+        };
+        Ok(Self {
+            member: Arc::new(consumer),
+            work: Arc::new(work),
+            settings,
+        })
+    }
+
+    /// Consumes until it is told to stop; then what is under way may end, and its offsets are committed.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), SettingsError> {
+        self.member.subscribe(&[&self.settings.topic])?;
+        let mut assigned = Assigned::default();
+        let mut running: JoinSet<Finished> = JoinSet::new();
+        let mut paused = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(finished) = running.join_next() => {
+                    self.finish(finished, &mut assigned, &mut running);
+                }
+                message = self.member.recv() => match message {
+                    Ok(message) => self.take(&message, &mut assigned, &mut running),
+                    Err(error) => self.trouble(&error).await,
+                },
+            }
+            self.limit(&assigned, &mut paused);
+        }
+        self.drain(assigned, running).await;
+        Ok(())
+    }
+
+    fn take(
+        &self,
+        message: &BorrowedMessage<'_>,
+        assigned: &mut Assigned,
+        running: &mut JoinSet<Finished>,
+    ) {
+        let Some(claim) = self.member.context().claim(message.partition()) else {
+            // It was revoked a moment ago.
+            return;
+        };
+        if let Some(first) = assigned.take(Taken::of(message), claim) {
+            self.start(first, running);
+        }
+    }
+
+    fn start(&self, (taken, claim): (Taken, membership::Claim), running: &mut JoinSet<Finished>) {
+        running.spawn(Arc::clone(&self.work).run(taken, claim));
+    }
+
+    /// Notes what became of an event, and goes on with the next of its key.
+    fn finish(
+        &self,
+        finished: Result<Finished, tokio::task::JoinError>,
+        assigned: &mut Assigned,
+        running: &mut JoinSet<Finished>,
+    ) {
+        let Ok(finished) = finished else {
+            // Panics of handlers end within their work; a task is aborted only with the runtime.
+            return;
+        };
+        let outcome = assigned.finish(&finished);
+        if let Some(next_offset) = outcome.commit {
+            self.store(finished.taken.partition, next_offset);
+        }
+        if let Some(next) = outcome.next {
+            self.start(next, running);
+        }
+    }
+
+    /// What is stored is committed every second, and when partitions go.
+    fn store(&self, partition: i32, next_offset: i64) {
+        let mut offsets = rdkafka::TopicPartitionList::new();
+        let offset = rdkafka::Offset::Offset(next_offset);
+        let stored = offsets
+            .add_partition_offset(&self.settings.topic, partition, offset)
+            .and_then(|()| self.member.store_offsets(&offsets));
+        if let Err(error) = stored {
+            // It is not ours any more: whoever has it handles the event again.
+            tracing::debug!(partition, %error, "an offset is not stored");
+        }
+    }
+
+    /// Takes no more while there is too much.
+    fn limit(&self, assigned: &Assigned, paused: &mut bool) {
+        let full =
+            assigned.pending() >= self.settings.pending || assigned.ahead() >= self.settings.ahead;
+        let low = assigned.pending() <= self.settings.pending / 2
+            && assigned.ahead() <= self.settings.ahead / 2;
+        let (change, pause) = match *paused {
+            // Also what was assigned since.
+            _ if full => (true, true),
+            true if low => (true, false),
+            _ => (false, false),
+        };
+        if !change || (pause && *paused && !self.member.context().changed()) {
+            return;
+        }
+        let done = self.member.assignment().and_then(|partitions| {
+            if pause {
+                self.member.pause(&partitions)
+            } else {
+                self.member.resume(&partitions)
+            }
+        });
+        match done {
+            Ok(()) => *paused = pause,
+            Err(error) => tracing::debug!(%error, "partitions cannot be paused or resumed"),
+        }
+    }
+
+    async fn trouble(&self, error: &KafkaError) {
+        let why = verdict::shown(error);
+        tracing::warn!(why, topic = self.settings.topic, "no events can be read");
+        sleep(PAUSE).await;
+    }
+
+    async fn drain(self, mut assigned: Assigned, mut running: JoinSet<Finished>) {
+        // Whoever waits to try again gives up; whoever acts may end.
+        self.member.context().let_go();
+        let ended = async {
+            while let Some(finished) = running.join_next().await {
+                if let Ok(finished) = finished
+                    && let Some(next_offset) = assigned.finish(&finished).commit
+                {
+                    self.store(finished.taken.partition, next_offset);
+                }
+            }
+        };
+        if timeout(self.settings.drain, ended).await.is_err() {
+            tracing::warn!("events were still handled at the end of the drain deadline");
+        }
+        let consumer = self.member;
+        let closed = spawn_blocking(move || {
+            // Nothing to commit is an error, too.
+            let _ = consumer.commit_consumer_state(CommitMode::Sync);
+            drop(consumer);
+        });
+        let _ = closed.await;
+    }
+}
+
+fn client_config(settings: &ConsumerSettings) -> ClientConfig {
+    let mut config = settings.connection.client_config();
+    config
+        .set("group.id", &settings.group)
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "true")
+        .set("auto.commit.interval.ms", "1000")
+        // After the effect, by us.
+        .set("enable.auto.offset.store", "false")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", "10000")
+        .set("heartbeat.interval.ms", "1000")
+        .set("queued.min.messages", "1000")
+        .set("queued.max.messages.kbytes", "8192")
+        .set("isolation.level", "read_committed");
+    config
+}

@@ -1,0 +1,171 @@
+//! One event, from the record to its end.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
+
+use super::{
+    Handler, Outcome, Taken,
+    dead_letter::{DeadLetters, RESENT},
+    decode::{Decoder, Undecoded},
+    keys::ParkedKeys,
+    membership::Claim,
+};
+use crate::metrics;
+
+/// First and longest pause while the registry or the dead-letter topic is away.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// Longest pause that a handler may ask for.
+const LONGEST: Duration = Duration::from_hours(1);
+/// How often a handler may panic at one event before that is parked.
+const PANICS: u32 = 3;
+
+/// What all events share.
+pub(super) struct Work {
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) decoder: Decoder,
+    pub(super) dead_letters: DeadLetters,
+    pub(super) parked: ParkedKeys,
+    pub(super) room: Semaphore,
+    pub(super) group: String,
+}
+
+/// What became of a record.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) taken: Taken,
+    pub(super) generation: u64,
+    /// Else it was given up, because the partition went.
+    pub(super) done: bool,
+}
+
+/// The partition is not ours any more.
+struct Over;
+
+impl Work {
+    pub(super) async fn run(self: Arc<Self>, taken: Taken, claim: Claim) -> Finished {
+        let done = self.process(&taken, &claim).await.is_ok();
+        Finished {
+            taken,
+            generation: claim.generation,
+            done,
+        }
+    }
+
+    async fn process(&self, taken: &Taken, claim: &Claim) -> Result<(), Over> {
+        let resent = taken.header(RESENT);
+        if resent.as_ref().is_some_and(|group| *group != self.group) {
+            // It was parked by another group.
+            return Ok(());
+        }
+        if resent.is_none() && self.parked.contains(&taken.key) {
+            let why = "an earlier event of the same key is parked";
+            return self.park(taken, claim, why).await;
+        }
+        match self.attempt(taken, claim).await? {
+            Ok(()) => {
+                metrics::consumed("done");
+                if resent.is_some() {
+                    self.parked.release(&taken.key);
+                }
+                Ok(())
+            }
+            Err(why) => self.park(taken, claim, &why).await,
+        }
+    }
+
+    /// Tries until there is an end: the effect, or a reason to park.
+    async fn attempt(&self, taken: &Taken, claim: &Claim) -> Result<Result<(), String>, Over> {
+        let started = Instant::now();
+        let mut pause = PAUSE.0;
+        let event = loop {
+            match self.decoder.decode(taken).await {
+                Ok(event) => break event,
+                Err(Undecoded::Poison(why)) => return Ok(Err(why)),
+                Err(Undecoded::UnknownSchema(id)) => {
+                    if started.elapsed() >= self.decoder.patience {
+                        return Ok(Err(format!(
+                            "the schema registry does not know schema {id}"
+                        )));
+                    }
+                }
+                Err(Undecoded::Later(why)) => {
+                    tracing::warn!(why, "an event waits for the schema registry");
+                }
+            }
+            wait(claim, pause).await?;
+            pause = (pause * 2).min(PAUSE.1);
+        };
+        let mut panics = 0;
+        loop {
+            let outcome = self.handle(&event, claim).await?;
+            match outcome {
+                Some(Outcome::Done) => return Ok(Ok(())),
+                Some(Outcome::Park(why)) => return Ok(Err(why)),
+                Some(Outcome::Retry(after)) => {
+                    metrics::consumed("retried");
+                    wait(claim, after.min(LONGEST)).await?;
+                }
+                None => {
+                    panics += 1;
+                    tracing::error!(event_id = %event.id, panics, "the handler of an event panicked");
+                    if panics >= PANICS {
+                        return Ok(Err("its handler panics".to_owned()));
+                    }
+                    wait(claim, PAUSE.0).await?;
+                }
+            }
+        }
+    }
+
+    /// `None`: it panicked.
+    async fn handle(&self, event: &super::Event, claim: &Claim) -> Result<Option<Outcome>, Over> {
+        let room = tokio::select! {
+            () = claim.over.cancelled() => return Err(Over),
+            room = self.room.acquire() => room.map_err(|_| Over)?,
+        };
+        if claim.over.is_cancelled() {
+            return Err(Over);
+        }
+        // Once begun it ends, whoever has the partition then: half an effect is worse than two.
+        let outcome = AssertUnwindSafe(self.handler.handle(event)).catch_unwind();
+        let outcome = outcome.await;
+        drop(room);
+        Ok(outcome.ok())
+    }
+
+    async fn park(&self, taken: &Taken, claim: &Claim, why: &str) -> Result<(), Over> {
+        self.parked.park(&taken.key);
+        let mut pause = PAUSE.0;
+        loop {
+            match self.dead_letters.put(taken, why).await {
+                Ok(()) => break,
+                Err(error) => {
+                    tracing::error!(error, "an event cannot be parked; it waits");
+                    wait(claim, pause).await?;
+                    pause = (pause * 2).min(PAUSE.1);
+                }
+            }
+        }
+        metrics::consumed("parked");
+        let (partition, offset) = (taken.partition, taken.offset);
+        tracing::error!(
+            partition,
+            offset,
+            why,
+            "an event is parked in the dead-letter topic"
+        );
+        Ok(())
+    }
+}
+
+async fn wait(claim: &Claim, time: Duration) -> Result<(), Over> {
+    tokio::select! {
+        () = claim.over.cancelled() => Err(Over),
+        () = sleep(time) => Ok(()),
+    }
+}

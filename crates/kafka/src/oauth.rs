@@ -1,0 +1,137 @@
+//! Tokens for OAUTHBEARER: the client credentials grant (RFC 6749, section 4.4).
+
+use std::{
+    path::PathBuf,
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::Method;
+use rdkafka::client::OAuthToken;
+use serde::Deserialize;
+
+use crate::{
+    Secret, SettingsError,
+    http::{Address, Credentials, Http, Question},
+};
+
+/// How long an authorisation server may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a token is taken for good whose server does not say.
+const LIFETIME: Duration = Duration::from_mins(5);
+
+/// Fetches tokens from an authorisation server.
+pub struct ClientCredentials {
+    address: Address,
+    http: Http,
+    client: Credentials,
+    client_id: String,
+    body: String,
+}
+
+impl std::fmt::Debug for ClientCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientCredentials")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    access_token: String,
+    /// Seconds.
+    expires_in: Option<u64>,
+}
+
+impl ClientCredentials {
+    /// Of this token endpoint, trusting these roots (PEM), or those of this machine.
+    pub fn new(
+        token_url: &str,
+        client_id: &str,
+        client_secret: &Secret,
+        scope: Option<&str>,
+        ca: Option<&PathBuf>,
+    ) -> Result<Self, SettingsError> {
+        let scope = scope.map_or_else(String::new, |scope| format!("&scope={}", encoded(scope)));
+        // RFC 6749, section 2.3.1: name and secret are form-encoded before they are joined.
+        let client = Credentials::Basic {
+            user: encoded(client_id),
+            password: Secret::new(&encoded(client_secret.reveal())),
+        };
+        Ok(Self {
+            address: Address::parse(token_url)?,
+            http: Http::new(ca.map(PathBuf::as_path), PATIENCE)?,
+            client,
+            client_id: client_id.to_owned(),
+            body: format!("grant_type=client_credentials{scope}"),
+        })
+    }
+
+    /// Fetches a token. librdkafka asks from threads of its own and of the runtime alike, so this
+    /// runs on neither.
+    pub(crate) fn fetch_blocking(&self) -> Result<OAuthToken, String> {
+        let told = |error: std::io::Error| error.to_string();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(told)?;
+        let fetched = thread::scope(|scope| {
+            let fetching = scope.spawn(|| runtime.block_on(self.fetch()));
+            fetching.join()
+        });
+        fetched.unwrap_or_else(|_| Err("the question for a token panicked".to_owned()))
+    }
+
+    async fn fetch(&self) -> Result<OAuthToken, String> {
+        let question = Question {
+            method: Method::POST,
+            path: "",
+            content_type: "application/x-www-form-urlencoded",
+            accept: "application/json",
+            body: Bytes::from(self.body.clone()),
+            credentials: Some(&self.client),
+        };
+        let shown = self.address.shown();
+        let (status, body) = self
+            .http
+            .ask(&self.address, &question)
+            .await
+            .map_err(|why| format!("{shown} gives no token: {why}"))?;
+        if !status.is_success() {
+            return Err(format!("{shown} gives no token: it answers {status}"));
+        }
+        // The answer is not told: a token may be in it.
+        let answer: Answer = serde_json::from_slice(&body)
+            .map_err(|_| format!("{shown} answers with something that is no token"))?;
+        let lifetime = answer.expires_in.map_or(LIFETIME, Duration::from_secs);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "librdkafka asks again by the machine's clock"
+        )]
+        let ends = SystemTime::now() + lifetime;
+        let ends = ends.duration_since(SystemTime::UNIX_EPOCH);
+        let ends = ends.map_err(|error| error.to_string())?.as_millis();
+        Ok(OAuthToken {
+            token: answer.access_token,
+            principal_name: self.client_id.clone(),
+            lifetime_ms: i64::try_from(ends).unwrap_or(i64::MAX),
+        })
+    }
+}
+
+/// `application/x-www-form-urlencoded`.
+fn encoded(text: &str) -> String {
+    use std::fmt::Write;
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}

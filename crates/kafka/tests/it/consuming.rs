@@ -1,0 +1,347 @@
+//! The consumer, on real brokers.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::Result;
+use async_trait::async_trait;
+use sso_events::EventSink;
+use sso_kafka::consumer::{
+    Consumer, ConsumerSettings, Event, Handler, Outcome,
+    dead_letter::{self, DeadLetter},
+};
+use sso_testkit::servers::{kafka::Kafka, registry::Registry};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::support::{TOPIC, client, connection, event, events, eventually, id, sink};
+
+const GROUP: &str = "tests";
+const DEAD_LETTERS: &str = "registration.tests.dead-letter";
+
+/// Remembers what it was given, and does what it was told to.
+#[derive(Default)]
+struct Notes {
+    seen: Mutex<Vec<(Uuid, Uuid)>>,
+    /// By user: what to answer, the last first.
+    orders: Mutex<HashMap<Uuid, Vec<Outcome>>>,
+}
+
+impl Notes {
+    fn seen(&self) -> Vec<(Uuid, Uuid)> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn of(&self, user: Uuid) -> Vec<Uuid> {
+        let seen = self.seen();
+        seen.iter()
+            .filter(|(_, of)| *of == user)
+            .map(|(event, _)| *event)
+            .collect()
+    }
+
+    fn order(&self, user: Uuid, outcomes: &[Outcome]) {
+        self.orders.lock().unwrap().insert(user, outcomes.to_vec());
+    }
+}
+
+#[async_trait]
+impl Handler for Notes {
+    async fn handle(&self, event: &Event) -> Outcome {
+        self.seen.lock().unwrap().push((event.id, event.user));
+        let mut orders = self.orders.lock().unwrap();
+        let order = orders.get_mut(&event.user).and_then(Vec::pop);
+        drop(orders);
+        assert_ne!(order, Some(panics()), "told to panic");
+        order.unwrap_or(Outcome::Done)
+    }
+}
+
+/// Not an outcome: an order to panic.
+fn panics() -> Outcome {
+    Outcome::Park("panic".to_owned())
+}
+
+struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    fn start(kafka: &Kafka, registry: &Registry, notes: &Arc<Notes>) -> Result<Self> {
+        Self::start_with(kafka, registry, notes, |_| {})
+    }
+
+    fn start_with(
+        kafka: &Kafka,
+        registry: &Registry,
+        notes: &Arc<Notes>,
+        adjust: impl FnOnce(&mut ConsumerSettings),
+    ) -> Result<Self> {
+        let mut settings = ConsumerSettings::new(connection(&kafka.brokers()), TOPIC, GROUP);
+        settings.unknown_schema = Duration::from_millis(500);
+        adjust(&mut settings);
+        let consumer = Consumer::new(settings, client(registry)?, Arc::clone(notes) as _)?;
+        let stop = CancellationToken::new();
+        let told = stop.clone();
+        let task = tokio::spawn(async move { consumer.run(told).await.unwrap() });
+        Ok(Self { stop, task })
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.stop.cancel();
+        Ok(self.task.await?)
+    }
+}
+
+async fn topics(partitions: i32) -> Result<(Kafka, Registry)> {
+    let kafka = Kafka::start().await?;
+    kafka.create_topic(TOPIC, partitions).await?;
+    kafka.create_topic(DEAD_LETTERS, 1).await?;
+    Ok((kafka, Registry::in_memory()?))
+}
+
+async fn dead_letters(kafka: &Kafka) -> Result<Vec<DeadLetter>> {
+    Ok(dead_letter::list(&connection(&kafka.brokers()), DEAD_LETTERS, 100).await?)
+}
+
+#[tokio::test]
+async fn events_are_handled_once_in_a_quiet_life_and_not_again_after_a_restart() -> Result<()> {
+    let (kafka, registry) = topics(3).await?;
+    let sink = sink(&kafka, &registry)?;
+    let mut first = events(0..50);
+    first[7].traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
+    assert!(sink.deliver(&first).await.iter().all(Result::is_ok));
+    let notes = Arc::new(Notes::default());
+    let running = Running::start(&kafka, &registry, &notes)?;
+    eventually("all are handled", async || Ok(notes.seen().len() == 50)).await?;
+    // Draining commits what is done.
+    running.stop().await?;
+
+    assert!(
+        sink.deliver(&events(50..60))
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
+    let notes = Arc::new(Notes::default());
+    let running = Running::start(&kafka, &registry, &notes)?;
+    eventually("the new ones are handled", async || {
+        Ok(notes.seen().len() >= 10)
+    })
+    .await?;
+    running.stop().await?;
+    let mut seen: Vec<_> = notes.seen().into_iter().map(|(event, _)| event).collect();
+    seen.sort();
+    assert_eq!(seen, (50..60).map(id).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_user_who_is_retried_holds_back_only_his_own_events() -> Result<()> {
+    let (kafka, registry) = topics(1).await?;
+    let sink = sink(&kafka, &registry)?;
+    let slow = id(9);
+    let mut batch = vec![event(id(1), slow), event(id(2), slow)];
+    batch.extend(events(10..30));
+    assert!(sink.deliver(&batch).await.iter().all(Result::is_ok));
+    let notes = Arc::new(Notes::default());
+    notes.order(slow, &[Outcome::Retry(Duration::from_hours(1))]);
+    let running = Running::start(&kafka, &registry, &notes)?;
+    eventually("the others are handled", async || {
+        Ok(notes.seen().len() == 21)
+    })
+    .await?;
+    assert_eq!(notes.of(slow), [id(1)]);
+    running.stop().await?;
+
+    // What was not done comes again, and with it what was done after it.
+    notes.order(slow, &vec![Outcome::Retry(Duration::from_millis(10)); 3]);
+    let running = Running::start(&kafka, &registry, &notes)?;
+    eventually("he is handled too", async || {
+        Ok(notes.of(slow).last() == Some(&id(2)))
+    })
+    .await?;
+    running.stop().await?;
+    assert_eq!(notes.of(slow), [1, 1, 1, 1, 1, 2].map(id));
+    Ok(())
+}
+
+#[tokio::test]
+async fn poison_is_parked_with_its_reason_and_what_follows_of_its_key_too() -> Result<()> {
+    let (kafka, registry) = topics(1).await?;
+    let sink = sink(&kafka, &registry)?;
+    let poisoned = id(9);
+    let batch = [
+        event(id(1), poisoned),
+        event(id(2), poisoned),
+        event(id(3), id(8)),
+    ];
+    assert!(sink.deliver(&batch).await.iter().all(Result::is_ok));
+    let notes = Arc::new(Notes::default());
+    notes.order(poisoned, &[Outcome::Park("no such mailbox".into())]);
+    let running = Running::start(&kafka, &registry, &notes)?;
+    eventually("both are parked", async || {
+        Ok(dead_letters(&kafka).await?.len() == 2)
+    })
+    .await?;
+    let letters = dead_letters(&kafka).await?;
+    assert_eq!(letters[0].reason, "no such mailbox");
+    assert_eq!(letters[0].key, poisoned.to_string());
+    assert_eq!(letters[0].event_id, Some(id(1).to_string()));
+    assert_eq!((&*letters[0].topic, &*letters[0].group), (TOPIC, GROUP));
+    assert_eq!(
+        letters[1].reason,
+        "an earlier event of the same key is parked"
+    );
+    eventually("the other is handled", async || {
+        Ok(notes.of(id(8)) == [id(3)])
+    })
+    .await?;
+    assert_eq!(notes.of(poisoned), [id(1)]);
+
+    // Sent again, in order, they are handled, and the key is free again.
+    for letter in letters {
+        let (partition, offset) = (letter.partition, letter.offset);
+        let connection = connection(&kafka.brokers());
+        dead_letter::resend(&connection, DEAD_LETTERS, partition, offset).await?;
+    }
+    assert_eq!(dead_letters(&kafka).await?, []);
+    let done = async || Ok(notes.of(poisoned) == [1, 1, 2].map(id));
+    eventually("both are handled", done).await?;
+    assert_eq!(sink.deliver(&[event(id(4), poisoned)]).await, [Ok(())]);
+    eventually("and so is the next", async || {
+        Ok(notes.of(poisoned).len() == 4)
+    })
+    .await?;
+    running.stop().await
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_is_asked_again_and_then_the_event_is_parked() -> Result<()> {
+    let (kafka, registry) = topics(1).await?;
+    let sink = sink(&kafka, &registry)?;
+    let batch = [event(id(1), id(8)), event(id(2), id(9))];
+    assert!(sink.deliver(&batch).await.iter().all(Result::is_ok));
+    let notes = Arc::new(Notes::default());
+    notes.order(id(8), &[panics(), panics()]);
+    notes.order(id(9), &[panics(), panics(), panics()]);
+    let running = Running::start(&kafka, &registry, &notes)?;
+    let parked = async || Ok(dead_letters(&kafka).await?.len() == 1);
+    eventually("one is parked", parked).await?;
+    assert_eq!(dead_letters(&kafka).await?[0].reason, "its handler panics");
+    eventually("the other is handled", async || {
+        Ok(notes.of(id(8)).len() == 3)
+    })
+    .await?;
+    assert_eq!(notes.of(id(9)).len(), 3);
+    running.stop().await
+}
+
+#[tokio::test]
+async fn a_value_that_nobody_can_read_stops_nobody() -> Result<()> {
+    let (kafka, registry) = topics(1).await?;
+    let sink = sink(&kafka, &registry)?;
+    let other = "syntax = \"proto3\"; message Other { string a = 1; }";
+    let other = registry.register("other-value", other)?.to_be_bytes();
+    let payload = event(id(1), id(2)).payload;
+    let framed = |id: [u8; 4]| [&[0][..], &id, &[0], &payload].concat();
+    kafka
+        .produce(TOPIC, b"a", &framed([0, 0, 0, 77]), &[])
+        .await?;
+    kafka.produce(TOPIC, b"b", b"not framed", &[]).await?;
+    kafka.produce(TOPIC, b"c", &framed(other), &[]).await?;
+    kafka.produce(TOPIC, b"", b"", &[]).await?;
+    assert_eq!(sink.deliver(&[event(id(5), id(6))]).await, [Ok(())]);
+    let notes = Arc::new(Notes::default());
+    let running = Running::start(&kafka, &registry, &notes)?;
+    eventually("the readable one is handled", async || {
+        Ok(notes.of(id(6)) == [id(5)])
+    })
+    .await?;
+    eventually("the others are parked", async || {
+        Ok(dead_letters(&kafka).await?.len() == 4)
+    })
+    .await?;
+    let mut reasons: Vec<_> = dead_letters(&kafka)
+        .await?
+        .into_iter()
+        .map(|l| l.reason)
+        .collect();
+    reasons.sort();
+    assert_eq!(
+        reasons,
+        [
+            "schema 1 is of Other, not of Registration.v1.RegistrationMessage",
+            "the schema registry does not know schema 77",
+            "the value is not in the Confluent wire format",
+            "the value is not in the Confluent wire format",
+        ]
+    );
+    running.stop().await
+}
+
+#[tokio::test]
+async fn events_wait_for_a_registry_that_is_away() -> Result<()> {
+    let (kafka, mut registry) = topics(1).await?;
+    let sink = sink(&kafka, &registry)?;
+    assert!(sink.deliver(&events(0..3)).await.iter().all(Result::is_ok));
+    registry.go_away();
+    let notes = Arc::new(Notes::default());
+    let before = registry.requests();
+    let running = Running::start(&kafka, &registry, &notes)?;
+    registry.fail(Some(503));
+    registry.come_back()?;
+    eventually("it is asked", async || Ok(registry.requests() > before + 3)).await?;
+    assert!(notes.seen().is_empty());
+    assert!(dead_letters(&kafka).await?.is_empty());
+    registry.fail(None);
+    eventually("all are handled", async || Ok(notes.seen().len() == 3)).await?;
+    running.stop().await
+}
+
+#[tokio::test]
+async fn members_that_come_and_go_lose_nothing() -> Result<()> {
+    let (kafka, registry) = topics(6).await?;
+    let sink = sink(&kafka, &registry)?;
+    let notes = Arc::new(Notes::default());
+    let small = |settings: &mut ConsumerSettings| {
+        settings.pending = 20;
+        settings.ahead = 40;
+    };
+    let first = Running::start_with(&kafka, &registry, &notes, small)?;
+    assert!(
+        sink.deliver(&events(0..300))
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
+    let second = Running::start_with(&kafka, &registry, &notes, small)?;
+    assert!(
+        sink.deliver(&events(300..600))
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
+    first.stop().await?;
+    let third = Running::start_with(&kafka, &registry, &notes, small)?;
+    assert!(
+        sink.deliver(&events(600..900))
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
+    eventually("each is handled", async || {
+        let mut seen: Vec<_> = notes.seen().into_iter().map(|(event, _)| event).collect();
+        seen.sort();
+        seen.dedup();
+        Ok(seen.len() == 900)
+    })
+    .await?;
+    second.stop().await?;
+    third.stop().await
+}

@@ -1,0 +1,307 @@
+//! Brokers and registry that are away, hang, or refuse us.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use sso_events::{DeliveryError, EventSink};
+use sso_kafka::{
+    ClientCredentials, Connection, KafkaSink, Sasl, Secret, Tls, registry::Registry as Client,
+};
+use sso_testkit::servers::{kafka::Kafka, registry::Registry};
+use uuid::Uuid;
+
+use crate::support::{
+    TOPIC, client, connection, deliver_all, events, eventually, registry_settings, settings, sink,
+};
+
+/// Why the only event of a batch did not reach anybody.
+async fn unreachable(sink: &KafkaSink) -> Result<String> {
+    match sink
+        .deliver(&events(0..1))
+        .await
+        .pop()
+        .context("no report")?
+    {
+        Err(DeliveryError::Unreachable(why)) => Ok(why),
+        other => anyhow::bail!("{other:?}"),
+    }
+}
+
+fn ids(records: &[sso_testkit::servers::kafka::Record]) -> Vec<Uuid> {
+    let id = |record: &sso_testkit::servers::kafka::Record| {
+        Uuid::parse_str(&record.header("event-id").unwrap()).unwrap()
+    };
+    records.iter().map(id).collect()
+}
+
+#[tokio::test]
+async fn brokers_that_are_away_are_no_fault_of_the_event() -> Result<()> {
+    let mut kafka = Kafka::start().await?;
+    kafka.create_topic(TOPIC, 1).await?;
+    let registry = Registry::in_memory()?;
+    let sink = sink(&kafka, &registry)?;
+    kafka.kill_all();
+    let why = unreachable(&sink).await?;
+    assert!(why.contains("no broker"), "{why}");
+    assert!(sink.look().await.kafka.is_some());
+    kafka.start_all().await?;
+    let batch = events(0..20);
+    deliver_all(&sink, &batch).await?;
+    let mut seen = ids(&kafka.consume_all(TOPIC).await?);
+    seen.dedup();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen, batch.iter().map(|event| event.id).collect::<Vec<_>>());
+    eventually("it looks well again", async || {
+        Ok(sink.look().await.kafka.is_none())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_registry_that_is_away_is_no_fault_of_the_event() -> Result<()> {
+    let kafka = Kafka::start().await?;
+    kafka.create_topic(TOPIC, 1).await?;
+    let mut registry = Registry::in_memory()?;
+    let sink = sink(&kafka, &registry)?;
+    registry.go_away();
+    let why = unreachable(&sink).await?;
+    assert!(why.contains("the schema registry does not answer"), "{why}");
+    registry.come_back()?;
+    registry.fail(Some(500));
+    assert!(unreachable(&sink).await?.contains("500"));
+    registry.fail(None);
+    registry.require_basic("somebody", "else");
+    assert!(
+        unreachable(&sink)
+            .await?
+            .contains("refuses our credentials")
+    );
+    assert!(sink.look().await.registry.is_some());
+    assert!(kafka.consume_all(TOPIC).await?.is_empty());
+
+    // Once its id is known the registry is not asked any more.
+    registry.require_bearer("t");
+    let mut known = registry_settings(&registry.url());
+    known.credentials = Some(sso_kafka::registry::Credentials::Bearer(Secret::new("t")));
+    let sink = KafkaSink::new(
+        settings(connection(&kafka.brokers())),
+        Arc::new(Client::new(&known)?),
+    )?;
+    deliver_all(&sink, &events(0..1)).await?;
+    registry.go_away();
+    assert_eq!(sink.deliver(&events(1..2)).await, [Ok(())]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_registry_that_lost_its_data_gets_the_schema_again() -> Result<()> {
+    let kafka = Kafka::start().await?;
+    kafka.create_topic(TOPIC, 1).await?;
+    let registry = Registry::start(&kafka).await?;
+    let sink = sink(&kafka, &registry)?;
+    assert_eq!(sink.deliver(&events(0..1)).await, [Ok(())]);
+    registry.lose_data()?;
+    let other = registry.register("other-value", "syntax = \"proto3\"; message Other {}")?;
+    assert_eq!(other, 1, "the id is given to somebody else");
+    assert_eq!(sink.look().await.registry, None);
+    assert_eq!(registry.schemas("registration-value").len(), 1);
+    assert_eq!(registry.level("registration-value"), "BACKWARD_TRANSITIVE");
+    assert_eq!(sink.deliver(&events(1..2)).await, [Ok(())]);
+    let records = kafka.consume_all(TOPIC).await?;
+    let value = records[1].value.as_deref().context("no value")?;
+    assert_eq!(value[..6], [0, 0, 0, 0, 2, 0], "the new id");
+
+    // What it keeps lies in the topic: another one starts with it.
+    let again = Registry::start(&kafka).await?;
+    assert_eq!(
+        again.schemas("registration-value"),
+        registry.schemas("registration-value")
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schema_that_may_not_follow_is_told_and_the_events_wait() -> Result<()> {
+    let kafka = Kafka::start().await?;
+    kafka.create_topic(TOPIC, 1).await?;
+    let registry = Registry::in_memory()?;
+    let foreign = "syntax = \"proto3\"; package Registration.v1;
+        message RegistrationMessage { int64 Email = 1; }";
+    registry.register("registration-value", foreign)?;
+    let sink = sink(&kafka, &registry)?;
+    let why = unreachable(&sink).await?;
+    assert!(why.contains("refuses the schema as incompatible"), "{why}");
+    assert!(
+        sink.examine()
+            .await
+            .registry
+            .is_some_and(|why| why.contains("incompatible"))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn three_brokers_lose_nothing_when_the_leader_dies_hangs_and_all_start_again() -> Result<()> {
+    let mut kafka = Kafka::start_three().await?;
+    kafka.create_topic(TOPIC, 1).await?;
+    let registry = Registry::in_memory()?;
+    let sink = Arc::new(sink(&kafka, &registry)?);
+    let relay = {
+        let sink = Arc::clone(&sink);
+        // Ten users with forty events each, in order for each of them.
+        tokio::spawn(async move {
+            for round in 0..40_u128 {
+                let mut batch = events(round * 10..round * 10 + 10);
+                for (user, event) in (0..).zip(&mut batch) {
+                    event.key = Uuid::from_u128(user);
+                }
+                deliver_all(&sink, &batch).await?;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            anyhow::Ok(())
+        })
+    };
+    let leader = kafka.leader(TOPIC, 0).await?;
+    kafka.kill9(leader)?;
+    eventually("another leads", async || {
+        Ok(kafka.leader(TOPIC, 0).await? != leader)
+    })
+    .await?;
+    kafka.start_again(leader)?;
+    kafka.in_sync(TOPIC).await?;
+    let leader = kafka.leader(TOPIC, 0).await?;
+    kafka.freeze(leader)?;
+    eventually("another leads", async || {
+        let seen = kafka.leader(TOPIC, 0).await;
+        Ok(seen.is_ok_and(|now| now != leader))
+    })
+    .await?;
+    kafka.thaw(leader)?;
+    kafka.restart_all().await?;
+    relay.await??;
+    kafka.in_sync(TOPIC).await?;
+
+    let records = kafka.consume_all(TOPIC).await?;
+    for user in 0..10 {
+        let key = Uuid::from_u128(user).to_string();
+        let of_user: Vec<_> = records
+            .iter()
+            .filter(|record| record.key.as_deref() == Some(key.as_bytes()))
+            .cloned()
+            .collect();
+        let mut first_deliveries = Vec::new();
+        for id in ids(&of_user) {
+            if !first_deliveries.contains(&id) {
+                first_deliveries.push(id);
+            }
+        }
+        let expected: Vec<_> = (0..40)
+            .map(|round| Uuid::from_u128(round * 10 + user))
+            .collect();
+        assert_eq!(first_deliveries, expected);
+    }
+    Ok(())
+}
+
+fn secure(kafka: &Kafka, sasl: Sasl) -> Result<Connection> {
+    Ok(Connection {
+        tls: Some(Tls {
+            ca: Some(kafka.authority()),
+            identity: None,
+        }),
+        sasl: Some(sasl),
+        ..connection(&kafka.secure_brokers()?)
+    })
+}
+
+#[tokio::test]
+async fn every_mechanism_is_understood_and_a_wrong_password_told() -> Result<()> {
+    let kafka = Kafka::start_secure().await?;
+    kafka.create_topic(TOPIC, 1).await?;
+    let registry = Registry::in_memory()?;
+    let user = || "alice".to_owned();
+    let password = || Secret::new("alice-secret");
+    let all = [
+        Sasl::Plain {
+            user: user(),
+            password: password(),
+        },
+        Sasl::ScramSha256 {
+            user: user(),
+            password: password(),
+        },
+        Sasl::ScramSha512 {
+            user: user(),
+            password: password(),
+        },
+    ];
+    for (at, sasl) in (0..).zip(all) {
+        let settings = settings(secure(&kafka, sasl)?);
+        let sink = KafkaSink::new(settings, client(&registry)?)?;
+        deliver_all(&sink, &events(at..at + 1)).await?;
+    }
+    assert_eq!(kafka.consume_all(TOPIC).await?.len(), 3);
+
+    let wrong = Sasl::ScramSha256 {
+        user: user(),
+        password: Secret::new("wrong-secret"),
+    };
+    let sink = KafkaSink::new(settings(secure(&kafka, wrong)?), client(&registry)?)?;
+    let why = unreachable(&sink).await?;
+    assert!(why.contains("the brokers refuse our credentials"), "{why}");
+    assert!(!format!("{sink:?} {why}").contains("wrong-secret"));
+
+    // A broker whose certificate leads nowhere.
+    let mut blind = secure(
+        &kafka,
+        Sasl::Plain {
+            user: user(),
+            password: password(),
+        },
+    )?;
+    blind.tls = Some(Tls::default());
+    let sink = KafkaSink::new(settings(blind), client(&registry)?)?;
+    let why = unreachable(&sink).await?;
+    assert!(why.contains("no TLS connection"), "{why}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_of_an_oauth_server_is_shown_to_the_brokers() -> Result<()> {
+    let kafka = Kafka::start_secure().await?;
+    kafka.create_topic(TOPIC, 1).await?;
+    let registry = Registry::in_memory()?;
+    let tokens = crate::oauth::Server::start("client", "the client's secret", "alice").await?;
+    let of = |secret| {
+        let secret = Secret::new(secret);
+        ClientCredentials::new(&tokens.url(), "client", &secret, Some("kafka"), None)
+    };
+    let sasl = Sasl::OAuthBearer(Arc::new(of("the client's secret")?));
+    let sink = KafkaSink::new(settings(secure(&kafka, sasl)?), client(&registry)?)?;
+    deliver_all(&sink, &events(0..1)).await?;
+    assert_eq!(kafka.consume_all(TOPIC).await?.len(), 1);
+
+    let sasl = Sasl::OAuthBearer(Arc::new(of("another secret")?));
+    let sink = KafkaSink::new(settings(secure(&kafka, sasl)?), client(&registry)?)?;
+    let why = unreachable(&sink).await?;
+    assert!(why.contains("gives no token: it answers 401"), "{why}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_producer_that_may_not_write_is_replaced_until_it_may() -> Result<()> {
+    let kafka = Kafka::start_secure().await?;
+    kafka.create_topic(TOPIC, 1).await?;
+    let registry = Registry::in_memory()?;
+    let mallory = Sasl::ScramSha256 {
+        user: "mallory".into(),
+        password: Secret::new("mallory-secret"),
+    };
+    let sink = KafkaSink::new(settings(secure(&kafka, mallory)?), client(&registry)?)?;
+    let told = "the brokers do not allow us to write to topic registration";
+    let why = unreachable(&sink).await?;
+    assert!(why.contains(told), "{why}");
+    kafka.allow_writes("mallory").await?;
+    deliver_all(&sink, &events(0..1)).await
+}
