@@ -4,7 +4,12 @@
 use std::{env, error::Error, fs, path::Path};
 
 const ROOT: &str = "../../proto";
-const FILES: [&str; 3] = ["auth.proto", "sso/v1/users.proto", "sso/v1/events.proto"];
+const FILES: [&str; 4] = [
+    "auth.proto",
+    "sso/v1/users.proto",
+    "sso/v1/events.proto",
+    "sso/v1/revocations.proto",
+];
 /// Messages that hold a secret: they get a `Debug` of their own, which does not show it.
 const SECRET: [&str; 9] = [
     "auth.RegisterRequest",

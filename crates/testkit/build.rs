@@ -4,7 +4,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = "../../proto";
     println!("cargo:rerun-if-changed={root}");
     let files = protox::compile(
-        ["auth.proto", "sso/v1/users.proto", "sso/v1/events.proto"],
+        [
+            "auth.proto",
+            "sso/v1/users.proto",
+            "sso/v1/events.proto",
+            "sso/v1/revocations.proto",
+        ],
         [root],
     )?;
     tonic_prost_build::configure()

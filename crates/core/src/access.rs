@@ -119,6 +119,10 @@ pub const RULES: &[Rule] = &[
     rpc("/sso.v1.Events/List", EVENTS),
     rpc("/sso.v1.Events/Resend", EVENTS),
     rpc("/sso.v1.Events/Skip", EVENTS),
+    rpc(
+        "/sso.v1.Revocations/Watch",
+        Access::Administrator(Scope::RevocationsRead),
+    ),
     // Balancers and container runtimes have no token.
     rpc("/grpc.health.v1.Health/Check", Access::Anyone),
     rpc("/grpc.health.v1.Health/Watch", Access::Anyone),

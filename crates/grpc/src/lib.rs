@@ -21,6 +21,7 @@ mod json;
 mod methods;
 mod metrics;
 mod proto;
+mod revocations;
 mod router;
 mod status;
 mod users;

@@ -4,6 +4,7 @@
 //! certifies itself by beats: a beat that was answered is a lease from the moment it was *sent*.
 //! Without a lease nothing is validated: no answer is better than a wrong one.
 
+mod feed;
 mod set;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+pub use feed::{FEED_CAPACITY, Lagged, Subscription};
 pub use set::RevocationSet;
 use time::OffsetDateTime;
 
@@ -49,6 +51,8 @@ pub struct Revocations {
     clock: Arc<dyn Clock>,
     terms: LeaseTerms,
     set: RevocationSet,
+    /// Tells watchers of each entry.
+    feed: Arc<feed::Feed>,
     /// Stops to believe retired keys.
     tokens: Option<Arc<dyn Tokens>>,
     /// Milliseconds on the monotonic clock until which the set is trusted; 0 is never.
@@ -65,6 +69,7 @@ impl Revocations {
             clock,
             terms,
             set: RevocationSet::default(),
+            feed: Arc::default(),
             tokens: None,
             trusted_until: AtomicU64::new(0),
             unconfirmed: AtomicBool::new(false),
@@ -83,6 +88,7 @@ impl Revocations {
             tokens.retire(key);
         }
         self.set.apply(entry);
+        self.feed.publish(entry);
     }
 
     /// Whether a token that is good by itself is still good. A token of the seed has no `ver`: what

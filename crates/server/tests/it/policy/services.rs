@@ -192,7 +192,9 @@ impl<'a> ServicesPort<'a> {
             "/sso.v1.Events/Resend" | "/sso.v1.Events/Skip" => {
                 vec![text(1, "event_id", &self.event)]
             }
-            "/sso.v1.Users/List" | "/sso.v1.Events/List" => Vec::new(),
+            "/sso.v1.Users/List" | "/sso.v1.Events/List" | "/sso.v1.Revocations/Watch" => {
+                Vec::new()
+            }
             health if health.starts_with("/grpc.health.v1.") => Vec::new(),
             // `list_services`.
             reflection if reflection.starts_with("/grpc.reflection.") => {
