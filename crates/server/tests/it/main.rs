@@ -29,3 +29,5 @@ mod support;
 mod swagger;
 mod throttle;
 mod tokens;
+mod verifier;
+mod watch;
