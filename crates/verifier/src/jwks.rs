@@ -66,6 +66,21 @@ impl Jwks {
         }
     }
 
+    /// These, as if they had just been fetched.
+    #[cfg(test)]
+    pub(crate) fn holding(keys: KeySet) -> Self {
+        let jwks = Self::new(Vec::new());
+        jwks.replace(keys);
+        jwks
+    }
+
+    #[cfg(test)]
+    pub(crate) fn replace(&self, keys: KeySet) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.keys = Arc::new(keys);
+        held.fetched = Some((monotonic(), MAX_AGE.2));
+    }
+
     fn held(&self) -> Held {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.clone()

@@ -143,10 +143,11 @@ async fn keys_come_and_go_without_a_restart() -> Result<()> {
     assert!(verifier.verify(&old).await.is_ok());
     let made = crate::keys::keys(&site, &["rotate", "--now"])?;
     ensure!(!made.is_empty(), "no key was made");
+    let bob = Persona::register(&server.http, "bob").await?;
     eventually("fresh tokens are signed by another key", async || {
-        let mut again = alice.clone();
-        again.login().await?;
-        Ok(crate::keys::header(&again.access, "kid")? != first)
+        let mut bob = bob.clone();
+        bob.login().await?;
+        Ok(crate::keys::header(&bob.access, "kid")? != first)
     })
     .await?;
     alice.login().await?;

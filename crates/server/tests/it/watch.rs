@@ -108,10 +108,10 @@ async fn the_set_comes_first_then_beats_and_what_is_new_at_once() -> Result<()> 
         );
         before = sent;
     }
-    // The first two come together.
+    // The first two come together, and some may have come before they were read.
     let took = started.elapsed();
     assert!(
-        took > Duration::from_millis(700) && took < Duration::from_secs(3),
+        took > Duration::from_millis(300) && took < Duration::from_secs(3),
         "{took:?}"
     );
 
