@@ -103,26 +103,28 @@ impl Questions {
         match timeout(TIMEOUT, client.validate(request)).await {
             Ok(Ok(answer)) => {
                 let answer = answer.into_inner();
-                let vouched = answer.success.then_some(())?;
-                let ((), user, session) = (vouched, id(&answer.user_id)?, id(&answer.session_id)?);
+                if !answer.success {
+                    return None;
+                }
+                let (user, session) = (id(&answer.user_id)?, id(&answer.session_id)?);
                 Some(Ok(Vouched { user, session }))
             }
-            Ok(Err(status)) => self.refusal(place, &status).map(Err),
+            Ok(Err(status)) => refusal(place, &status).map(Err),
             Err(_elapsed) => None,
         }
     }
+}
 
-    /// What the service's word about the token is, if it is one.
-    fn refusal(&self, place: &Place, status: &Status) -> Option<Refused> {
-        let details = status.get_details_error_info();
-        let reason = details.map(|info| info.reason).unwrap_or_default();
-        if status.code() == Code::Unauthenticated
-            && let Some(refused) = Refused::of_code(&reason)
-        {
-            return Some(refused);
-        }
-        let (address, code) = (&place.address, status.code());
-        tracing::debug!(%address, ?code, reason, "Validate did not say whether a token is good");
-        None
+/// What the service's word about the token is, if it is one.
+fn refusal(place: &Place, status: &Status) -> Option<Refused> {
+    let details = status.get_details_error_info();
+    let reason = details.map(|info| info.reason).unwrap_or_default();
+    if status.code() == Code::Unauthenticated
+        && let Some(refused) = Refused::of_code(&reason)
+    {
+        return Some(refused);
     }
+    let (address, code) = (&place.address, status.code());
+    tracing::debug!(%address, ?code, reason, "Validate did not say whether a token is good");
+    None
 }

@@ -15,6 +15,15 @@ pub(crate) fn part_of(whole: Duration) -> Duration {
     whole.mul_f64(f64::from(number) / f64::from(u16::MAX))
 }
 
+/// A number below `count`.
+pub(crate) fn one_of(count: usize) -> usize {
+    let mut bytes = [0; 2];
+    if rand::fill(&mut bytes).is_err() {
+        return 0;
+    }
+    usize::from(u16::from_le_bytes(bytes)) % count.max(1)
+}
+
 /// A pause that doubles up to a bound; half of it is random.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backoff {

@@ -17,7 +17,7 @@ use crate::{
         Beat, WatchRevocationsRequest, WatchRevocationsResponse,
         revocations_client::RevocationsClient,
     },
-    random::{Backoff, part_of},
+    random::{Backoff, one_of},
     set::{OverSet, Unreadable},
     settings::CallerToken,
     trust::{Trust, until},
@@ -88,9 +88,7 @@ impl Watcher {
     pub(crate) async fn run(&self) {
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         // Many verifiers spread over the instances.
-        let count = u32::try_from(self.addresses.len()).unwrap_or(u32::MAX);
-        let first = part_of(Duration::from_nanos(1000) * count).as_nanos() / 1000;
-        let mut at = usize::try_from(first).unwrap_or(0);
+        let mut at = one_of(self.addresses.len());
         loop {
             at %= self.addresses.len().max(1);
             let Some(address) = self.addresses.get(at) else {

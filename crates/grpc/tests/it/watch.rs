@@ -89,7 +89,7 @@ async fn end(stream: &mut Stream) -> Result<Status> {
     timeout(PATIENCE, ended).await?
 }
 
-fn why(failure: sso_core::Failure) -> anyhow::Error {
+fn why(failure: &sso_core::Failure) -> anyhow::Error {
     anyhow::anyhow!("{failure:?}")
 }
 
@@ -122,16 +122,20 @@ async fn a_stream_ends_with_its_caller_or_his_scope() -> Result<()> {
 #[tokio::test]
 async fn an_administrators_stream_ends_when_his_token_expires() -> Result<()> {
     let port = port(&Arc::default()).await?;
-    let root = port.app.register("root").await.map_err(why)?;
+    let root = port
+        .app
+        .register("root")
+        .await
+        .map_err(|failure| why(&failure))?;
     port.app
         .change(root.user, Change::GrantAdmin)
         .await
-        .map_err(why)?;
+        .map_err(|failure| why(&failure))?;
     let root = port
         .app
         .login("root", &password_of("root"))
         .await
-        .map_err(why)?;
+        .map_err(|failure| why(&failure))?;
     let bearer = format!("Bearer {}", root.access_token);
     let mut stream = watch(&port, ("authorization", &bearer)).await??;
     stream.message().await?.context("nothing")?;
@@ -180,7 +184,7 @@ async fn a_deadline_of_the_call_ends_the_stream() -> Result<()> {
 async fn a_large_set_comes_in_parts_with_the_beat_last() -> Result<()> {
     use sso_core::{ports::store::Revoked, values::SessionId};
     let port = port(&Arc::default()).await?;
-    let until = port.app.sso.clock.now() + Duration::from_secs(900);
+    let until = port.app.sso.clock.now() + Duration::from_mins(15);
     for number in 0..1_200_u128 {
         let session = SessionId::from_uuid(uuid::Uuid::from_u128(number));
         port.app

@@ -1,6 +1,7 @@
 //! `sso-verifier`, as a service of somebody else has it, against the real binary.
 
 mod gate;
+mod languages;
 mod outages;
 mod tokens;
 #[path = "../../../verifier/examples/whoami.rs"]
