@@ -12,6 +12,7 @@ mod login;
 mod refresh;
 mod report;
 mod validate;
+mod verifier;
 
 use std::{env, path::PathBuf, time::Duration};
 
@@ -49,6 +50,7 @@ enum Measurement {
     Login,
     Refresh,
     Footprint,
+    Verifier,
 }
 
 /// How long and how often to measure, and what.
@@ -86,6 +88,9 @@ fn main() -> Result<()> {
         }
         if wanted(Measurement::Refresh) {
             refresh::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Verifier) {
+            verifier::measure(&plan, &mut report).await?;
         }
         anyhow::Ok(report)
     })?;

@@ -4,12 +4,13 @@
 use std::{env, error::Error, fs, path::Path};
 
 const ROOT: &str = "../../proto";
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "auth.proto",
     "sso/v1/users.proto",
     "sso/v1/events.proto",
     "sso/v1/audit.proto",
     "sso/v1/keys.proto",
+    "sso/v1/revocations.proto",
 ];
 /// Messages that hold a secret: they get a `Debug` of their own, which does not show it.
 const SECRET: [&str; 9] = [

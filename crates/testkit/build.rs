@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "sso/v1/events.proto",
             "sso/v1/audit.proto",
             "sso/v1/keys.proto",
+            "sso/v1/revocations.proto",
         ],
         [root],
     )?;

@@ -129,6 +129,10 @@ pub const RULES: &[Rule] = &[
     rpc("/sso.v1.Keys/List", Access::AdministratorOnly),
     rpc("/sso.v1.Keys/Rotate", Access::AdministratorOnly),
     rpc("/sso.v1.Keys/Retire", Access::AdministratorOnly),
+    rpc(
+        "/sso.v1.Revocations/Watch",
+        Access::Administrator(Scope::RevocationsRead),
+    ),
     // Balancers and container runtimes have no token.
     rpc("/grpc.health.v1.Health/Check", Access::Anyone),
     rpc("/grpc.health.v1.Health/Watch", Access::Anyone),

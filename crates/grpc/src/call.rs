@@ -1,14 +1,23 @@
 //! One call of a method of ours: who asks, and how it ends.
 
+use std::time::Duration;
+
 use axum::http::{Extensions, header::USER_AGENT};
-use sso_core::{Agent, Caller, Failure, FieldError, Fields, Identity, Origin, ports::store::Reach};
+use sso_core::{
+    Agent, Caller, Failure, FieldError, Fields, Identity, Origin, ports::store::Reach,
+    usecases::admit::Credentials,
+};
 use sso_web::{ClientAddress, RequestId, trace_context};
 use tonic::{
     Request, Response, Status,
     metadata::{MetadataMap, MetadataValue},
 };
 
-use crate::{door::Admitted, status};
+use crate::{
+    deadline,
+    door::{self, Admitted},
+    status,
+};
 
 /// How far a revocation has reached when it is acknowledged: the word of `Reach`.
 pub(crate) const REVOCATION: &str = "sso-revocation";
@@ -70,6 +79,23 @@ impl Call {
         }
     }
 
+    /// The credentials that the call showed, for what lasts longer than a request.
+    pub(crate) fn credentials(&self) -> Credentials<'_> {
+        door::credentials(self.metadata.as_ref(), &self.extensions)
+    }
+
+    /// How long the caller waits at most, if it says so.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        // What is malformed was refused before.
+        deadline::asked(self.metadata.as_ref()).ok().flatten()
+    }
+
+    /// A failure of this call as a status, logged.
+    pub(crate) fn refuse(&self, failure: &Failure) -> Status {
+        let id = self.extensions.get::<RequestId>();
+        status::refuse(failure, id.unwrap_or(&RequestId::default()))
+    }
+
     /// The answer of what revoked something, which has reached so far.
     pub(crate) fn revoked<T>(message: T, reach: Reach) -> Response<T> {
         let mut answer = Response::new(message);
@@ -80,9 +106,8 @@ impl Call {
 
     /// The end of a call. A failure is logged here and nowhere else.
     pub(crate) fn end<T>(&self, result: Result<T, Failure>) -> Result<Response<T>, Status> {
-        result.map(Response::new).map_err(|failure| {
-            let id = self.extensions.get::<RequestId>();
-            status::refuse(&failure, id.unwrap_or(&RequestId::default()))
-        })
+        result
+            .map(Response::new)
+            .map_err(|failure| self.refuse(&failure))
     }
 }

@@ -43,7 +43,11 @@ impl Door {
     }
 }
 
-fn credentials<'a>(headers: &'a HeaderMap, extensions: &'a Extensions) -> Credentials<'a> {
+/// What a call shows of who asks.
+pub(crate) fn credentials<'a>(
+    headers: &'a HeaderMap,
+    extensions: &'a Extensions,
+) -> Credentials<'a> {
     let mut tokens = headers.get_all(CALLER_TOKEN).iter();
     let caller_token = match (tokens.next(), tokens.next()) {
         (Some(only), None) => only.to_str().ok(),

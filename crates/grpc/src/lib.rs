@@ -23,6 +23,7 @@ mod keys;
 mod methods;
 mod metrics;
 mod proto;
+mod revocations;
 mod router;
 mod status;
 mod users;

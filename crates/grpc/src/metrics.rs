@@ -8,6 +8,8 @@ use tonic::Code;
 
 use crate::{methods, status};
 
+pub(crate) mod watchers;
+
 const REQUESTS: &str = "sso_grpc_requests_total";
 const DURATION: &str = "sso_grpc_request_duration_seconds";
 /// Both labels of what is no method of ours: callers cannot make series.
@@ -28,6 +30,7 @@ pub fn register() {
         Unit::Seconds,
         "Time of calls; of streams the time until they opened."
     );
+    watchers::register();
     for method in methods::all() {
         let meter = Meter::new(&method.service, &method.name);
         meter.counter(Code::Ok).absolute(0);

@@ -15,6 +15,7 @@ use sso_web::{
     rate::{self, Rates},
     request_id, shield,
 };
+use tokio_util::sync::CancellationToken;
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tower::ServiceExt;
 
@@ -32,9 +33,11 @@ use crate::{
         auth_server::AuthServer,
         v1::{
             audit_server::AuditServer, events_server::EventsServer, keys_server::KeysServer,
+            revocations_server::RevocationsServer,
             users_server::UsersServer,
         },
     },
+    revocations::{DEFAULT_MAX_WATCHERS, RevocationsService},
     users::UsersService,
 };
 
@@ -60,6 +63,10 @@ pub struct GrpcOptions {
     pub health: Health,
     /// Who is let in.
     pub doorkeeper: Doorkeeper,
+    /// Most streams of `sso.v1.Revocations/Watch` at once.
+    pub max_watchers: usize,
+    /// Ends those streams, which would otherwise hold up a drain.
+    pub stop: CancellationToken,
 }
 
 /// Nobody is known.
@@ -90,6 +97,8 @@ impl GrpcOptions {
                 callers: Arc::new(NoCallers),
                 require_caller: true,
             },
+            max_watchers: DEFAULT_MAX_WATCHERS,
+            stop: CancellationToken::new(),
         }
     }
 }
@@ -144,12 +153,16 @@ fn services(options: &GrpcOptions) -> Router {
     let keys = KeysServer::new(KeysService(options.sso.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(limit);
+    let revocations = RevocationsServer::new(RevocationsService::new(options))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(limit);
     let health = options.health.service().max_decoding_message_size(limit);
     let routes = Routes::new(auth)
         .add_service(users)
         .add_service(events)
         .add_service(audit)
         .add_service(keys)
+        .add_service(revocations)
         .add_service(health);
     reflection(routes, limit).prepare().into_axum_router()
 }

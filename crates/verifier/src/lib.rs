@@ -1,1 +1,28 @@
-//! For services that ask who is calling: access tokens validated in process.
+#![doc = include_str!("../README.md")]
+
+mod ask;
+mod builder;
+mod circuit;
+mod claims;
+mod clock;
+mod jwks;
+mod keys;
+mod metrics;
+mod net;
+mod proto;
+mod random;
+mod refused;
+mod set;
+mod settings;
+mod token;
+mod tower;
+mod trust;
+mod verifier;
+mod watch;
+
+pub use builder::{BuildError, Builder};
+pub use claims::Claims;
+pub use refused::Refused;
+pub use settings::WhenSilent;
+pub use tower::{GrpcGuard, GrpcLayer, HttpGuard, HttpLayer};
+pub use verifier::{Status, Verifier};

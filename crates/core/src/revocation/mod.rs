@@ -4,6 +4,7 @@
 //! certifies itself by beats: a beat that was answered is a lease from the moment it was *sent*.
 //! Without a lease nothing is validated: no answer is better than a wrong one.
 
+mod feed;
 mod set;
 mod steady;
 
@@ -15,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+pub use feed::{FEED_CAPACITY, Lagged, Subscription};
 pub use set::RevocationSet;
 pub use steady::MAX_AHEAD;
 use steady::Steady;
@@ -52,6 +54,8 @@ pub struct Revocations {
     clock: Arc<dyn Clock>,
     terms: LeaseTerms,
     set: RevocationSet,
+    /// Tells watchers of each entry.
+    feed: Arc<feed::Feed>,
     /// Stops to believe retired keys.
     tokens: Option<Arc<dyn Tokens>>,
     /// Milliseconds on the monotonic clock until which the set is trusted; 0 is never.
@@ -72,6 +76,7 @@ impl Revocations {
             clock,
             terms,
             set: RevocationSet::default(),
+            feed: Arc::default(),
             tokens: None,
             trusted_until: AtomicU64::new(0),
             steady: Steady::default(),
@@ -114,6 +119,7 @@ impl Revocations {
         let life = Duration::from_millis(self.life.load(Ordering::Relaxed));
         let now = self.clock.monotonic();
         self.set.apply(entry, now + left.unsigned_abs(), now + life);
+        self.feed.publish(entry);
     }
 
     /// Whether a token that is good by itself is still good. A token of the seed has no `ver`: what

@@ -66,6 +66,22 @@ impl RevocationSet {
             .map_or(Version::ZERO, |(version, _)| *version)
     }
 
+    /// All of them, without their ids.
+    pub fn snapshot(&self) -> Vec<Revocation> {
+        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = |revoked, until| Revocation {
+            id: 0,
+            revoked,
+            until,
+        };
+        let sessions = entries.sessions.iter();
+        let sessions = sessions.map(|(session, until)| entry(Revoked::Session(*session), *until));
+        let users = entries.users.iter();
+        let users =
+            users.map(|(user, (below, until))| entry(Revoked::TokensBelow(*user, *below), *until));
+        sessions.chain(users).collect()
+    }
+
     /// Forgets what can concern no valid token any more.
     pub fn forget_before(&self, now: Duration) {
         let due = {

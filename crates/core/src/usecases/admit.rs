@@ -100,6 +100,30 @@ impl Doorkeeper {
         }
     }
 
+    /// Whether the credentials by which somebody was let in for `scope` are still good, for what lasts
+    /// longer than a request. No store is asked: a lost role comes as a revocation.
+    pub async fn still_admits(
+        &self,
+        sso: &Sso,
+        identity: &Identity,
+        shown: Credentials<'_>,
+        scope: Scope,
+    ) -> Result<(), AdmitError> {
+        match identity {
+            Identity::Service(_) => match self.known(shown) {
+                Some(service) if service.scopes.has(scope) => Ok(()),
+                Some(_) => Err(NotAllowed.into()),
+                None => Err(AdmitError::CallerRequired),
+            },
+            Identity::User(_) | Identity::Admin(_) => {
+                let token = shown.bearer.ok_or(TokenRefused::Invalid)?;
+                validate(sso, token).await?;
+                Ok(())
+            }
+            Identity::Anonymous | Identity::Operator => Err(NotAllowed.into()),
+        }
+    }
+
     /// Where nobody need be known, nobody needs a scope either.
     fn caller(&self, shown: Credentials<'_>, scope: Option<Scope>) -> Result<Identity, AdmitError> {
         match self.known(shown) {

@@ -22,6 +22,7 @@ pub mod register;
 pub mod relay;
 pub mod sessions;
 pub mod validate;
+pub mod watch;
 
 pub use issue::SignedIn;
 pub use paging::{Ask, DEFAULT_PAGE, MAX_PAGE, Page};

@@ -49,6 +49,12 @@ pub(super) fn document() -> Value {
             tags.insert(form.tag, form.about);
         }
     }
+    for method in methods::all().iter().filter(|method| method.ours) {
+        if !method.is_unary() {
+            let about = tags.entry(method.service.clone()).or_default();
+            about.push_str(&of_stream(method));
+        }
+    }
     let tags = tags
         .iter()
         .map(|(name, about)| json!({ "name": name, "description": about }));
@@ -101,6 +107,15 @@ fn forms(method: &'static Method) -> Vec<Form> {
     };
     long.tag += " by the paths of gRPC";
     vec![short, long]
+}
+
+/// What there is to say of a method that JSON cannot call, for the text of its group.
+fn of_stream(method: &Method) -> String {
+    let service = method.descriptor.parent_service();
+    let file = service.parent_file();
+    let of = |path: &[i32]| Comment::at(file.file_descriptor_proto(), path).text;
+    let (about, text) = (of(service.path()), of(method.descriptor.path()));
+    format!("{about}\n\n**`{}`**, by gRPC only: {text}", method.name)
 }
 
 fn operation(method: &Method, schemas: &mut Schemas) -> Value {

@@ -9,3 +9,4 @@ mod meta;
 mod protocol;
 mod rpcs;
 mod uncovered;
+mod watch;

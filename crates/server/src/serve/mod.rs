@@ -76,11 +76,16 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
         dependencies(&outlet),
     ));
     let grpc_health = sso_grpc::Health::new();
+    let shutdown = Shutdown {
+        stop: CancellationToken::new(),
+        drain: config.shutdown.drain_timeout,
+    };
     let world = World {
         loaded,
         parts: &parts,
         health: &health,
         grpc_health: &grpc_health,
+        stop: &shutdown.stop,
     };
     let routers = routers::build(&world, &log, &metrics);
 
@@ -88,10 +93,6 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     let clock = parts.sso.clock.clone();
     let renewal = certificates.clone().watch(clock, loops.stop.clone());
     loops.running.spawn(renewal);
-    let shutdown = Shutdown {
-        stop: CancellationToken::new(),
-        drain: config.shutdown.drain_timeout,
-    };
     let connections = TaskTracker::new();
     listeners.serve(config, &certificates, routers, &shutdown, &connections);
     health.serving();

@@ -13,6 +13,7 @@ use sso_grpc::GrpcOptions;
 use sso_http::{AdminState, HttpState, LogLevel};
 use sso_telemetry::{Filter, LogControl, Metrics};
 use sso_web::{rate::Rates, shield};
+use tokio_util::sync::CancellationToken;
 
 use super::{health::Health, listeners::Routers};
 use crate::{
@@ -26,6 +27,8 @@ pub(super) struct World<'a> {
     pub(super) parts: &'a Parts,
     pub(super) health: &'a Arc<Health>,
     pub(super) grpc_health: &'a sso_grpc::Health,
+    /// Ends what would hold up a drain.
+    pub(super) stop: &'a CancellationToken,
 }
 
 /// Makes all of them.
@@ -90,6 +93,8 @@ fn grpc(world: &World<'_>) -> GrpcOptions {
             callers: Arc::new(wiring::callers(&config.grpc.callers)),
             require_caller: config.grpc.require_caller,
         },
+        max_watchers: config.grpc.max_watchers,
+        stop: world.stop.clone(),
         ..GrpcOptions::new(sso, ids)
     }
 }

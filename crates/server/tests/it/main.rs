@@ -32,3 +32,5 @@ mod support;
 mod swagger;
 mod throttle;
 mod tokens;
+mod verifier;
+mod watch;

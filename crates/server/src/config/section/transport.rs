@@ -130,6 +130,10 @@ pub(crate) struct Grpc {
     /// Most calls at once on one HTTP/2 connection.
     #[schemars(range(min = 1, max = 10_000))]
     pub(crate) max_concurrent_streams: u32,
+    /// Most streams of `sso.v1.Revocations/Watch` at once, one for each process that validates
+    /// tokens by itself. Beyond: UNAVAILABLE, and the watcher tries another instance.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(crate) max_watchers: usize,
     /// The certificate (PEM), followed by those that lead to its root. With it the listener speaks
     /// TLS 1.2 and 1.3 only. A changed file is taken over within seconds, or at once on SIGHUP; if
     /// it is broken the old certificate stays in use, and the log says so.
@@ -155,6 +159,7 @@ impl Default for Grpc {
             proxy_protocol: false,
             max_message_size: 65_536,
             max_concurrent_streams: 200,
+            max_watchers: 1_000,
             tls_cert: None,
             tls_key: None,
             tls_client_ca: None,

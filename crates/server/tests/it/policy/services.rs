@@ -197,7 +197,8 @@ impl<'a> ServicesPort<'a> {
             "/sso.v1.Users/List"
             | "/sso.v1.Events/List"
             | "/sso.v1.Keys/List"
-            | "/sso.v1.Audit/List" => Vec::new(),
+            | "/sso.v1.Audit/List"
+            | "/sso.v1.Revocations/Watch" => Vec::new(),
             "/sso.v1.Keys/Rotate" => vec![text(1, "use", "access")],
             // Whoever is let in is told that there is no such key: the sessions go on.
             "/sso.v1.Keys/Retire" => vec![text(1, "key_id", "of another server")],

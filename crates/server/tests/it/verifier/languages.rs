@@ -1,0 +1,125 @@
+//! The examples of `examples/` in other languages, as somebody would start them. Their libraries
+//! come from PyPI and the Go module proxy, so these tests are run where there is a network:
+//! `cargo test -p sso-server --test it -- --ignored languages`.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use sso_testkit::{
+    http::Http,
+    persona::Persona,
+    process::{Server, free_port},
+};
+
+use super::{BOUND, CALLER, known_site};
+use crate::support::eventually_within;
+
+/// For a service to start: compiled, or with its libraries imported.
+const START: Duration = Duration::from_mins(2);
+
+/// A service that is ended when this is dropped.
+struct Service(Child);
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn folder(of: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../examples")
+        .join(of)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?}: {said}");
+    Ok(())
+}
+
+fn settings(command: &mut Command, server: &Server, address: SocketAddr) -> Result<Service> {
+    let child = command
+        .env("SSO_ISSUER", format!("http://{}", server.http_address))
+        .env("SSO_GRPC", server.grpc_address.to_string())
+        .env("SSO_GRPC_URL", format!("http://{}", server.grpc_address))
+        .env("SSO_CALLER_TOKEN", CALLER)
+        .env("WHOAMI_LISTEN", address.to_string())
+        .stdin(Stdio::null())
+        .spawn()?;
+    Ok(Service(child))
+}
+
+/// Accepts her token, refuses what is none, and refuses hers when it is over.
+async fn knows_who_is_calling(server: &Server, address: SocketAddr) -> Result<()> {
+    let service = Http::new(address);
+    let alice = Persona::register(&server.http, "alice").await?;
+    eventually_within(START, "the service answers", async || {
+        let reply = service.get("/whoami", Some(&alice.access)).await;
+        Ok(reply.is_ok_and(|reply| reply.status == 200))
+    })
+    .await?;
+    let reply = service.get("/whoami", Some(&alice.access)).await?;
+    assert_eq!(reply.text("user_id"), alice.id);
+    let (signed, _) = alice.access.rsplit_once('.').unwrap_or_default();
+    let unsigned = format!("{signed}.");
+    for bad in [
+        None,
+        Some("a.b.c"),
+        Some(unsigned.as_str()),
+        Some(&*alice.refresh),
+    ] {
+        assert_eq!(service.get("/whoami", bad).await?.status, 401, "{bad:?}");
+    }
+    let reply = alice.logout(&alice.access, false).await?;
+    assert_eq!(reply.header("x-revocation"), "everywhere");
+    let since = Instant::now();
+    while service.get("/whoami", Some(&alice.access)).await?.status != 401 {
+        ensure!(
+            since.elapsed() < BOUND,
+            "accepted after {:?}",
+            since.elapsed()
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs PyPI"]
+async fn the_python_example_knows_who_is_calling() -> Result<()> {
+    let server = known_site()?.serve().await?;
+    let environment = tempfile::tempdir()?;
+    run(Command::new("python3")
+        .args(["-m", "venv"])
+        .arg(environment.path()))?;
+    let python = environment.path().join("bin/python");
+    let requirements = folder("python").join("requirements.txt");
+    let install = ["-m", "pip", "install", "-q", "-r"];
+    run(Command::new(&python).args(install).arg(requirements))?;
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let mut command = Command::new(&python);
+    command.arg(folder("python").join("whoami.py"));
+    let _service = settings(&mut command, &server, address)?;
+    knows_who_is_calling(&server, address).await
+}
+
+#[tokio::test]
+#[ignore = "needs Go and its module proxy"]
+async fn the_go_example_knows_who_is_calling() -> Result<()> {
+    let server = known_site()?.serve().await?;
+    let built = tempfile::tempdir()?;
+    let program = built.path().join("whoami");
+    let mut build = Command::new("go");
+    build.arg("build").arg("-o").arg(&program).arg(".");
+    run(build.current_dir(folder("go")))?;
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let _service = settings(&mut Command::new(&program), &server, address)?;
+    knows_who_is_calling(&server, address).await
+}

@@ -1,0 +1,130 @@
+//! `auth.Auth/Validate`, for when the revocations are not heard.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use tokio::{sync::Semaphore, time::timeout};
+use tonic::{Code, Request, Status, transport::Channel};
+use tonic_types::StatusExt;
+use uuid::Uuid;
+
+use crate::{
+    Refused,
+    circuit::Circuit,
+    claims::id,
+    clock::monotonic,
+    net::Address,
+    proto::auth::{ValidateRequest, auth_client::AuthClient},
+    settings::CallerToken,
+};
+
+/// For one answer.
+const TIMEOUT: Duration = Duration::from_millis(500);
+/// Addresses that one question goes to at most.
+const ATTEMPTS: usize = 3;
+
+/// Asks, with bounds.
+pub(crate) struct Questions {
+    places: Vec<Place>,
+    /// The one that answered last.
+    best: AtomicUsize,
+    room: Semaphore,
+    caller_token: Option<CallerToken>,
+}
+
+struct Place {
+    address: Address,
+    client: AuthClient<Channel>,
+    circuit: Circuit,
+}
+
+/// Whose token it is, by the service's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Vouched {
+    pub(crate) user: Uuid,
+    pub(crate) session: Uuid,
+}
+
+impl Questions {
+    /// Must be called within a runtime. `most` questions are asked at once.
+    pub(crate) fn new(
+        addresses: &[Address],
+        caller_token: Option<CallerToken>,
+        most: usize,
+    ) -> Self {
+        let place = |address: &Address| Place {
+            address: address.clone(),
+            client: AuthClient::new(address.lazy()),
+            circuit: Circuit::new(),
+        };
+        Self {
+            places: addresses.iter().map(place).collect(),
+            best: AtomicUsize::new(0),
+            room: Semaphore::new(most),
+            caller_token,
+        }
+    }
+
+    /// Asks about a token. Too many questions at once, no address that answers, no answer in time:
+    /// [`Refused::Unknowable`].
+    pub(crate) async fn ask(&self, token: &str) -> Result<Vouched, Refused> {
+        let Ok(_permit) = self.room.try_acquire() else {
+            return Err(Refused::Unknowable);
+        };
+        let first = self.best.load(Ordering::Relaxed);
+        let count = self.places.len();
+        let admitted = (first..first + count)
+            .filter_map(|at| Some((at % count, self.places.get(at % count)?)))
+            .filter(|(_, place)| place.circuit.admits(monotonic()))
+            .take(ATTEMPTS);
+        for (at, place) in admitted {
+            if let Some(answer) = self.ask_at(place, token).await {
+                place.circuit.answered();
+                self.best.store(at, Ordering::Relaxed);
+                return answer;
+            }
+            place.circuit.failed(monotonic());
+        }
+        Err(Refused::Unknowable)
+    }
+
+    /// `None`: this place does not know, or does not answer.
+    async fn ask_at(&self, place: &Place, token: &str) -> Option<Result<Vouched, Refused>> {
+        let mut request = Request::new(ValidateRequest {
+            token: token.to_owned(),
+        });
+        if let Some(caller) = &self.caller_token {
+            caller.put_into(request.metadata_mut());
+        }
+        request.set_timeout(TIMEOUT);
+        let mut client = place.client.clone();
+        match timeout(TIMEOUT, client.validate(request)).await {
+            Ok(Ok(answer)) => {
+                let answer = answer.into_inner();
+                if !answer.success {
+                    return None;
+                }
+                let (user, session) = (id(&answer.user_id)?, id(&answer.session_id)?);
+                Some(Ok(Vouched { user, session }))
+            }
+            Ok(Err(status)) => refusal(place, &status).map(Err),
+            Err(_elapsed) => None,
+        }
+    }
+}
+
+/// What the service's word about the token is, if it is one.
+fn refusal(place: &Place, status: &Status) -> Option<Refused> {
+    let details = status.get_details_error_info();
+    let reason = details.map(|info| info.reason).unwrap_or_default();
+    if status.code() == Code::Unauthenticated
+        && let Some(refused) = Refused::of_code(&reason)
+    {
+        return Some(refused);
+    }
+    let (address, code) = (&place.address, status.code());
+    tracing::debug!(%address, ?code, reason, "Validate did not say whether a token is good");
+    None
+}

@@ -1,0 +1,46 @@
+"""GET /whoami, with an access token of sso.
+
+    pip install -r requirements.txt
+    SSO_ISSUER=http://127.0.0.1:8000 SSO_GRPC=127.0.0.1:44044 SSO_CALLER_TOKEN=... python whoami.py
+"""
+
+import json
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from sso_tokens import Refused, Tokens, Unknowable
+
+issuer = os.environ["SSO_ISSUER"]
+tokens = Tokens(
+    issuer=issuer,
+    jwks_url=os.environ.get("SSO_JWKS_URL", issuer + "/.well-known/jwks.json"),
+    grpc_addresses=os.environ["SSO_GRPC"].split(","),
+    caller_token=os.environ["SSO_CALLER_TOKEN"],
+)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        try:
+            if scheme.lower() != "bearer":
+                raise Refused("an access token is needed")
+            claims = tokens.verify(token.strip())
+            self.answer(200, {"user_id": claims["sub"], "email": claims["email"]})
+        except Unknowable as refused:
+            self.answer(503, {"error": str(refused)}, ("Retry-After", "1"))
+        except Refused as refused:
+            self.answer(401, {"error": str(refused)}, ("WWW-Authenticate", "Bearer"))
+
+    def answer(self, status, body, *headers):
+        body = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in (*headers, ("Content-Type", "application/json"), ("Content-Length", str(len(body)))):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+if __name__ == "__main__":
+    host, port = os.environ.get("WHOAMI_LISTEN", "127.0.0.1:8080").rsplit(":", 1)
+    ThreadingHTTPServer((host, int(port)), Handler).serve_forever()
