@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -15,7 +16,7 @@ use super::{
     ports::Port,
     sandbox::{Room, signal_members},
     template::{SUPERUSER_PASSWORD, programs},
-    wait::{ANSWER, LIMIT, eventually, output, tails},
+    wait::{ANSWER, LIMIT, Patience, eventually, output, tails},
 };
 
 /// A PostgreSQL server in a data directory of its own. It keeps its port while it is down.
@@ -47,6 +48,11 @@ impl Node {
     /// Its TCP port.
     pub fn port(&self) -> u16 {
         self.port.number()
+    }
+
+    /// Its loopback address.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
     }
 
     /// Its data directory.
@@ -113,21 +119,14 @@ impl Node {
             .insert(Daemon::start("postgres", postgres, &self.log)?);
         let status = self.data.join("postmaster.pid");
         let pid = daemon.pid().to_string();
-        let waited = eventually("PostgreSQL", LIMIT, async || {
-            if let Err(ended) = daemon.check() {
-                return Ok(Err(ended));
+        let patience = Patience::new("PostgreSQL", LIMIT);
+        while let Err(why) = ready(&status, &pid) {
+            daemon.check()?;
+            if let Err(late) = patience.not_yet(why).await {
+                return Err(late.context(daemon.tail()));
             }
-            let lines = fs::read_to_string(&status)?;
-            let lines: Vec<&str> = lines.lines().map(str::trim).collect();
-            ensure!(
-                lines.first() == Some(&pid.as_str()),
-                "another's postmaster.pid"
-            );
-            ensure!(lines.get(7) == Some(&"ready"), "it is still starting");
-            Ok(Ok(()))
-        })
-        .await;
-        waited.with_context(|| tails([self.log.as_path()]))?
+        }
+        Ok(())
     }
 
     /// A fast shutdown: sessions are ended, nothing is lost.
@@ -149,7 +148,7 @@ impl Node {
         let data = self.data.clone();
         let mut daemon = self.daemon.take().context("it does not run")?;
         daemon.kill9()?;
-        eventually("the end of PostgreSQL", LIMIT, async || {
+        eventually("the end of PostgreSQL", LIMIT, || async {
             signal_members(&data, Signal::KILL)?;
             let left = super::sandbox::members(&data)?;
             ensure!(left.is_empty(), "{left:?} are left");
@@ -196,7 +195,7 @@ impl Node {
     /// A standby: what it receives is not shown any more, until [`Self::resume_replay`].
     pub async fn pause_replay(&self) -> Result<()> {
         self.execute("select pg_wal_replay_pause()").await?;
-        eventually("the pause", LIMIT, async || {
+        eventually("the pause", LIMIT, || async {
             let state = self
                 .execute("select pg_get_wal_replay_pause_state()")
                 .await?;
@@ -242,7 +241,7 @@ impl Node {
     pub async fn caught_up_with(&self, primary: &Self) -> Result<()> {
         let position = primary.execute("select pg_current_wal_lsn()").await?;
         let shown = format!("select pg_last_wal_replay_lsn() >= '{position}'");
-        eventually("the replay", LIMIT, async || {
+        eventually("the replay", LIMIT, || async {
             let shown = self.execute(&shown).await?;
             ensure!(shown == "t", "the standby is behind {position}");
             Ok(())
@@ -264,6 +263,19 @@ impl Node {
     fn daemon(&mut self) -> Result<&mut Daemon> {
         self.daemon.as_mut().context("it does not run")
     }
+}
+
+/// Fails unless the postmaster with this pid says in its file that it takes connections.
+fn ready(status: &Path, pid: &str) -> Result<()> {
+    let lines = fs::read_to_string(status)?;
+    let lines: Vec<&str> = lines.lines().map(str::trim).collect();
+    ensure!(
+        lines.first() == Some(&pid),
+        "this is another's {}",
+        status.display()
+    );
+    ensure!(lines.get(7) == Some(&"ready"), "it is still starting");
+    Ok(())
 }
 
 /// The URL of a database on a loopback port for the superuser of the template.

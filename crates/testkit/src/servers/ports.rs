@@ -61,7 +61,10 @@ impl Port {
 }
 
 /// Starts something that chooses its ports; does so again if somebody was faster.
-pub(super) async fn with_fresh_ports<T>(mut start: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+pub(super) async fn with_fresh_ports<T, F>(mut start: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
     let mut attempts = 3;
     loop {
         attempts -= 1;

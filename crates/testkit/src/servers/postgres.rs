@@ -43,9 +43,8 @@ impl Options {
 
     /// Sets a parameter of `postgresql.conf`, e.g. `max_connections`.
     #[must_use]
-    pub fn setting(mut self, parameter: &str, value: impl ToString) -> Self {
-        self.settings
-            .push((parameter.to_owned(), value.to_string()));
+    pub fn setting(mut self, parameter: &str, value: &str) -> Self {
+        self.settings.push((parameter.to_owned(), value.to_owned()));
         self
     }
 
@@ -103,7 +102,7 @@ impl Options {
 
     /// Starts a primary alone.
     pub async fn start(&self) -> Result<Postgres> {
-        with_fresh_ports(async || {
+        with_fresh_ports(|| async {
             let sandbox = Sandbox::new()?;
             let data = self.prepare(sandbox.room(), "primary")?;
             let mut node = Node::new(sandbox.room(), data)?;

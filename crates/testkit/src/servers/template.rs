@@ -49,10 +49,12 @@ pub(super) fn template() -> Result<PathBuf> {
     let version = Command::new(programs.join("postgres"))
         .arg("--version")
         .output()?;
-    let version: String = String::from_utf8_lossy(&version.stdout)
-        .chars()
-        .filter(|char| char.is_ascii_digit() || *char == '.')
-        .collect();
+    // "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"
+    let version = String::from_utf8_lossy(&version.stdout);
+    let version = version
+        .split_whitespace()
+        .nth(2)
+        .context("postgres does not say its version")?;
     let cache = target_folder()?.join("testkit");
     fs::create_dir_all(&cache)?;
     let template = cache.join(format!("postgres-{version}-{REVISION}"));

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a start, or what a fault brings about, may take on a busy machine.
-pub(super) const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_mins(1);
 
 /// How long one question to a server may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
@@ -23,23 +23,51 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How much of a log an error shows.
 const TAIL: usize = 2_000;
 
+/// A wait that ends.
+pub(super) struct Patience {
+    what: String,
+    limit: Duration,
+    started: Instant,
+}
+
+impl Patience {
+    /// Waits for `what`, at most for `limit` from now on.
+    pub(super) fn new(what: &str, limit: Duration) -> Self {
+        Self {
+            what: what.to_owned(),
+            limit,
+            started: Instant::now(),
+        }
+    }
+
+    /// Pauses before the next look, or gives up and tells why the last one failed.
+    pub(super) async fn not_yet(&self, why: anyhow::Error) -> Result<()> {
+        if self.started.elapsed() > self.limit {
+            let (what, limit) = (&self.what, self.limit);
+            return Err(why.context(format!("{what} did not come within {limit:?}")));
+        }
+        tokio::time::sleep(PAUSE).await;
+        Ok(())
+    }
+}
+
 /// Asks until the answer is right, at most for `limit`; the last error is the one that is told.
-pub(super) async fn eventually<T>(
+pub(super) async fn eventually<T, F>(
     what: &str,
     limit: Duration,
-    mut probe: impl AsyncFnMut() -> Result<T>,
-) -> Result<T> {
-    let started = Instant::now();
+    mut probe: impl FnMut() -> F,
+) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let patience = Patience::new(what, limit);
     loop {
-        let last = match tokio::time::timeout(ANSWER, probe()).await {
+        let why = match tokio::time::timeout(ANSWER, probe()).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => error,
             Err(_) => anyhow!("no answer within {ANSWER:?}"),
         };
-        if started.elapsed() > limit {
-            return Err(last.context(format!("{what} did not come within {limit:?}")));
-        }
-        tokio::time::sleep(PAUSE).await;
+        patience.not_yet(why).await?;
     }
 }
 
