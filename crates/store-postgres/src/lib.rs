@@ -1,1 +1,3 @@
 //! The store ports in PostgreSQL's own SQL: a primary, and replicas that carry the reads.
+
+pub mod servers;
