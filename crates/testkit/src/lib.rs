@@ -10,4 +10,5 @@ pub mod persona;
 pub mod pki;
 pub mod process;
 pub mod random;
+pub mod servers;
 pub mod tasks;

@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod servers;
 mod signing_keys;
 mod throttle;
 
