@@ -98,6 +98,9 @@ CREATE TABLE outbox (
     delivered_at timestamptz,
     -- An event that was given up stays Failed, which is true, and holds back nothing any more.
     skipped_at   timestamptz,
+    -- Its user is deleted: what it says of him goes with its delivery. In the row itself, so that a
+    -- delivery that waits for the deletion sees it.
+    forget       boolean     NOT NULL DEFAULT false,
     CHECK ((status = 'Success') = (delivered_at IS NOT NULL)),
     CHECK (skipped_at IS NULL OR status = 'Failed')
 ) WITH (fillfactor = 80);

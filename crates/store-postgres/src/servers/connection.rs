@@ -4,23 +4,28 @@ use std::{
     ops::{Deref, DerefMut},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use deadpool::managed;
 use deadpool_postgres::ClientWrapper;
 use tokio::task::JoinHandle;
-use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls, Socket, error::Severity};
+use tokio_postgres::{Client, Error};
 
 use super::{
-    Identity, OpenError, Role, Settings,
-    errors::{ConnectError, severs},
+    Identity, Role,
+    address::Made,
+    errors::severs,
+    metrics,
+    pool::{Manager, Wire},
 };
 
 /// A connection of the pool; dropping it gives it back. Derefs to the client with its cache of
 /// prepared statements.
+///
+/// Whoever drops a future while its statement is under way leaves the connection in a state that
+/// nobody knows: [`Connection::evict`] it then.
 pub struct Connection {
     wire: managed::Object<Manager>,
 }
@@ -34,6 +39,12 @@ pub struct Dedicated {
 }
 
 impl Connection {
+    pub(super) fn new(mut wire: managed::Object<Manager>, role: Role) -> Self {
+        // It was asked when it stood; a server that was promoted since has kept it open.
+        wire.identity.role = role;
+        Self { wire }
+    }
+
     /// Who answers here.
     pub fn identity(&self) -> &Identity {
         &self.wire.identity
@@ -47,15 +58,18 @@ impl Connection {
 
     /// It is closed instead of given back, for example when it is in an unknown state.
     pub fn evict(&self) {
-        self.wire.evicted.store(true, Ordering::Release);
+        if !self.wire.evicted.swap(true, Ordering::AcqRel) {
+            metrics::evicted();
+        }
     }
 
-    /// Looks at an error that this connection gave: closes it where it is of no use any more.
-    /// Whether it was.
+    /// Looks at an error that this connection gave: closes it where it is of no use any more, and
+    /// has all servers asked who they are. Whether it was of no use.
     pub fn failed(&self, error: &Error) -> bool {
         let severed = severs(error);
         if severed {
             self.evict();
+            self.wire.topology.doubt.notify_waiters();
         }
         severed
     }
@@ -76,7 +90,22 @@ impl DerefMut for Connection {
 }
 
 impl Dedicated {
-    /// Who answers here.
+    pub(super) fn new(made: Made) -> Self {
+        let Made {
+            client,
+            driver,
+            warnings,
+            identity,
+        } = made;
+        Self {
+            client,
+            driver,
+            warnings,
+            identity,
+        }
+    }
+
+    /// Who answers here, as of when the connection was made.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -103,146 +132,14 @@ impl DerefMut for Dedicated {
 
 impl Drop for Dedicated {
     fn drop(&mut self) {
+        // Also when an answer is outstanding that never comes.
         self.driver.abort();
     }
 }
 
-/// What lies in the pool.
-pub(super) struct Wire {
-    client: ClientWrapper,
-    identity: Identity,
-    warnings: Arc<AtomicU64>,
-    evicted: AtomicBool,
-}
-
-/// Makes connections.
-pub(super) struct Manager {
-    config: Config,
-    within: Duration,
-    timeline: AtomicU32,
-}
-
-impl managed::Manager for Manager {
-    type Type = Wire;
-    type Error = ConnectError;
-
-    async fn create(&self) -> Result<Wire, ConnectError> {
-        let own = self.connect().await?;
-        let Made {
-            client,
-            driver,
-            warnings,
-            identity,
-        } = own;
-        Ok(Wire {
-            client: ClientWrapper::new(client, driver),
-            identity,
-            warnings,
-            evicted: AtomicBool::new(false),
-        })
-    }
-
-    async fn recycle(
-        &self,
-        wire: &mut Wire,
-        _: &managed::Metrics,
-    ) -> managed::RecycleResult<ConnectError> {
-        if wire.client.is_closed() || wire.evicted.load(Ordering::Acquire) {
-            return Err(managed::RecycleError::message("closed"));
-        }
-        Ok(())
-    }
-}
-
-struct Made {
-    client: Client,
-    driver: JoinHandle<()>,
-    warnings: Arc<AtomicU64>,
-    identity: Identity,
-}
-
-impl Manager {
-    async fn connect(&self) -> Result<Made, ConnectError> {
-        let connecting = self.config.connect(NoTls);
-        let connected = tokio::time::timeout(self.within, connecting).await;
-        let (client, connection) = connected.map_err(|_| ConnectError::Timeout)??;
-        let warnings = Arc::new(AtomicU64::new(0));
-        let driver = tokio::spawn(drive(connection, Arc::clone(&warnings)));
-        let identity = Identity::ask(&client, self.within).await?;
-        if let Role::Primary { timeline } = identity.role {
-            self.timeline.fetch_max(timeline, Ordering::AcqRel);
-        }
-        Ok(Made {
-            client,
-            driver,
-            warnings,
-            identity,
-        })
-    }
-}
-
-/// Moves bytes until the connection ends. Warnings are counted before the answer that they belong
-/// to is handed on.
-async fn drive<T>(mut connection: tokio_postgres::Connection<Socket, T>, warnings: Arc<AtomicU64>)
-where
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    while let Some(Ok(message)) =
-        std::future::poll_fn(|context| connection.poll_message(context)).await
-    {
-        if let AsyncMessage::Notice(notice) = message
-            && notice.parsed_severity() == Some(Severity::Warning)
-        {
-            warnings.fetch_add(1, Ordering::AcqRel);
-        }
-    }
-}
-
-/// The connections to one address.
-pub(super) struct Pool {
-    pool: managed::Pool<Manager>,
-}
-
-impl Pool {
-    pub(super) fn new(settings: &Settings) -> Result<Self, OpenError> {
-        let manager = Manager {
-            config: settings.url.config().clone(),
-            within: settings.connect_timeout,
-            timeline: AtomicU32::new(0),
-        };
-        let pool = managed::Pool::builder(manager)
-            .max_size(settings.max_connections)
-            .wait_timeout(Some(settings.acquire_timeout))
-            .runtime(deadpool::Runtime::Tokio1)
-            .build()
-            .map_err(|error| OpenError::Settings(error.to_string()))?;
-        Ok(Self { pool })
-    }
-
-    pub(super) async fn get(&self) -> Result<Connection, ConnectError> {
-        match self.pool.get().await {
-            Ok(wire) => Ok(Connection { wire }),
-            Err(managed::PoolError::Backend(error)) => Err(error),
-            Err(_) => Err(ConnectError::Timeout),
-        }
-    }
-
-    pub(super) async fn dedicated(&self) -> Result<Dedicated, ConnectError> {
-        let Made {
-            client,
-            driver,
-            warnings,
-            identity,
-        } = self.pool.manager().connect().await?;
-        Ok(Dedicated {
-            client,
-            driver,
-            warnings,
-            identity,
-        })
-    }
-
-    pub(super) fn timeline(&self) -> u32 {
-        self.pool.manager().timeline.load(Ordering::Acquire)
+impl Wire {
+    /// Whether it must not be used again.
+    pub(super) fn is_spent(&self) -> bool {
+        self.client.is_closed() || AtomicBool::load(&self.evicted, Ordering::Acquire)
     }
 }

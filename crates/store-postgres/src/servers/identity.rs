@@ -1,8 +1,9 @@
-//! Who answers: asked of each connection when it stands.
+//! Who answers: asked of each connection when it stands, and of some again and again.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
+use uuid::Uuid;
 
 /// What a server does in its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,11 +22,11 @@ pub enum Role {
 pub struct Identity {
     /// The cluster's system identifier: a copy by pg_basebackup has the same.
     pub system: i64,
-    /// As of when it was asked.
+    /// As of when it was asked last.
     pub role: Role,
     /// One run of one server: where it listens and when it was started. Two addresses that lead to
-    /// the same server, and two servers behind one address, are told apart by it.
-    pub run: String,
+    /// one server are known by it to be one, two servers behind one address to be two.
+    pub run: Arc<str>,
 }
 
 /// `pg_control_checkpoint()` still tells the old timeline for a while after a promotion; the name
@@ -38,23 +39,53 @@ const WHO: &str = "select s.system_identifier,
   from pg_control_system() s";
 
 impl Identity {
-    /// Asks; `within` bounds the wait.
+    /// Asks, in one round trip; `within` bounds the wait.
     pub(super) async fn ask(client: &Client, within: Duration) -> Result<Self, IdentityError> {
-        let asked = tokio::time::timeout(within, client.query_one(WHO, &[]));
-        let row = asked.await.map_err(|_| IdentityError::Silent)??;
-        let timeline: Option<String> = row.try_get(1)?;
-        let role = match timeline {
+        let row = row(client, WHO, within).await?;
+        let row = row.ok_or(IdentityError::Unreadable)?;
+        let text = |column: usize| row.try_get(column).map_err(IdentityError::Postgres);
+        let readable =
+            |text: Option<&str>| text.ok_or(IdentityError::Unreadable).map(str::to_owned);
+        let role = match text(1)? {
             None => Role::Replica,
             Some(hex) => Role::Primary {
-                timeline: u32::from_str_radix(&hex, 16).map_err(|_| IdentityError::Unreadable)?,
+                timeline: u32::from_str_radix(hex, 16).map_err(|_| IdentityError::Unreadable)?,
             },
         };
+        let system = readable(text(0)?)?;
         Ok(Self {
-            system: row.try_get(0)?,
+            system: system.parse().map_err(|_| IdentityError::Unreadable)?,
             role,
-            run: row.try_get(2)?,
+            run: readable(text(2)?)?.into(),
         })
     }
+}
+
+/// The number of the newest beat of `reader` that this server shows. `None`: it has no such row.
+pub(super) async fn beat(
+    client: &Client,
+    reader: Uuid,
+    within: Duration,
+) -> Result<Option<i64>, IdentityError> {
+    let question = format!("select beat from readers where id = '{reader}'");
+    let Some(row) = row(client, &question, within).await? else {
+        return Ok(None);
+    };
+    let beat = row.try_get(0)?.and_then(|text| text.parse().ok());
+    beat.map(Some).ok_or(IdentityError::Unreadable)
+}
+
+async fn row(
+    client: &Client,
+    question: &str,
+    within: Duration,
+) -> Result<Option<SimpleQueryRow>, IdentityError> {
+    let asked = tokio::time::timeout(within, client.simple_query(question)).await;
+    let answer = asked.map_err(|_| IdentityError::Silent)??;
+    Ok(answer.into_iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    }))
 }
 
 /// It did not say who it is.
@@ -64,9 +95,9 @@ pub enum IdentityError {
     #[error("it did not answer in time")]
     Silent,
     /// Not an answer of PostgreSQL.
-    #[error("its timeline cannot be read")]
+    #[error("its answer cannot be read")]
     Unreadable,
     /// The question failed.
-    #[error(transparent)]
+    #[error("{}", super::errors::sentence(.0))]
     Postgres(#[from] Error),
 }

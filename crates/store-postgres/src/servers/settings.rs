@@ -22,7 +22,7 @@ pub struct Settings {
     /// Longest wait for a connection, the wait for a new primary included.
     pub acquire_timeout: Duration,
     /// Most callers that wait for a connection at once; beyond, the store is unavailable at once.
-    pub max_waiting: usize,
+    pub max_waiting: u32,
     /// Longest time until a connection stands: TCP, TLS, authentication, the question who it is.
     pub connect_timeout: Duration,
     /// The server ends a statement that takes longer.
