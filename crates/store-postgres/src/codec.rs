@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use sso_core::{
     Agent,
     ports::store::{
-        Actor, AuditRecord, AuditResult, EventStatus, KeyUse, PendingEvent, RetiredKey, Revocation,
-        Revoked, SealedKey, Session, StoredEvent, User, UserEvent,
+        Actor, AuditRecord, AuditResult, Effect, EventStatus, KeyUse, PendingEvent, RetiredKey, Revocation,
+        Revoked, SealedKey, Session, Stamp, StoredEvent, User, UserEvent,
     },
     values::{Birthday, Email, EventId, KeyTag, Name, PasswordHash, SessionId, UserId, Version},
 };
-use time::{Date, OffsetDateTime};
+use time::Date;
 use tokio_postgres::{Row, types::FromSql};
 use uuid::Uuid;
 
@@ -64,7 +64,7 @@ macro_rules! retired_key_columns {
 /// What [`revocation`] reads, of `revocations AS r`.
 macro_rules! revocation_columns {
     () => {
-        "r.id, r.kind, r.subject, r.version, r.until"
+        "r.id, r.kind, r.subject, r.version, r.effect, r.until, r.timeline, r.xid::text"
     };
 }
 
@@ -296,7 +296,18 @@ pub(crate) fn revocation(columns: &mut Columns<'_>) -> Result<Revocation, Fault>
     Ok(Revocation {
         id,
         revoked,
-        until: columns.take::<OffsetDateTime>("revocations.until")?,
+        effect: columns.optional("revocations.effect", Effect::parse)?,
+        until: columns.take("revocations.until")?,
+        stamp: stamp(columns)?,
+    })
+}
+
+fn stamp(columns: &mut Columns<'_>) -> Result<Stamp, Fault> {
+    let timeline: i64 = columns.take("revocations.timeline")?;
+    Ok(Stamp {
+        timeline: u32::try_from(timeline)
+            .map_err(|_| Fault::Undecodable("revocations.timeline"))?,
+        xid: columns.parsed("revocations.xid", |text| text.parse().ok())?,
     })
 }
 

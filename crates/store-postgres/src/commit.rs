@@ -1,13 +1,13 @@
 //! COMMIT, and what became of one whose answer was lost.
 
 use futures_util::future;
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Statement};
 use uuid::Uuid;
 
 use crate::{
     audit,
     error::Fault,
-    query::within,
+    query::{Params, within},
     servers::{Connection, Outcome, Ticket},
     tx::{PostgresTx, State},
 };
@@ -105,17 +105,23 @@ impl PostgresTx {
         let append = within(&self.connection, self.shared.patience, append).await?;
         self.state = State::UnderWay;
         let columns = audit::Columns::of(&records);
-        let params = columns.params();
-        within(&self.connection, limit, async {
-            let sent = future::join(
-                self.connection.execute(&append, &params),
-                self.connection.batch_execute(commit),
-            );
-            let (appended, committed) = sent.await;
-            appended?;
-            committed
-        })
-        .await
+        let sent = self.append_and_commit(&append, &columns.params(), commit);
+        within(&self.connection, limit, sent).await
+    }
+
+    async fn append_and_commit(
+        &self,
+        append: &Statement,
+        params: Params<'_>,
+        commit: &str,
+    ) -> Result<(), Error> {
+        let sent = future::join(
+            self.connection.execute(append, params),
+            self.connection.batch_execute(commit),
+        );
+        let (appended, committed) = sent.await;
+        appended?;
+        committed
     }
 
     /// Its answer was lost with the connection.

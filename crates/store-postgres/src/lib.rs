@@ -14,6 +14,7 @@ mod audit;
 mod codec;
 mod commit;
 mod error;
+mod feed;
 mod keys;
 mod lifecycle;
 mod migrations;

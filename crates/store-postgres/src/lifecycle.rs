@@ -5,7 +5,7 @@ use sso_core::{
     ports::{
         StoreError,
         store::{
-            Imported, ImportedUser, JanitorStore, LifecycleWrites, Session, Swept, User,
+            Effect, Imported, ImportedUser, JanitorStore, LifecycleWrites, Session, Swept, User,
             UserDataReads, UserEvent,
         },
     },
@@ -201,7 +201,7 @@ impl LifecycleWrites for PostgresTx {
     ) -> Result<Option<User>, StoreError> {
         let id = user.as_uuid();
         self.durable = true;
-        self.effect = Some("delete");
+        self.effect = Some(Effect::Delete);
         let Some(last) = self.first(LOCK, &[&id], codec::user).await? else {
             return Ok(None);
         };

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sso_core::ports::{
     StoreError,
-    store::{NewRevocation, Revocation, RevocationWrites, Revoked},
+    store::{Effect, NewRevocation, Revocation, RevocationWrites, Revoked},
 };
 
 use crate::{
@@ -35,6 +35,7 @@ impl RevocationWrites for PostgresTx {
             Revoked::Key(key) => (KEY, key.as_uuid(), None, None),
         };
         self.durable = true;
+        let effect = effect.map(Effect::as_str);
         let rows = self
             .rows(INSERT, &[&kind, &subject, &below, &effect, &new.until])
             .await?;

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use metrics::counter;
@@ -62,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// See [`query::patience`].
     pub(crate) patience: Duration,
+    pub(crate) heard: Mutex<Option<String>>,
 }
 
 impl PostgresStore {
@@ -79,6 +83,7 @@ impl PostgresStore {
                 servers,
                 limits,
                 patience: query::patience(settings.statement_timeout),
+                heard: Mutex::default(),
             }),
         })
     }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, future};
-use sso_core::ports::{StoreError, Tx, store::NewAudit};
+use sso_core::ports::{
+    StoreError, Tx,
+    store::{Effect, NewAudit},
+};
 use tokio_postgres::Row;
 
 use crate::{
@@ -48,7 +51,7 @@ pub(crate) struct PostgresTx {
     /// By which it is found on another timeline.
     pub(crate) witness: Option<Witness>,
     /// What it did to its user, for the revocation that tells of it.
-    pub(crate) effect: Option<&'static str>,
+    pub(crate) effect: Option<Effect>,
     /// Sent with the next step or with the COMMIT: nobody waits for them.
     pub(crate) audits: Vec<NewAudit>,
 }
@@ -137,10 +140,9 @@ impl PostgresTx {
             Ok((number?.try_get(0)?, rows?))
         })
         .await;
-        self.settle(answer.map(|(number, rows)| {
-            self.xid = Some(number);
-            rows
-        }))
+        let (number, rows) = self.settle(answer)?;
+        self.xid = Some(number);
+        Ok(rows)
     }
 
     async fn next_step(

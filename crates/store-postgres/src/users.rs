@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use sso_core::{
     ports::{
         StoreError,
-        store::{Freshness, NewUser, PasswordChange, User, UserPage, UserReads, UserWrites},
+        store::{
+            Effect, Freshness, NewUser, PasswordChange, User, UserPage, UserReads, UserWrites,
+        },
     },
     values::{Email, Name, PasswordHash, UserId},
 };
@@ -167,7 +169,7 @@ impl PostgresTx {
     /// A change of a user's row that takes effect everywhere.
     async fn change(
         &mut self,
-        effect: &'static str,
+        effect: Effect,
         sql: &'static str,
         params: Params<'_>,
     ) -> Result<Option<User>, StoreError> {
@@ -179,7 +181,7 @@ impl PostgresTx {
     /// The same where nothing was to be changed: then the row is returned as it is.
     async fn change_or_not(
         &mut self,
-        effect: &'static str,
+        effect: Effect,
         sql: &'static str,
         params: Params<'_>,
         id: Uuid,
@@ -225,27 +227,27 @@ impl UserWrites for PostgresTx {
         let id = change.user.as_uuid();
         let seen = change.seen.map(version).transpose()?;
         let params: Params<'_> = &[&id, &seen, &change.password_hash.as_str()];
-        self.change("password", SET_PASSWORD, params).await
+        self.change(Effect::Password, SET_PASSWORD, params).await
     }
 
     async fn set_disabled(&mut self, user: UserId, to: bool) -> Result<Option<User>, StoreError> {
         let id = user.as_uuid();
         let (effect, sql) = if to {
-            ("disable", DISABLE)
+            (Effect::Disable, DISABLE)
         } else {
-            ("sessions", ENABLE)
+            (Effect::Sessions, ENABLE)
         };
         self.change_or_not(effect, sql, &[&id], id).await
     }
 
     async fn set_admin(&mut self, user: UserId, to: bool) -> Result<Option<User>, StoreError> {
         let id = user.as_uuid();
-        self.change_or_not("admin", SET_ADMIN, &[&id, &to], id)
+        self.change_or_not(Effect::Admin, SET_ADMIN, &[&id, &to], id)
             .await
     }
 
     async fn end_user_sessions(&mut self, user: UserId) -> Result<Option<User>, StoreError> {
         let id = user.as_uuid();
-        self.change("sessions", END_SESSIONS, &[&id]).await
+        self.change(Effect::Sessions, END_SESSIONS, &[&id]).await
     }
 }
