@@ -1,6 +1,6 @@
 //! COMMIT, and what became of one whose answer was lost.
 
-use futures_util::future;
+use futures_util::future::{self, BoxFuture};
 use tokio_postgres::{Error, Statement};
 use uuid::Uuid;
 
@@ -62,6 +62,20 @@ impl Witness {
     }
 }
 
+/// Looks for it; without one nothing is found.
+fn find(
+    witness: Option<Witness>,
+) -> impl for<'a> Fn(&'a Connection) -> BoxFuture<'a, Result<bool, Error>> + Send + Sync {
+    move |connection| {
+        Box::pin(async move {
+            match witness {
+                Some(witness) => witness.is_there(connection).await,
+                None => Ok(false),
+            }
+        })
+    }
+}
+
 impl PostgresTx {
     /// The records that nobody waited for, and COMMIT, in one round trip.
     pub(crate) async fn finish(&mut self) -> Result<(), Fault> {
@@ -105,7 +119,8 @@ impl PostgresTx {
         let append = within(&self.connection, self.shared.patience, append).await?;
         self.state = State::UnderWay;
         let columns = audit::Columns::of(&records);
-        let sent = self.append_and_commit(&append, &columns.params(), commit);
+        let params = columns.params();
+        let sent = self.append_and_commit(&append, &params, commit);
         within(&self.connection, limit, sent).await
     }
 
@@ -130,15 +145,10 @@ impl PostgresTx {
             return Err(lost);
         };
         let witness = self.witness;
-        let find = async |connection: &Connection| match witness {
-            Some(witness) => witness.is_there(connection).await,
-            None => Ok(false),
-        };
         let shared = &self.shared;
-        match ticket
-            .outcome(&shared.servers, shared.limits.lookup, find)
-            .await
-        {
+        let find = find(witness);
+        let outcome = ticket.outcome(&shared.servers, shared.limits.lookup, &find);
+        match outcome.await {
             Outcome::Committed => self.confirm().await,
             Outcome::NotCommitted if self.witness.is_some() => Err(Fault::RolledBack),
             // On another timeline, and nothing to find it by.
