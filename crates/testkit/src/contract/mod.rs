@@ -118,7 +118,9 @@ macro_rules! store_contract {
                 what_does_not_matter_any_more_is_not_told
                 a_dropped_revocation_is_never_told
                 none_is_skipped_however_commits_interleave
-                what_this_instance_committed_and_confirmed_is_obeyed_everywhere
+                what_the_only_instance_obeys_is_obeyed_everywhere
+                an_answer_says_which_transactions_it_has_seen
+                an_instance_may_leave
             }
             audit {
                 a_record_comes_back_as_it_was_stored

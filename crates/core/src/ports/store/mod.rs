@@ -12,6 +12,7 @@ mod networks;
 mod outbox;
 mod revocations;
 mod sessions;
+mod snapshot;
 mod users;
 
 use async_trait::async_trait;
@@ -30,11 +31,13 @@ pub use outbox::{
     PendingEvent, StoredEvent,
 };
 pub use revocations::{
-    NewRevocation, Reach, Revocation, RevocationFeed, RevocationWrites, Revoked,
+    Answer, Effect, NewRevocation, Question, Reach, Revocation, RevocationFeed, RevocationWrites,
+    Revoked, Stamp,
 };
 pub use sessions::{
     Ended, Liveness, NewSession, Rotate, Rotated, Rotation, Session, SessionReads, SessionWrites,
 };
+pub use snapshot::{NotASnapshot, Snapshot};
 pub use users::{NewUser, PasswordChange, User, UserPage, UserReads, UserWrites};
 
 /// How fresh a read must be.
