@@ -53,11 +53,19 @@ const PRODUCT: &str = "SELECT product FROM compatibility";
 const HISTORY: &str = "SELECT version, checksum FROM refinery_schema_history ORDER BY version";
 const MIN_VERSION: &str = "SELECT min_version FROM compatibility";
 const IN_RECOVERY: &str = "SELECT pg_is_in_recovery()";
-const IS_VALID: &str = "SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass($1::text)";
+const IS_VALID: &str =
+    "SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass($1::text)";
 
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
-    TRY_LOCK, UNLOCK, LOOK, PRODUCT, HISTORY, MIN_VERSION, IN_RECOVERY, IS_VALID,
+    TRY_LOCK,
+    UNLOCK,
+    LOOK,
+    PRODUCT,
+    HISTORY,
+    MIN_VERSION,
+    IN_RECOVERY,
+    IS_VALID,
 ];
 
 /// How a database's schema compares with this program's.
@@ -141,7 +149,11 @@ async fn current(client: &Client) -> Result<u32, SchemaError> {
         return Err(SchemaError::Foreign);
     }
     // The runner makes it before anything else, and may have been stopped then.
-    let found = if has_history { history(client).await? } else { 0 };
+    let found = if has_history {
+        history(client).await?
+    } else {
+        0
+    };
     if ours || found == 0 {
         Ok(found)
     } else {
@@ -167,9 +179,7 @@ async fn history(client: &Client) -> Result<u32, SchemaError> {
     for row in client.query(HISTORY, &[]).await? {
         let version: i32 = row.try_get(0).map_err(|_| SchemaError::Damaged)?;
         let checksum: String = row.try_get(1).map_err(|_| SchemaError::Damaged)?;
-        checksum
-            .parse::<u64>()
-            .map_err(|_| SchemaError::Damaged)?;
+        checksum.parse::<u64>().map_err(|_| SchemaError::Damaged)?;
         last = u32::try_from(version).map_err(|_| SchemaError::Damaged)?;
     }
     Ok(last)
@@ -192,7 +202,11 @@ async fn admit_newer(client: &Client, found: u32) -> Result<(), SchemaError> {
 /// The lock is the session's: it ends with the connection at the latest.
 async fn lock(client: &Client, within: Duration) -> Result<(), SchemaError> {
     let deadline = Instant::now() + within;
-    while !client.query_one(TRY_LOCK, &[]).await?.try_get::<_, bool>(0)? {
+    while !client
+        .query_one(TRY_LOCK, &[])
+        .await?
+        .try_get::<_, bool>(0)?
+    {
         if Instant::now() >= deadline {
             return Err(SchemaError::Locked(within));
         }

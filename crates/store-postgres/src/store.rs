@@ -5,10 +5,7 @@ use std::{
 
 use async_trait::async_trait;
 use metrics::counter;
-use sso_core::ports::{
-    Store, StoreError, Tx,
-    store::Freshness,
-};
+use sso_core::ports::{Store, StoreError, Tx, store::Freshness};
 
 use crate::{
     MigrationStatus, PRIMARY, READS, REPLICA, SchemaError,
@@ -211,7 +208,9 @@ impl PostgresStore {
         if rows.is_ok() && connection.warnings() != warnings {
             // Its commit did not wait for the standby to the end.
             connection.evict();
-            return Ok(Err(Fault::Unconfirmed("the wait for a standby was cancelled")));
+            return Ok(Err(Fault::Unconfirmed(
+                "the wait for a standby was cancelled",
+            )));
         }
         Ok(rows)
     }
