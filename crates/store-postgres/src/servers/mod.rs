@@ -40,7 +40,7 @@ use tokio::{
 pub use connection::{Connection, Dedicated};
 pub use errors::{ConnectError, OpenError, severs};
 pub use identity::{Identity, IdentityError, Role};
-pub use outcome::{Outcome, Ticket};
+pub use outcome::{Find, Outcome, Ticket};
 pub use settings::{Settings, TlsSettings};
 pub use topology::Primary;
 pub use url::{ServerUrl, SslMode, UrlError};
@@ -115,9 +115,8 @@ impl Servers {
             return Ok(connection);
         }
         let waiting = Waiting::enter(&self.shared)?;
-        let found = self
-            .wait(async |primary, wait| self.pooled(&primary, wait).await)
-            .await;
+        let found = self.wait(|primary, wait| async move { self.pooled(&primary, wait).await });
+        let found = found.await;
         drop(waiting);
         found
     }
@@ -139,7 +138,8 @@ impl Servers {
     /// A connection of one's own to the primary, outside the pool: for the beat, for locks that
     /// live as long as their session. Dropping it closes it. Waits as [`Servers::primary`].
     pub async fn dedicated(&self) -> Result<Dedicated, StoreError> {
-        self.wait(async |primary, _| self.own(&primary).await).await
+        let own = self.wait(|primary, _| async move { self.own(&primary).await });
+        own.await
     }
 
     /// The highest timeline that was met: versions and xids are of it.
@@ -193,9 +193,9 @@ impl Servers {
     }
 
     /// Tries with the primary of the moment until the deadline.
-    async fn wait<T>(
+    async fn wait<T, F: Future<Output = Result<T, ConnectError>>>(
         &self,
-        mut get: impl AsyncFnMut(Primary, Duration) -> Result<T, ConnectError>,
+        get: impl Fn(Primary, Duration) -> F,
     ) -> Result<T, StoreError> {
         let deadline = Deadline::now() + self.shared.acquire_timeout;
         let mut changes = self.changes();

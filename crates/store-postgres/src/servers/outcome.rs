@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::Error;
 
@@ -32,6 +33,10 @@ pub enum Outcome {
     Unknown,
 }
 
+/// Whether what the transaction wrote is there.
+pub type Find<'f> =
+    dyn for<'a> Fn(&'a Connection) -> BoxFuture<'a, Result<bool, Error>> + Send + Sync + 'f;
+
 const STATUS: &str = "select pg_xact_status($1::text::xid8)";
 
 impl Ticket {
@@ -51,15 +56,10 @@ impl Ticket {
     /// Asks the primary, for `within` at most. On the timeline of the transaction the server knows
     /// what became of it. After a failover its number may be another's: then `find` looks for what
     /// it wrote, by ids that were generated for it and are nobody else's.
-    pub async fn outcome(
-        &self,
-        servers: &Servers,
-        within: Duration,
-        find: impl AsyncFn(&Connection) -> Result<bool, Error>,
-    ) -> Outcome {
+    pub async fn outcome(&self, servers: &Servers, within: Duration, find: &Find<'_>) -> Outcome {
         let deadline = Instant::now() + within;
         loop {
-            match timeout_at(deadline, self.ask(servers, &find)).await {
+            match timeout_at(deadline, self.ask(servers, find)).await {
                 Err(_) => return Outcome::Unknown,
                 Ok(Some(outcome)) => return outcome,
                 Ok(None) if Instant::now() + AGAIN >= deadline => return Outcome::Unknown,
@@ -69,11 +69,7 @@ impl Ticket {
     }
 
     /// `None`: not known yet.
-    async fn ask(
-        &self,
-        servers: &Servers,
-        find: &impl AsyncFn(&Connection) -> Result<bool, Error>,
-    ) -> Option<Outcome> {
+    async fn ask(&self, servers: &Servers, find: &Find<'_>) -> Option<Outcome> {
         let connection = servers.primary().await.ok()?;
         let identity = connection.identity().clone();
         let Role::Primary { timeline } = identity.role else {

@@ -1,0 +1,3 @@
+//! The adapter on real PostgreSQL servers.
+
+mod servers;
