@@ -11,7 +11,7 @@ use sso_core::{
     Agent, Caller, Failure, KeyPolicy, Policy, Scopes, Service, Sso,
     audit::Repeated,
     ports::{Clock, Random, Throttle, Unthrottled},
-    revocation::{LeaseTerms, Revocations},
+    revocation::{LeaseTerms, Revocations, bound},
     throttle::{LocalThrottle, ThrottleSettings},
     values::PasswordPolicy,
 };
@@ -44,6 +44,8 @@ pub(crate) struct Parts {
     pub(crate) hashes: Arc<HashPool>,
     /// Wakes the relay.
     pub(crate) stored: Arc<Notify>,
+    /// Asks for a beat before its time.
+    pub(crate) early_beat: Arc<Notify>,
     /// Work after the answer, to be waited for.
     pub(crate) tasks: TaskTracker,
 }
@@ -62,9 +64,13 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
     let tasks = TaskTracker::new();
     let stored = Arc::new(Notify::new());
     let nudge = Arc::clone(&stored);
-    let revocations = Revocations::new(Arc::clone(&store), Arc::clone(&clock), terms);
+    let early_beat = Arc::new(Notify::new());
+    let hasten = Arc::clone(&early_beat);
+    let revocations = Revocations::new(store.clone(), Arc::clone(&clock), terms)
+        .telling(keys.tokens.clone())
+        .hastening(Arc::new(move || hasten.notify_one()));
     let sso = Sso {
-        revocations: Arc::new(revocations.telling(keys.tokens.clone())),
+        revocations: Arc::new(revocations),
         store,
         throttle: throttle(config, &clock, random.as_ref()),
         hasher: Arc::clone(&hashes) as _,
@@ -83,6 +89,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         keys,
         hashes,
         stored,
+        early_beat,
         tasks,
     })
 }
@@ -116,7 +123,8 @@ pub(crate) fn command_with<T>(
     let config = &loaded.config;
     let ack_wait = match wait {
         Wait::No => Duration::ZERO,
-        Wait::Everywhere => config.revocation.lease.mul_f64(1.2),
+        // And what it takes to look.
+        Wait::Everywhere => bound(config.revocation.lease) + Duration::from_secs(2),
     };
     block_on(async {
         let parts = open(config, Role::Command, ack_wait).await?;

@@ -126,9 +126,14 @@ async fn start_loops(
     let sink: Arc<dyn EventSink> = match config.events.sink {
         Sink::Log => Arc::new(LogSink),
     };
-    loops
-        .running
-        .spawn(background::beat(parts.sso.clone(), health.clone(), stop()));
+    let beat = background::beat(
+        parts.sso.clone(),
+        parts.early_beat.clone(),
+        config.revocation.lease,
+        health.clone(),
+        stop(),
+    );
+    loops.running.spawn(beat);
     loops
         .running
         .spawn(keys::follow(parts, health.clone(), stop()));
@@ -167,6 +172,10 @@ impl Loops {
         let all = async {
             self.running.wait().await;
             parts.tasks.wait().await;
+            // No other instance need wait for this one.
+            if let Err(error) = parts.sso.revocations.leave().await {
+                tracing::warn!(%error, "others wait for this instance until its lease is over");
+            }
         };
         if timeout(config.shutdown.drain_timeout, all).await.is_err() {
             tracing::warn!("work was still under way at the end of the drain deadline");
