@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use sso_core::{
     Agent,
     ports::store::{
-        Actor, AuditRecord, AuditResult, Effect, EventStatus, KeyUse, PendingEvent, RetiredKey, Revocation,
-        Revoked, SealedKey, Session, Stamp, StoredEvent, User, UserEvent,
+        Actor, AuditRecord, AuditResult, Effect, EventStatus, KeyUse, PendingEvent, RetiredKey,
+        Revocation, Revoked, SealedKey, Session, Stamp, StoredEvent, User, UserEvent,
     },
     values::{Birthday, Email, EventId, KeyTag, Name, PasswordHash, SessionId, UserId, Version},
 };

@@ -113,7 +113,12 @@ impl PostgresTx {
         let records = std::mem::take(&mut self.audits);
         if records.is_empty() {
             self.state = State::UnderWay;
-            return within(&self.connection, limit, self.connection.batch_execute(commit)).await;
+            return within(
+                &self.connection,
+                limit,
+                self.connection.batch_execute(commit),
+            )
+            .await;
         }
         let append = self.connection.prepare_cached(audit::APPEND);
         let append = within(&self.connection, self.shared.patience, append).await?;

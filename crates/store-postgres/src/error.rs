@@ -274,7 +274,9 @@ mod tests {
 
     #[test]
     fn a_damaged_or_foreign_schema_and_a_refused_value_are_ours_to_mend() {
-        for code in ["XX001", "XX002", "42P01", "42703", "42501", "23514", "23502", "22001"] {
+        for code in [
+            "XX001", "XX002", "42P01", "42703", "42501", "23514", "23502", "22001",
+        ] {
             let error = store(code, None);
             assert!(matches!(error, StoreError::Corrupt(_)), "{code}");
         }

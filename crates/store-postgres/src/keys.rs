@@ -98,7 +98,11 @@ impl PostgresTx {
         .await
     }
 
-    async fn is(&mut self, sql: &'static str, params: query::Params<'_>) -> Result<bool, StoreError> {
+    async fn is(
+        &mut self,
+        sql: &'static str,
+        params: query::Params<'_>,
+    ) -> Result<bool, StoreError> {
         let answer = self.first(sql, params, codec::scalar).await?;
         Ok(answer == Some(true))
     }

@@ -176,9 +176,8 @@ fn fold(reports: &[(EventId, Delivered)]) -> BTreeMap<Uuid, Settled> {
 }
 
 fn backlog(columns: &mut Columns<'_>) -> Result<Backlog, Fault> {
-    let mut count = |name| {
-        u64::try_from(columns.take::<i64>(name)?).map_err(|_| Fault::Undecodable(name))
-    };
+    let mut count =
+        |name| u64::try_from(columns.take::<i64>(name)?).map_err(|_| Fault::Undecodable(name));
     Ok(Backlog {
         in_progress: count("count(inProgress)")?,
         failed: count("count(Failed)")?,

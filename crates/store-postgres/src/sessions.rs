@@ -115,8 +115,7 @@ const END_OLDEST: &str = concat!(
 );
 
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] =
-    &[BY_ID, LIVE, ROTATE, MISSED, OPEN, END, END_OLDEST];
+pub(crate) const STATEMENTS: &[&str] = &[BY_ID, LIVE, ROTATE, MISSED, OPEN, END, END_OLDEST];
 
 fn rotated(columns: &mut Columns<'_>) -> Result<Rotated, Fault> {
     let (user, session) = codec::user_and_session(columns)?;

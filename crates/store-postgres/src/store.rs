@@ -5,10 +5,7 @@ use std::{
 
 use async_trait::async_trait;
 use metrics::counter;
-use sso_core::ports::{
-    Store, StoreError, Tx,
-    store::Freshness,
-};
+use sso_core::ports::{Store, StoreError, Tx, store::Freshness};
 
 use crate::{
     MigrationStatus, PRIMARY, READS, REPLICA, SchemaError,
@@ -76,8 +73,12 @@ impl PostgresStore {
         migrate: bool,
     ) -> Result<Self, OpenError> {
         let servers = Servers::open(settings).await?;
-        let mut connection = servers.dedicated().await.map_err(unreachable)?;
-        migrations::prepare(&mut connection, migrate).await?;
+        let connection = servers.primary().await.map_err(unreachable)?;
+        if !migrations::may_serve(&connection, migrate).await? {
+            let mut connection = servers.dedicated().await.map_err(unreachable)?;
+            migrations::migrate(&mut connection).await?;
+        }
+        drop(connection);
         Ok(Self {
             shared: Arc::new(Shared {
                 servers,
@@ -93,7 +94,7 @@ impl PostgresStore {
         settings: &servers::Settings,
     ) -> Result<MigrationStatus, OpenError> {
         let servers = Servers::open(settings).await?;
-        let connection = servers.dedicated().await.map_err(unreachable)?;
+        let connection = servers.primary().await.map_err(unreachable)?;
         Ok(MigrationStatus::of(&connection).await?)
     }
 
@@ -211,7 +212,9 @@ impl PostgresStore {
         if rows.is_ok() && connection.warnings() != warnings {
             // Its commit did not wait for the standby to the end.
             connection.evict();
-            return Ok(Err(Fault::Unconfirmed("the wait for a standby was cancelled")));
+            return Ok(Err(Fault::Unconfirmed(
+                "the wait for a standby was cancelled",
+            )));
         }
         Ok(rows)
     }
