@@ -101,26 +101,26 @@ impl MigrationStatus {
     }
 }
 
-/// Makes the database one that this program can serve, or says why it cannot be. A database of
-/// another program is not touched. `client` is not used for anything else afterwards.
-pub(crate) async fn prepare(client: &mut Client, migrate: bool) -> Result<(), SchemaError> {
+/// Whether this program can serve the database as it is, or why it never can. `false`: it must be
+/// migrated before.
+pub(crate) async fn may_serve(client: &Client, migrate: bool) -> Result<bool, SchemaError> {
     let found = current(client).await?;
     if found > latest() {
-        return admit_newer(client, found).await;
+        admit_newer(client, found).await?;
+        return Ok(true);
     }
-    if !migrate {
-        return if found == latest() {
-            Ok(())
-        } else {
-            Err(SchemaError::Behind {
-                found,
-                needed: latest(),
-            })
-        };
+    match (migrate, found == latest()) {
+        (false, true) => Ok(true),
+        (false, false) => Err(SchemaError::Behind {
+            found,
+            needed: latest(),
+        }),
+        (true, is_latest) => Ok(is_latest && are_built(client, INDEXES).await?),
     }
-    if found == latest() && are_built(client, INDEXES).await? {
-        return Ok(());
-    }
+}
+
+/// Brings the schema up to date. `client` is used for nothing else: closing it frees the lock.
+pub(crate) async fn migrate(client: &mut Client) -> Result<(), SchemaError> {
     if client.query_one(IN_RECOVERY, &[]).await?.try_get(0)? {
         return Err(SchemaError::Replica);
     }
@@ -290,7 +290,23 @@ fn latest() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use sso_testkit::servers::Postgres;
+    use tokio_postgres::NoTls;
+
     use super::*;
+
+    /// A connection to a database of its own.
+    async fn connect(name: &str) -> Client {
+        let server = Postgres::shared().await.unwrap();
+        let url = server.database(name).await.unwrap();
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    async fn count(client: &Client, sql: &str) -> i64 {
+        client.query_one(sql, &[]).await.unwrap().get(0)
+    }
 
     #[test]
     fn migrations_are_numbered_in_order_and_named_by_their_number() {
@@ -299,5 +315,69 @@ mod tests {
             let migration = Migration::unapplied(name, sql).unwrap();
             assert_eq!(u32::try_from(migration.version()).unwrap(), *version);
         }
+    }
+
+    #[tokio::test]
+    async fn every_statement_can_be_prepared() {
+        let mut client = connect("statements").await;
+        migrate(&mut client).await.unwrap();
+        let modules = [
+            crate::users::STATEMENTS,
+            crate::sessions::STATEMENTS,
+            crate::outbox::STATEMENTS,
+            crate::keys::STATEMENTS,
+            crate::feed::STATEMENTS,
+            crate::revocations::STATEMENTS,
+            crate::audit::STATEMENTS,
+            crate::lifecycle::STATEMENTS,
+            crate::networks::STATEMENTS,
+            crate::commit::STATEMENTS,
+            STATEMENTS,
+        ];
+        for sql in modules.concat() {
+            let prepared = client.prepare(sql).await;
+            assert!(prepared.is_ok(), "{sql}: {:?}", prepared.err());
+        }
+    }
+
+    const WANTED: &[(&str, &str)] = &[(
+        "users_created",
+        "CREATE INDEX CONCURRENTLY users_created ON users (created_at)",
+    )];
+
+    #[tokio::test]
+    async fn an_index_is_built_once_and_anew_where_its_building_was_interrupted() {
+        let mut client = connect("indexes").await;
+        migrate(&mut client).await.unwrap();
+        assert!(!are_built(&client, WANTED).await.unwrap());
+        build(&client, WANTED).await.unwrap();
+        assert!(are_built(&client, WANTED).await.unwrap());
+        build(&client, WANTED).await.unwrap();
+        // As CREATE INDEX CONCURRENTLY leaves it when it is killed.
+        let interrupt = "UPDATE pg_index SET indisvalid = false
+                         WHERE indexrelid = 'users_created'::regclass";
+        client.batch_execute(interrupt).await.unwrap();
+        assert!(!are_built(&client, WANTED).await.unwrap());
+        build(&client, WANTED).await.unwrap();
+        assert!(are_built(&client, WANTED).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_migration_that_fails_leaves_nothing_behind() {
+        let mut client = connect("failing").await;
+        // In nobody's way until the migration is half done.
+        let obstacle = "CREATE TYPE audit AS ENUM ('x')";
+        client.batch_execute(obstacle).await.unwrap();
+        let failed = migrate(&mut client).await;
+        assert!(
+            matches!(failed, Err(SchemaError::Migration(_))),
+            "{failed:?}"
+        );
+        let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'
+                      AND tablename <> 'refinery_schema_history'";
+        assert_eq!(count(&client, tables).await, 0);
+        client.batch_execute("DROP TYPE audit").await.unwrap();
+        migrate(&mut client).await.unwrap();
+        assert_eq!(current(&client).await.unwrap(), latest());
     }
 }

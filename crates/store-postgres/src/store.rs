@@ -73,8 +73,12 @@ impl PostgresStore {
         migrate: bool,
     ) -> Result<Self, OpenError> {
         let servers = Servers::open(settings).await?;
-        let mut connection = servers.dedicated().await.map_err(unreachable)?;
-        migrations::prepare(&mut connection, migrate).await?;
+        let connection = servers.primary().await.map_err(unreachable)?;
+        if !migrations::may_serve(&connection, migrate).await? {
+            let mut connection = servers.dedicated().await.map_err(unreachable)?;
+            migrations::migrate(&mut connection).await?;
+        }
+        drop(connection);
         Ok(Self {
             shared: Arc::new(Shared {
                 servers,
@@ -90,7 +94,7 @@ impl PostgresStore {
         settings: &servers::Settings,
     ) -> Result<MigrationStatus, OpenError> {
         let servers = Servers::open(settings).await?;
-        let connection = servers.dedicated().await.map_err(unreachable)?;
+        let connection = servers.primary().await.map_err(unreachable)?;
         Ok(MigrationStatus::of(&connection).await?)
     }
 
