@@ -54,7 +54,7 @@ pub(crate) struct Parts {
 pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Result<Parts, Failed> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random = Arc::new(SystemRandom);
-    let store = store::open(config, role, config.database.migrate).await?;
+    let store = store::open(config, role, config.database.migrate, &clock).await?;
     let keys = Arc::new(keys::open(config, role, store.as_ref(), clock.clone()).await?);
     let hashes = Arc::new(start_hashing(config)?);
     let terms = LeaseTerms {

@@ -1,9 +1,9 @@
 //! A look at what is stored, for who wants to know whether a server could work with it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use sso_core::ports::{
-    Store,
+    Clock, Store,
     store::{AuditPage, Backlog},
 };
 use sso_crypto::{KeyRing, KeyRingError, MasterKey, SystemRandom};
@@ -13,6 +13,7 @@ use super::{Role, block_on, master_key, store};
 use crate::{
     config::Config,
     exit::{Exit, Failed},
+    system::SystemClock,
 };
 
 /// What was found. Nothing was changed or made.
@@ -27,8 +28,9 @@ pub(crate) struct Examined {
 
 /// Opens a database that exists and has this program's schema.
 pub(crate) fn examine(config: &Config) -> Result<Examined, Failed> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     block_on(async {
-        let store = store::open(config, Role::Command, false).await?;
+        let store = store::open(config, Role::Command, false, &clock).await?;
         let newest = AuditPage {
             limit: 1,
             ..AuditPage::default()

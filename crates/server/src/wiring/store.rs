@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use sso_core::ports::Store;
+use sso_core::ports::{Clock, RandomIds, Store};
+use sso_crypto::SystemRandom;
 use sso_store_postgres::{
     self as postgres, Limits, PostgresStore, SchemaError,
+    leases::{self, Leases, Terms},
     servers::{self, ServerUrl, Settings, TlsSettings},
 };
 use sso_store_sqlite::{self as sqlite, SqliteStore};
@@ -12,6 +14,7 @@ use sso_store_sqlite::{self as sqlite, SqliteStore};
 use crate::{
     config::{Config, DatabaseUrl, section::Database},
     exit::{Exit, Failed},
+    system::SystemClock,
 };
 
 /// Who opens the store.
@@ -38,6 +41,7 @@ pub(crate) struct MigrationStatus {
 pub(crate) fn register_metrics() {
     sqlite::register_metrics();
     postgres::register_metrics();
+    leases::register_metrics();
 }
 
 /// Opens the store, and migrates it if it is told to.
@@ -45,6 +49,7 @@ pub(super) async fn open(
     config: &Config,
     role: Role,
     migrate: bool,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn Store>, Failed> {
     match &config.database.url {
         DatabaseUrl::Sqlite => {
@@ -63,14 +68,31 @@ pub(super) async fn open(
         DatabaseUrl::Postgres(url) => {
             let settings = settings(url, &config.database);
             let store = PostgresStore::open(&settings, Limits::default(), migrate).await;
-            Ok(Arc::new(store.map_err(|error| of_postgres(&error))?))
+            let store = store.map_err(|error| of_postgres(&error))?;
+            let terms = Terms {
+                lease: config.revocation.lease,
+                fence: config.revocation.fence,
+                name: process_name(),
+            };
+            let servers = store.servers().clone();
+            // Of this process and no other: whoever confirms under it confirms for himself only.
+            let reader = SystemRandom.uuid_v4();
+            store.use_leases(Leases::new(servers, Arc::clone(clock), terms, reader));
+            Ok(Arc::new(store))
         }
     }
 }
 
 /// Brings the schema to this program's.
 pub(crate) async fn migrate(config: &Config) -> Result<(), Failed> {
-    open(config, Role::Command, true).await.map(drop)
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    open(config, Role::Command, true, &clock).await.map(drop)
+}
+
+/// What people see of this process beside the other instances.
+fn process_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{} {}", host.trim(), std::process::id())
 }
 
 /// Looks at the schema and changes nothing.
