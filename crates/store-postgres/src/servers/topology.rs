@@ -17,7 +17,7 @@ use super::{Identity, Role, beats::Beats, lock, metrics};
 /// Most runs that are remembered; the longest unheard is forgotten.
 const MAX_RUNS: usize = 64;
 /// One that was not heard for this long is forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(60);
+const FORGOTTEN: Duration = Duration::from_mins(1);
 
 /// The primary: the server that accepts writes on the highest timeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
