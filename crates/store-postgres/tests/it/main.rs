@@ -5,7 +5,9 @@
 
 mod beside;
 mod contract;
+mod lost_answers;
 mod opening;
+mod replicas;
 mod servers;
 mod support;
 mod transactions;
