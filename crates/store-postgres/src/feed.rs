@@ -1,5 +1,5 @@
-//! What other instances revoke, without leases: a place holder until theirs is merged. It never
-//! says that anybody else obeys.
+//! What other instances revoke: by leases; for a store without any by plain reads, which never say
+//! that anybody else obeys.
 
 use std::{sync::PoisonError, time::Duration};
 
@@ -38,6 +38,9 @@ fn snapshot(columns: &mut Columns<'_>) -> Result<(String, i64), Fault> {
 #[async_trait]
 impl RevocationFeed for PostgresStore {
     async fn beat(&self, question: Question<'_>) -> Result<Answer, StoreError> {
+        if let Some(leases) = self.shared.leases.get() {
+            return leases.beat(question).await;
+        }
         let now = question.now;
         let heard = || self.shared.heard.lock();
         let last = heard().unwrap_or_else(PoisonError::into_inner).clone();
@@ -53,11 +56,21 @@ impl RevocationFeed for PostgresStore {
         Ok(answer)
     }
 
-    async fn acknowledged(&self, _: &Revocation, _: Duration) -> Result<Reach, StoreError> {
-        Ok(Reach::Pending)
+    async fn acknowledged(
+        &self,
+        revocation: &Revocation,
+        wait: Duration,
+    ) -> Result<Reach, StoreError> {
+        match self.shared.leases.get() {
+            Some(leases) => leases.acknowledged(revocation, wait).await,
+            None => Ok(Reach::Pending),
+        }
     }
 
     async fn leave(&self) -> Result<(), StoreError> {
-        Ok(())
+        match self.shared.leases.get() {
+            Some(leases) => leases.leave().await,
+            None => Ok(()),
+        }
     }
 }

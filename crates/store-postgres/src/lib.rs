@@ -16,6 +16,7 @@ mod commit;
 mod error;
 mod feed;
 mod keys;
+pub mod leases;
 mod lifecycle;
 mod migrations;
 mod networks;

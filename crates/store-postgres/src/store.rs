@@ -1,5 +1,5 @@
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -10,6 +10,7 @@ use sso_core::ports::{Store, StoreError, Tx, store::Freshness};
 use crate::{
     MigrationStatus, PRIMARY, READS, REPLICA, SchemaError,
     error::Fault,
+    leases::Leases,
     migrations,
     query::{self, Decode, Params},
     servers::{self, Connection, Servers},
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     /// See [`query::patience`].
     pub(crate) patience: Duration,
     pub(crate) heard: Mutex<Option<String>>,
+    pub(crate) leases: OnceLock<Leases>,
 }
 
 impl PostgresStore {
@@ -85,6 +87,7 @@ impl PostgresStore {
                 limits,
                 patience: query::patience(settings.statement_timeout),
                 heard: Mutex::default(),
+                leases: OnceLock::new(),
             }),
         })
     }
@@ -96,6 +99,12 @@ impl PostgresStore {
         let servers = Servers::open(settings).await?;
         let connection = servers.primary().await.map_err(unreachable)?;
         Ok(MigrationStatus::of(&connection).await?)
+    }
+
+    /// From now on revocations are learnt and waited for by these leases. A second call has no
+    /// effect.
+    pub fn use_leases(&self, leases: Leases) {
+        let _ = self.shared.leases.set(leases);
     }
 
     /// The servers that it is on.

@@ -29,8 +29,8 @@ use self::{
 use crate::{
     metrics::{EVERYWHERE_AFTER, HINTS_REFUTED, REVOCATION_ANSWERS},
     ports::{
-        AccessClaims, AccessKind, Clock, Store, StoreError, TokenRefused, Tokens,
-        store::{Answer, Freshness, Question, Reach, Revocation, Revoked, Stamp},
+        AccessClaims, AccessKind, Clock, StoreError, TokenRefused, Tokens,
+        store::{Answer, Freshness, Question, Reach, Revocation, RevocationFeed, Revoked, Stamp},
     },
     values::{UserId, Version},
 };
@@ -68,7 +68,7 @@ impl Default for LeaseTerms {
 
 /// What this instance knows of revocations.
 pub struct Revocations {
-    store: Arc<dyn Store>,
+    feed: Arc<dyn RevocationFeed>,
     clock: Arc<dyn Clock>,
     terms: LeaseTerms,
     set: RevocationSet,
@@ -84,9 +84,9 @@ pub struct Revocations {
 
 impl Revocations {
     /// Knows nothing and trusts nothing before the first [beat](Self::beat).
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, terms: LeaseTerms) -> Self {
+    pub fn new(feed: Arc<dyn RevocationFeed>, clock: Arc<dyn Clock>, terms: LeaseTerms) -> Self {
         Self {
-            store,
+            feed,
             clock,
             terms,
             set: RevocationSet::default(),
@@ -171,7 +171,7 @@ impl Revocations {
             held: &held,
             anew: self.hints.has_older(self.timeline()),
         };
-        match self.store.beat(question).await {
+        match self.feed.beat(question).await {
             Ok(answer) => {
                 self.obey_answer(&answer, sent);
                 Ok(())
@@ -219,7 +219,7 @@ impl Revocations {
         let Some(last) = entries.iter().max_by_key(|entry| entry.id) else {
             return Reach::Everywhere;
         };
-        let answer = self.store.acknowledged(last, self.terms.ack_wait).await;
+        let answer = self.feed.acknowledged(last, self.terms.ack_wait).await;
         let reach = answer.unwrap_or_else(|error| {
             tracing::warn!(%error, "a committed revocation was not acknowledged");
             Reach::Pending
@@ -265,7 +265,7 @@ impl Revocations {
     /// Stops trusting for good, then tells others that they need not wait for this instance.
     pub async fn leave(&self) -> Result<(), StoreError> {
         self.lease.stop();
-        self.store.leave().await
+        self.feed.leave().await
     }
 
     /// Every entry that still matters, as it was committed; provisional ones too.

@@ -272,7 +272,7 @@ fn a_secret_is_shown_nowhere() {
         file(&format!("[keys]\nmaster_key = ['{KEY}']")),
         file(&format!("[keys]\nmaster_key = '{KEY}")),
         file(&format!("[keys]\nmaster_kye = '{KEY}'")),
-        nothing().env("SSO__DATABASE__URL", format!("postgres://sso:{KEY}@db/sso")),
+        nothing().env("SSO__DATABASE__URL", format!("mysql://sso:{KEY}@db/sso")),
     ]
     .map(|given| given.problems());
     assert!(!problems.concat().contains("c2Vjc"));
@@ -282,7 +282,7 @@ fn a_secret_is_shown_nowhere() {
     keys.master_key (sso.toml:2): must be the base64 of exactly 32 random bytes, as `openssl rand -base64 32` prints
     sso.toml:2: is not TOML: invalid literal string, expected `'`
     keys.master_kye (sso.toml:2): unknown key; did you mean keys.master_key?
-    database.url (SSO__DATABASE__URL): must be sqlite: (the embedded database in data_dir); PostgreSQL is not in this version yet
+    database.url (SSO__DATABASE__URL): must be sqlite: (the embedded database in data_dir), or a URL of PostgreSQL such as postgres://sso@db1:5432,db2:5432/sso?sslmode=verify-full
     "#);
 }
 
@@ -645,4 +645,39 @@ fn the_manual_and_the_schema_have_every_key() {
     let http = &schema["properties"]["http"];
     assert_eq!(http["additionalProperties"], false);
     assert_eq!(http["properties"]["request_timeout"]["default"], "10s");
+}
+
+#[test]
+fn postgresql_needs_a_master_key_and_is_not_migrated_by_itself() {
+    const URL: &str = "postgres://sso:verysecret@db1:5432,db2/sso?sslmode=require";
+    assert_snapshot!(nothing().env("SSO__DATABASE__URL", URL).problems(), @"keys.master_key: is needed with PostgreSQL, the same for every instance: set it to what `openssl rand -base64 32` prints");
+    let given = || {
+        nothing()
+            .env("SSO__DATABASE__URL", URL)
+            .env("SSO__KEYS__MASTER_KEY", KEY)
+    };
+    let loaded = given().good();
+    assert!(!loaded.config.database.migrate);
+    let loaded = given().env("SSO__DATABASE__MIGRATE", "true").good();
+    assert!(loaded.config.database.migrate);
+    assert!(nothing().good().config.database.migrate);
+    let shown = format!("{loaded:?}") + &show(&loaded);
+    assert!(shown.contains("postgres://sso@db1:5432,db2:5432/sso?sslmode=require"));
+    assert!(!shown.contains("verysecret"));
+}
+
+#[test]
+fn settings_of_a_database_that_do_not_go_together_are_problems() {
+    let replicas = "postgres://sso@r1/sso,postgres://sso@r2/sso";
+    let problems = [
+        nothing().env("SSO__DATABASE__REPLICAS", replicas),
+        nothing().env("SSO__DATABASE__REPLICAS", "sqlite:"),
+        nothing()
+            .env("SSO__DATABASE__URL", "postgres://db/sso")
+            .env("SSO__KEYS__MASTER_KEY", KEY)
+            .env("SSO__DATABASE__ACQUIRE_TIMEOUT", "10s")
+            .env("SSO__DATABASE__TLS_CERT", "client.pem"),
+    ]
+    .map(|given| given.problems());
+    assert_snapshot!(problems.join("\n"), @"");
 }

@@ -109,6 +109,12 @@ impl Health {
         found.cause = problem.map(str::to_owned);
     }
 
+    /// What an operator should know of a dependency that is well.
+    pub(super) fn describe(&self, dependency: Dependency, state: String) {
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        seen.dependencies[dependency as usize].cause = Some(state);
+    }
+
     /// The first beat was answered.
     pub(super) fn all_up(&self) {
         for dependency in Dependency::ALL {

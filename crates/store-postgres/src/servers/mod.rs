@@ -77,7 +77,7 @@ impl Servers {
     pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
         let addresses: Vec<_> = Address::all(settings)?.into_iter().map(Arc::new).collect();
         metrics::register(addresses.iter().map(|one| (one.name.as_str(), one.replica)));
-        let unheard = settings.probe_interval * 2 + prober::SILENT;
+        let unheard = settings.probe_interval * 2 + prober::WHO + prober::SILENT;
         let topology = Arc::new(Topology::new(settings.max_lag, unheard));
         start::judge(&start::ask(&addresses).await, &topology)?;
         let mut pools = Vec::new();

@@ -24,7 +24,7 @@ use super::{
 pub(super) const SILENT: Duration = Duration::from_secs(1);
 /// How often a server is asked who it is: a primary that steps down closes its connections, and a
 /// promotion is looked for at each tick while there is no primary.
-const WHO: Duration = Duration::from_secs(1);
+pub(super) const WHO: Duration = Duration::from_secs(1);
 /// How often an address is asked by a new connection: it may lead to another server by now.
 const ANEW: Duration = Duration::from_secs(2);
 /// Most servers behind one address that are watched at once.
@@ -173,6 +173,9 @@ impl Prober {
             Err(error) => {
                 if !std::mem::replace(&mut self.unreachable, self.held.is_empty()) {
                     tracing::warn!(server = self.address.name, %error, "a server is away");
+                }
+                if self.held.is_empty() {
+                    self.topology.silent(self.at, Instant::now());
                 }
                 return;
             }

@@ -33,6 +33,12 @@ pub(super) async fn ask(addresses: &[Arc<Address>]) -> Vec<Said> {
 pub(super) fn judge(said: &[Said], topology: &Topology) -> Result<(), OpenError> {
     misconfigured(said)?;
     let primary = primary(said)?;
+    // With several hosts in the URL, or after a failover, roles move between all that are named.
+    let mut of_url = said.iter().filter(|one| !one.address.replica);
+    let url_is_primary = match (of_url.next(), of_url.next()) {
+        (Some(only), None) => only.answer.as_ref().is_ok_and(|who| who.run == primary.run),
+        _ => false,
+    };
     for one in said {
         let (name, Ok(who)) = (&one.address.name, &one.answer) else {
             continue;
@@ -46,12 +52,17 @@ pub(super) fn judge(said: &[Said], topology: &Topology) -> Result<(), OpenError>
                 primary.system
             )));
         }
-        // With several hosts in the URL roles may move between all that are named.
-        let single = said.iter().filter(|one| !one.address.replica).count() == 1;
-        if one.address.replica && single && who.run == primary.run {
+        let what = if who.run == primary.run {
+            "the primary itself"
+        } else if who.role == primary.role {
+            "a primary"
+        } else {
+            continue;
+        };
+        if one.address.replica && url_is_primary {
             return Err(OpenError::Settings(format!(
-                "database.replicas ({name}) is the primary itself, not a replica: name replicas \
-                 there, or leave it empty"
+                "database.replicas ({name}) is {what}, not a replica: name replicas there, or \
+                 leave it empty"
             )));
         }
     }
@@ -94,6 +105,8 @@ fn primary(said: &[Said]) -> Result<&Identity, OpenError> {
     let highest = answers()
         .filter(|who| system.is_none_or(|known| known.system == who.system))
         .filter(|who| timeline(who).is_some())
+        .rev()
+        // The last of the highest: the first that was named.
         .max_by_key(|who| timeline(who));
     if let Some(who) = highest {
         return Ok(who);
@@ -141,3 +154,7 @@ impl Said {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "start_tests.rs"]
+mod tests;

@@ -107,9 +107,10 @@ fn unreadable(key: &str, file: &Path, why: &dyn std::fmt::Display) -> OpenError 
 pub(super) fn objection(error: &io::Error) -> Option<String> {
     let error: &Error = error.get_ref()?.downcast_ref()?;
     Some(match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "its certificate is not signed by a CA of database.tls_ca".to_owned()
-        }
+        // A bad signature: the CA's name is the same, its key is another.
+        Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => "its certificate is not signed by a CA of database.tls_ca".to_owned(),
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => "its certificate is for another host name (sslmode=verify-full)".to_owned(),

@@ -177,6 +177,20 @@ impl Topology {
         });
     }
 
+    /// Nobody answers at `address` any more: whoever was there and is not heard elsewhere is gone.
+    pub(super) fn silent(&self, address: usize, now: Instant) {
+        let gone: Vec<_> = {
+            let state = lock(&self.state);
+            let unheard = state.runs.iter().filter(|(_, seen)| {
+                seen.address == address && now.saturating_duration_since(seen.heard) >= self.unheard
+            });
+            unheard.map(|(run, _)| Arc::clone(run)).collect()
+        };
+        for run in gone {
+            self.lost(&run);
+        }
+    }
+
     /// What a connection to this run is good for at `now`.
     pub(super) fn usage(&self, run: &str, now: Instant) -> Use {
         let is_primary = |primary: &Option<Primary>| {

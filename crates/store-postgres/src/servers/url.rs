@@ -51,6 +51,17 @@ impl ServerUrl {
         self.config.get_password().is_some()
     }
 
+    /// Whether it does not leave this machine.
+    pub fn is_local(&self) -> bool {
+        self.config.get_hosts().iter().all(|host| match host {
+            Host::Tcp(name) => {
+                let address = name.parse::<std::net::IpAddr>();
+                name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+            }
+            Host::Unix(_) => true,
+        })
+    }
+
     /// Each host with its port.
     pub(super) fn hosts(&self) -> Vec<(Host, u16)> {
         let ports = self.config.get_ports();

@@ -143,7 +143,7 @@ pub struct Answer {
 
 /// How an instance learns of revocations that others commit, and they of its obedience.
 #[async_trait]
-pub trait RevocationFeed {
+pub trait RevocationFeed: Send + Sync {
     /// One beat: every revocation that still matters and was not in an earlier answer. None is
     /// skipped, in whatever order commits interleave. Asking says that everything of the earlier
     /// answers is obeyed; that is what others wait for. Never called twice at once. An error
