@@ -1,3 +1,4 @@
 //! The adapter on real PostgreSQL servers.
 
+mod leases;
 mod servers;
