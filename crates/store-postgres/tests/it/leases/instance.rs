@@ -31,13 +31,13 @@ use uuid::Uuid;
 use super::{FENCE, LEASE};
 
 /// Runs with the real time, and jumps when it is told to.
-pub(super) struct JumpingClock {
+pub(crate) struct JumpingClock {
     start: Instant,
     jumped: watch::Sender<Duration>,
 }
 
 impl JumpingClock {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             // 0 is never.
             start: Instant::now() - Duration::from_secs(1),
@@ -90,7 +90,7 @@ pub(super) struct Instance {
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// What nobody else is.
-pub(super) fn fresh_uuid() -> Uuid {
+pub(crate) fn fresh_uuid() -> Uuid {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let process = u128::from(std::process::id());
     Uuid::from_u128((process << 64) | u128::from(number))

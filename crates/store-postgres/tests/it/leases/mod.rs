@@ -7,7 +7,7 @@
 mod acknowledgements;
 mod beats;
 mod failover;
-mod instance;
+pub(crate) mod instance;
 mod timelines;
 mod world;
 
