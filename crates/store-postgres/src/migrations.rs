@@ -326,7 +326,7 @@ mod tests {
             crate::sessions::STATEMENTS,
             crate::outbox::STATEMENTS,
             crate::keys::STATEMENTS,
-            crate::feed::STATEMENTS,
+            crate::leases::STATEMENTS,
             crate::revocations::STATEMENTS,
             crate::audit::STATEMENTS,
             crate::lifecycle::STATEMENTS,

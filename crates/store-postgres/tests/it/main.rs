@@ -5,6 +5,7 @@
 
 mod beside;
 mod contract;
+mod leases;
 mod lost_answers;
 mod opening;
 mod replicas;
