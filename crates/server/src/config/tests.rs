@@ -650,7 +650,7 @@ fn the_manual_and_the_schema_have_every_key() {
 #[test]
 fn postgresql_needs_a_master_key_and_is_not_migrated_by_itself() {
     const URL: &str = "postgres://sso:verysecret@db1:5432,db2/sso?sslmode=require";
-    assert_snapshot!(nothing().env("SSO__DATABASE__URL", URL).problems(), @"keys.master_key: is needed with PostgreSQL, the same for every instance: set it to what `openssl rand -base64 32` prints");
+    assert_snapshot!(nothing().env("SSO__DATABASE__URL", URL).problems(), @"keys.master_key (default): is needed with PostgreSQL, the same for every instance: set it to what `openssl rand -base64 32` prints");
     let given = || {
         nothing()
             .env("SSO__DATABASE__URL", URL)
@@ -679,5 +679,10 @@ fn settings_of_a_database_that_do_not_go_together_are_problems() {
             .env("SSO__DATABASE__TLS_CERT", "client.pem"),
     ]
     .map(|given| given.problems());
-    assert_snapshot!(problems.join("\n"), @"");
+    assert_snapshot!(problems.join("\n"), @r"
+    database.replicas (SSO__DATABASE__REPLICAS): is for PostgreSQL: the embedded database (database.url) has no replicas
+    database.replicas (SSO__DATABASE__REPLICAS): must be a URL of PostgreSQL such as postgres://sso@replica1:5432/sso?sslmode=verify-full
+    database.acquire_timeout (SSO__DATABASE__ACQUIRE_TIMEOUT): must be shorter than http.request_timeout, else the answer is 504
+    database.tls_cert (SSO__DATABASE__TLS_CERT): needs database.tls_key beside it
+    ");
 }

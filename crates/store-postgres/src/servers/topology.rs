@@ -132,9 +132,9 @@ impl Topology {
 
     /// A server accepts writes on the highest timeline.
     fn hail(&self, state: &State, address: usize, who: &Identity, timeline: u32, now: Instant) {
-        let before = self.highest.fetch_max(timeline, Ordering::AcqRel);
-        let higher = before < timeline;
-        if higher && before != 0 {
+        let highest = self.highest.fetch_max(timeline, Ordering::AcqRel);
+        let higher = highest < timeline;
+        if higher && highest != 0 {
             metrics::failover();
         }
         self.primary.send_if_modified(|current| {
@@ -146,7 +146,14 @@ impl Topology {
             if !higher && (same || stays) {
                 return false;
             }
-            tracing::info!(server = &*who.run, timeline, "this server is the primary");
+            // Who is it at the start is no news.
+            if highest != 0 {
+                tracing::info!(
+                    server = &*who.run,
+                    timeline,
+                    "this server is the primary now"
+                );
+            }
             *current = Some(Primary {
                 system: who.system,
                 timeline,

@@ -46,11 +46,20 @@ async fn two_instances_are_one_service() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+// While a command runs the client must notice that an idle connection is closed.
+#[tokio::test(flavor = "multi_thread")]
 async fn commands_work_beside_running_servers() -> Result<()> {
     let server = Postgres::shared().await?;
-    let site = on(&server.database("instances_commands").await?)?;
+    let mut site = on(&server.database("instances_commands").await?)?;
+    // A command that takes access away waits for a lease and the fence.
+    site.set("SSO__REVOCATION__LEASE", "1s")
+        .set("SSO__REVOCATION__FENCE", "0s");
     let serving = site.serve().await?;
+    let done = commands(&site, &serving).await;
+    done.with_context(|| site.log().unwrap_or_default())
+}
+
+async fn commands(site: &Site, serving: &Server) -> Result<()> {
     let alice = Persona::register(&serving.http, "alice").await?;
     let listed: Value = serde_json::from_str(&site.run_ok(&["user", "list", "--output", "json"])?)?;
     assert!(listed.to_string().contains(&alice.email), "{listed}");

@@ -23,7 +23,8 @@ fn on(url: &str) -> Result<Site> {
 fn unmigrated(url: &str) -> Result<Site> {
     let mut site = site()?;
     site.set("SSO__DATABASE__URL", url)
-        .set("SSO__KEYS__MASTER_KEY", MASTER_KEY);
+        .set("SSO__KEYS__MASTER_KEY", MASTER_KEY)
+        .set("SSO__HTTP__PUBLIC_URL", "https://sso.example.com");
     Ok(site)
 }
 

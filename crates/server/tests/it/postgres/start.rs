@@ -11,7 +11,6 @@ use time::macros::datetime;
 
 use super::*;
 
-/// The last word; before it the log may have warned.
 fn fails(output: &Output, code: i32, sentence: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{said}");
@@ -53,7 +52,7 @@ async fn the_master_key_is_mandatory_and_must_be_that_of_the_database() -> Resul
     fails(
         &site.run(&["serve"])?,
         78,
-        "keys.master_key: is needed with PostgreSQL, the same for every instance: set it to what \
+        "keys.master_key (default): is needed with PostgreSQL, the same for every instance: set it to what \
          `openssl rand -base64 32` prints",
     );
     let another = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWE=";
