@@ -172,12 +172,12 @@ CREATE TABLE readers (
     registered_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 
--- A row per process that measures: how far a replica lags is the age of the newest one seen there.
-CREATE TABLE beats (
-    id   uuid        NOT NULL PRIMARY KEY,
-    beat bigint      NOT NULL CHECK (beat >= 0),
-    at   timestamptz NOT NULL DEFAULT clock_timestamp()
-) WITH (fillfactor = 50);
+-- The longest life, in microseconds, that access tokens were ever given: a revocation matters for
+-- that long.
+CREATE TABLE token_lives (
+    kind    text   NOT NULL PRIMARY KEY CHECK (kind = 'access'),
+    longest bigint NOT NULL CHECK (longest > 0)
+);
 
 -- Who did what to whom, from where, with which result. No foreign keys: a record outlives what it
 -- tells of. Names of actions are not checked here, so that adding one needs no migration.

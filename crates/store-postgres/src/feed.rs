@@ -1,7 +1,6 @@
-//! What other instances revoke: by leases; for a store without any by plain reads, which never say
-//! that anybody else obeys.
+//! What other instances revoke, and they of this one: by its leases.
 
-use std::{sync::PoisonError, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sso_core::ports::{
@@ -9,51 +8,28 @@ use sso_core::ports::{
     store::{Answer, Question, Reach, Revocation, RevocationFeed},
 };
 
-use crate::{
-    codec::{self, Columns, revocation_columns},
-    error::Fault,
-    query::{all, one},
-    store::PostgresStore,
-};
+use crate::{leases::Leases, store::PostgresStore};
 
-/// The snapshot that is returned is the one of the statement.
-const SNAPSHOT: &str = "SELECT pg_current_snapshot()::text, current_timeline()";
+impl PostgresStore {
+    /// With the leases of this process. Without them nothing tells of revocations, and none is
+    /// acknowledged: tools that revoke nothing need none.
+    #[must_use]
+    pub fn with_leases(mut self, leases: Leases) -> Self {
+        self.leases = Some(leases);
+        self
+    }
 
-const NEWS: &str = concat!(
-    "SELECT ",
-    revocation_columns!(),
-    " FROM revocations r
-     WHERE r.until >= $2 AND pg_visible_in_snapshot(r.xid, $3::text::pg_snapshot)
-       AND ($1::text IS NULL OR NOT pg_visible_in_snapshot(r.xid, $1::text::pg_snapshot))
-     ORDER BY r.id"
-);
-
-#[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[SNAPSHOT, NEWS];
-
-fn snapshot(columns: &mut Columns<'_>) -> Result<(String, i64), Fault> {
-    Ok((columns.take("snapshot")?, columns.take("timeline")?))
+    fn leases(&self) -> Result<&Leases, StoreError> {
+        self.leases
+            .as_ref()
+            .ok_or_else(|| StoreError::unavailable("this process has no leases"))
+    }
 }
 
 #[async_trait]
 impl RevocationFeed for PostgresStore {
     async fn beat(&self, question: Question<'_>) -> Result<Answer, StoreError> {
-        if let Some(leases) = self.shared.leases.get() {
-            return leases.beat(question).await;
-        }
-        let now = question.now;
-        let heard = || self.shared.heard.lock();
-        let last = heard().unwrap_or_else(PoisonError::into_inner).clone();
-        let (current, timeline) = one(&self.again(SNAPSHOT, &[]).await?, snapshot)?;
-        let rows = self.again(NEWS, &[&last, &now, &current]).await?;
-        let entries = all(&rows, codec::revocation)?;
-        let answer = Answer {
-            entries,
-            timeline: u32::try_from(timeline).map_err(StoreError::corrupt)?,
-            snapshot: current.parse().map_err(StoreError::corrupt)?,
-        };
-        *heard().unwrap_or_else(PoisonError::into_inner) = Some(current);
-        Ok(answer)
+        self.leases()?.beat(question).await
     }
 
     async fn acknowledged(
@@ -61,16 +37,10 @@ impl RevocationFeed for PostgresStore {
         revocation: &Revocation,
         wait: Duration,
     ) -> Result<Reach, StoreError> {
-        match self.shared.leases.get() {
-            Some(leases) => leases.acknowledged(revocation, wait).await,
-            None => Ok(Reach::Pending),
-        }
+        self.leases()?.acknowledged(revocation, wait).await
     }
 
     async fn leave(&self) -> Result<(), StoreError> {
-        match self.shared.leases.get() {
-            Some(leases) => leases.leave().await,
-            None => Ok(()),
-        }
+        self.leases()?.leave().await
     }
 }

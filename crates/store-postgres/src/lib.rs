@@ -48,6 +48,7 @@ pub fn register_metrics() {
     for role in [PRIMARY, REPLICA] {
         counter!(READS, "role" => role).absolute(0);
     }
+    leases::register_metrics();
 }
 
 const PRIMARY: &str = "primary";

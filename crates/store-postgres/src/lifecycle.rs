@@ -9,7 +9,7 @@ use sso_core::{
             UserDataReads, UserEvent,
         },
     },
-    values::{Name, SessionId, UserId},
+    values::{Birthday, Name, SessionId, UserId},
 };
 use time::OffsetDateTime;
 
@@ -150,7 +150,7 @@ impl PostgresTx {
                     &user.email.canonical(),
                     &user.password_hash.as_str(),
                     &user.name.as_ref().map(Name::as_str),
-                    &user.birthday.map(|day| day.date()),
+                    &user.birthday.map(Birthday::date),
                     &user.is_admin,
                     &user.disabled,
                     &user.created_at,

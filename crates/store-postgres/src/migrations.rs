@@ -25,7 +25,7 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[(
 const INDEXES: &[(&str, &str)] = &[];
 
 /// How long to wait for another process that migrates.
-const OTHERS: Duration = Duration::from_secs(60);
+const OTHERS: Duration = Duration::from_mins(1);
 /// Between two tries. Waiting inside the server would hold a snapshot, for which the other
 /// process's CREATE INDEX CONCURRENTLY would wait in turn.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -326,7 +326,7 @@ mod tests {
             crate::sessions::STATEMENTS,
             crate::outbox::STATEMENTS,
             crate::keys::STATEMENTS,
-            crate::feed::STATEMENTS,
+            crate::leases::STATEMENTS,
             crate::revocations::STATEMENTS,
             crate::audit::STATEMENTS,
             crate::lifecycle::STATEMENTS,

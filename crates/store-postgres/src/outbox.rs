@@ -14,6 +14,7 @@ use sso_core::{
     values::{EventId, UserId},
 };
 use time::OffsetDateTime;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
 /// As many relays can share the work.
 const SHARDS: u128 = 8;
 
-const APPEND: &str = "
+pub(crate) const APPEND: &str = "
     INSERT INTO outbox (id, user_id, shard, kind, payload, status, attempts, traceparent,
                         tracestate, created_at)
     VALUES ($1, $2, $3, $4, $5, 'inProgress', 0, $6, $7, $8)";
@@ -237,25 +238,44 @@ impl PostgresTx {
     }
 }
 
+/// The parameters of [`APPEND`].
+pub(crate) struct Appending<'a> {
+    id: Uuid,
+    user: Uuid,
+    shard: i16,
+    new: &'a NewEvent,
+}
+
+impl<'a> Appending<'a> {
+    pub(crate) fn of(new: &'a NewEvent) -> Self {
+        Self {
+            id: new.id.as_uuid(),
+            user: new.user.as_uuid(),
+            shard: shard(new.user),
+            new,
+        }
+    }
+
+    pub(crate) fn params(&self) -> [&(dyn ToSql + Sync); 8] {
+        [
+            &self.id,
+            &self.user,
+            &self.shard,
+            &self.new.kind,
+            &self.new.payload,
+            &self.new.traceparent,
+            &self.new.tracestate,
+            &self.new.created_at,
+        ]
+    }
+}
+
 #[async_trait]
 impl OutboxWrites for PostgresTx {
     async fn append_event(&mut self, event: &NewEvent) -> Result<(), StoreError> {
-        let id = event.id.as_uuid();
-        self.witness.get_or_insert(Witness::Event(id));
-        self.execute(
-            APPEND,
-            &[
-                &id,
-                &event.user.as_uuid(),
-                &shard(event.user),
-                &event.kind,
-                &event.payload,
-                &event.traceparent,
-                &event.tracestate,
-                &event.created_at,
-            ],
-        )
-        .await
+        let new = Appending::of(event);
+        self.witness.get_or_insert(Witness::Event(new.id));
+        self.execute(APPEND, &new.params()).await
     }
 
     async fn resend_event(&mut self, id: EventId) -> Result<Moved, StoreError> {

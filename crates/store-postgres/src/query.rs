@@ -27,13 +27,11 @@ pub(crate) async fn within<T>(
     patience: Duration,
     answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Fault> {
-    match tokio::time::timeout(patience, answer).await {
-        Ok(answer) => answer.map_err(|error| Fault::of(connection, error)),
-        Err(_) => {
-            connection.evict();
-            Err(Fault::Silent(patience))
-        }
-    }
+    let Ok(answer) = tokio::time::timeout(patience, answer).await else {
+        connection.evict();
+        return Err(Fault::Silent(patience));
+    };
+    answer.map_err(|error| Fault::of(connection, error))
 }
 
 /// All rows of a statement by itself.

@@ -13,6 +13,8 @@ use sso_core::{
     values::{SessionId, UserId, Version},
 };
 use time::OffsetDateTime;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use crate::{
     codec::{self, Columns, integer, session_columns, user_columns, version},
@@ -71,11 +73,12 @@ const MISSED: &str = concat!(
 );
 
 /// Inserts where the user's row is still the one that was seen; returns the row that it was
-/// inserted under, the session, and whether its network is a new one. The lock makes the check one
+/// inserted under, the session, and whether its network is a new one. Without a version to be seen it
+/// is for the row that the same transaction has just made. The lock makes the check one
 /// of the row as it is now, and lets one login of a user after the other count his sessions.
-const OPEN: &str = concat!(
+pub(crate) const OPEN: &str = concat!(
     "WITH u AS (SELECT * FROM users
-                WHERE id = $2 AND version = $3 AND NOT disabled
+                WHERE id = $2 AND ($3::bigint IS NULL OR version = $3) AND NOT disabled
                 FOR NO KEY UPDATE),
           s AS (INSERT INTO sessions AS s (id, user_id, version, generation, created_at, rotated_at,
                                            expires_at, revoked_at, address, agent)
@@ -198,7 +201,43 @@ impl SessionReads for PostgresStore {
     }
 }
 
-fn opened(columns: &mut Columns<'_>) -> Result<(User, Session, bool), Fault> {
+/// The parameters of [`OPEN`].
+pub(crate) struct Opening<'a> {
+    id: Uuid,
+    user: Uuid,
+    seen: Option<i64>,
+    new: &'a NewSession,
+    agent: Option<&'a str>,
+    network: Option<i64>,
+}
+
+impl<'a> Opening<'a> {
+    pub(crate) fn of(new: &'a NewSession, seen: Option<i64>) -> Self {
+        Self {
+            id: new.id.as_uuid(),
+            user: new.user.as_uuid(),
+            seen,
+            new,
+            agent: new.agent.as_ref().map(Agent::as_str),
+            network: networks::column(Network::of(new.address)),
+        }
+    }
+
+    pub(crate) fn params(&self) -> [&(dyn ToSql + Sync); 8] {
+        [
+            &self.id,
+            &self.user,
+            &self.seen,
+            &self.new.created_at,
+            &self.new.expires_at,
+            &self.new.address,
+            &self.agent,
+            &self.network,
+        ]
+    }
+}
+
+pub(crate) fn opened(columns: &mut Columns<'_>) -> Result<(User, Session, bool), Fault> {
     let (user, session) = codec::user_and_session(columns)?;
     Ok((user, session, columns.take("known_networks")?))
 }
@@ -210,26 +249,9 @@ impl SessionWrites for PostgresTx {
         new: &NewSession,
         seen: Version,
     ) -> Result<Option<(User, Session)>, StoreError> {
-        let (id, user, seen) = (new.id.as_uuid(), new.user.as_uuid(), version(seen)?);
-        self.witness.get_or_insert(Witness::Session(id));
-        let agent = new.agent.as_ref().map(Agent::as_str);
-        let network = networks::column(Network::of(new.address));
-        let found = self
-            .first(
-                OPEN,
-                &[
-                    &id,
-                    &user,
-                    &seen,
-                    &new.created_at,
-                    &new.expires_at,
-                    &new.address,
-                    &agent,
-                    &network,
-                ],
-                opened,
-            )
-            .await?;
+        let opening = Opening::of(new, Some(version(seen)?));
+        self.witness.get_or_insert(Witness::Session(opening.id));
+        let found = self.first(OPEN, &opening.params(), opened).await?;
         let Some((user, session, is_new_network)) = found else {
             return Ok(None);
         };

@@ -1,7 +1,4 @@
-use std::{
-    sync::{Arc, Mutex, OnceLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use metrics::counter;
@@ -56,6 +53,7 @@ pub enum OpenError {
 #[derive(Clone)]
 pub struct PostgresStore {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) leases: Option<Leases>,
 }
 
 pub(crate) struct Shared {
@@ -63,8 +61,6 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// See [`query::patience`].
     pub(crate) patience: Duration,
-    pub(crate) heard: Mutex<Option<String>>,
-    pub(crate) leases: OnceLock<Leases>,
 }
 
 impl PostgresStore {
@@ -86,9 +82,8 @@ impl PostgresStore {
                 servers,
                 limits,
                 patience: query::patience(settings.statement_timeout),
-                heard: Mutex::default(),
-                leases: OnceLock::new(),
             }),
+            leases: None,
         })
     }
 
@@ -99,12 +94,6 @@ impl PostgresStore {
         let servers = Servers::open(settings).await?;
         let connection = servers.primary().await.map_err(unreachable)?;
         Ok(MigrationStatus::of(&connection).await?)
-    }
-
-    /// From now on revocations are learnt and waited for by these leases. A second call has no
-    /// effect.
-    pub fn use_leases(&self, leases: Leases) {
-        let _ = self.shared.leases.set(leases);
     }
 
     /// The servers that it is on.

@@ -3,21 +3,29 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::{FutureExt, future};
+use futures_util::{
+    FutureExt,
+    future::{self, BoxFuture},
+};
 use sso_core::ports::{
     StoreError, Tx,
-    store::{Effect, NewAudit},
+    store::{Effect, NewAudit, NewEvent, NewSession, NewUser, Session, User},
 };
-use tokio_postgres::Row;
+use tokio_postgres::{Error, Row, Statement};
 
 use crate::{
     audit,
     commit::Witness,
     error::Fault,
+    outbox::{self, Appending},
     query::{self, Decode, Params, within},
     servers::Connection,
+    sessions::{self, Opening},
     store::Shared,
+    users::{self, Inserting},
 };
+
+type Answer<'a> = BoxFuture<'a, Result<Vec<Row>, Error>>;
 
 const BEGIN: &str = "BEGIN";
 const ROLLBACK: &str = "ROLLBACK";
@@ -76,12 +84,70 @@ impl PostgresTx {
         sql: &'static str,
         params: Params<'_>,
     ) -> Result<Vec<Row>, StoreError> {
-        match self.state {
-            State::Fresh => self.first_step(sql, params).await,
-            State::Open => self.next_step(sql, params).await,
-            _ => Err(Fault::RolledBack),
+        let [rows] = self.pipeline([(sql, params)]).await?;
+        Ok(rows)
+    }
+
+    /// Statements that need no answer of one another, in one round trip and in this order; before
+    /// the first ones of a transaction BEGIN and the question for its number. The error is that of
+    /// the first that failed.
+    pub(crate) async fn pipeline<const N: usize>(
+        &mut self,
+        steps: [(&'static str, Params<'_>); N],
+    ) -> Result<[Vec<Row>; N], StoreError> {
+        let begins = match self.state {
+            State::Fresh => true,
+            State::Open => false,
+            _ => return Err(Fault::RolledBack.into()),
+        };
+        let patience = self.shared.patience;
+        let prepared = within(&self.connection, patience, self.prepare(&steps)).await;
+        let prepared = if begins {
+            prepared?
+        } else {
+            self.settle(prepared)?
+        };
+        self.state = State::UnderWay;
+        let sent = self.send(begins, &prepared, &steps);
+        let answer = within(&self.connection, patience, sent).await;
+        let (number, rows) = self.settle(answer)?;
+        self.xid = number.or_else(|| self.xid.take());
+        rows.try_into()
+            .map_err(|_| Fault::Undecodable("rows of each statement").into())
+    }
+
+    async fn prepare(&self, steps: &[(&'static str, Params<'_>)]) -> Result<Vec<Statement>, Error> {
+        let mut prepared = Vec::with_capacity(steps.len() + 1);
+        for (sql, _) in steps {
+            prepared.push(self.connection.prepare_cached(sql).await?);
         }
-        .map_err(StoreError::from)
+        prepared.push(self.connection.prepare_cached(XID).await?);
+        Ok(prepared)
+    }
+
+    async fn send(
+        &self,
+        begins: bool,
+        prepared: &[Statement],
+        steps: &[(&'static str, Params<'_>)],
+    ) -> Result<(Option<String>, Vec<Vec<Row>>), Error> {
+        let mut sent: Vec<Answer<'_>> = Vec::with_capacity(steps.len());
+        for ((_, params), statement) in steps.iter().zip(prepared) {
+            sent.push(Box::pin(self.connection.query(statement, params)));
+        }
+        // Polled in their order, and sent when they are polled first.
+        let answers = future::join_all(sent);
+        let (number, answers) = match prepared.last() {
+            Some(xid) if begins => {
+                let begin = self.connection.batch_execute(BEGIN);
+                let number = self.connection.query_one(xid, &[]);
+                let (begun, number, answers) = future::join3(begin, number, answers).await;
+                begun?;
+                (Some(number?.try_get(0)?), answers)
+            }
+            _ => (None, answers.await),
+        };
+        Ok((number, answers.into_iter().collect::<Result<_, _>>()?))
     }
 
     /// The first row, if there is one.
@@ -113,46 +179,6 @@ impl PostgresTx {
         params: Params<'_>,
     ) -> Result<(), StoreError> {
         self.rows(sql, params).await.map(|_| ())
-    }
-
-    /// BEGIN, the question for the number of the transaction, and the statement, in one round trip.
-    async fn first_step(
-        &mut self,
-        sql: &'static str,
-        params: Params<'_>,
-    ) -> Result<Vec<Row>, Fault> {
-        let patience = self.shared.patience;
-        let (number, statement) = within(&self.connection, patience, async {
-            let number = self.connection.prepare_cached(XID).await?;
-            Ok((number, self.connection.prepare_cached(sql).await?))
-        })
-        .await?;
-        self.state = State::UnderWay;
-        let answer = within(&self.connection, patience, async {
-            let none: Params<'_> = &[];
-            let begun = future::join3(
-                self.connection.batch_execute(BEGIN),
-                self.connection.query_one(&number, none),
-                self.connection.query(&statement, params),
-            );
-            let (begin, number, rows) = begun.await;
-            begin?;
-            Ok((number?.try_get(0)?, rows?))
-        })
-        .await;
-        let (number, rows) = self.settle(answer)?;
-        self.xid = Some(number);
-        Ok(rows)
-    }
-
-    async fn next_step(
-        &mut self,
-        sql: &'static str,
-        params: Params<'_>,
-    ) -> Result<Vec<Row>, Fault> {
-        self.state = State::UnderWay;
-        let answer = query::rows(&self.connection, self.shared.patience, sql, params).await;
-        self.settle(answer)
     }
 
     /// What was asked for was not done: nothing of the transaction may be.
@@ -202,6 +228,28 @@ impl Drop for PostgresTx {
 
 #[async_trait]
 impl Tx for PostgresTx {
+    async fn register(
+        &mut self,
+        user: &NewUser,
+        event: &NewEvent,
+        session: Option<&NewSession>,
+    ) -> Result<(User, Option<Session>), StoreError> {
+        let (new, appending) = (Inserting::of(user), Appending::of(event));
+        self.inserts(user);
+        let first = (users::INSERT, &new.params()[..]);
+        let second = (outbox::APPEND, &appending.params()[..]);
+        let Some(session) = session else {
+            let [inserted, _] = self.pipeline([first, second]).await?;
+            return Ok((self.inserted(&inserted)?, None));
+        };
+        let opening = Opening::of(session, None);
+        let third = (sessions::OPEN, &opening.params()[..]);
+        let [inserted, _, opened] = self.pipeline([first, second, third]).await?;
+        let user = self.inserted(&inserted)?;
+        let session = query::first(&opened, sessions::opened)?;
+        Ok((user, session.map(|(_, session, _)| session)))
+    }
+
     async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
         if self.state == State::Fresh {
             self.flush_audits().await?;

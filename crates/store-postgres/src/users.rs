@@ -8,8 +8,10 @@ use sso_core::{
             Effect, Freshness, NewUser, PasswordChange, User, UserPage, UserReads, UserWrites,
         },
     },
-    values::{Email, Name, PasswordHash, UserId},
+    values::{Birthday, Email, Name, PasswordHash, UserId},
 };
+use time::Date;
+use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use crate::{
@@ -45,7 +47,7 @@ const REHASH: &str = "
     UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2 RETURNING 1";
 
 /// The version is the first of the timeline.
-const INSERT: &str = concat!(
+pub(crate) const INSERT: &str = concat!(
     "INSERT INTO users AS u (id, email, email_canonical, email_verified, password_hash, name,
                              birthday, is_admin, disabled, version, sessions_from, created_at)
      SELECT $1::uuid, $2, $3, false, $4, $5, $6, $7, false, next_version(0), 0, $8
@@ -193,34 +195,68 @@ impl PostgresTx {
     }
 }
 
+/// The parameters of [`INSERT`].
+pub(crate) struct Inserting<'a> {
+    id: Uuid,
+    email: &'a str,
+    canonical: &'a str,
+    password_hash: &'a str,
+    name: Option<&'a str>,
+    birthday: Option<Date>,
+    new: &'a NewUser,
+}
+
+impl<'a> Inserting<'a> {
+    pub(crate) fn of(new: &'a NewUser) -> Self {
+        Self {
+            id: new.id.as_uuid(),
+            email: new.email.as_typed(),
+            canonical: new.email.canonical(),
+            password_hash: new.password_hash.as_str(),
+            name: new.name.as_ref().map(Name::as_str),
+            birthday: new.birthday.map(Birthday::date),
+            new,
+        }
+    }
+
+    pub(crate) fn params(&self) -> [&(dyn ToSql + Sync); 8] {
+        [
+            &self.id,
+            &self.email,
+            &self.canonical,
+            &self.password_hash,
+            &self.name,
+            &self.birthday,
+            &self.new.is_admin,
+            &self.new.created_at,
+        ]
+    }
+}
+
+impl PostgresTx {
+    /// It is found by him, whatever else it does.
+    pub(crate) fn inserts(&mut self, user: &NewUser) {
+        self.durable = true;
+        self.witness = Some(Witness::User(user.id.as_uuid()));
+    }
+
+    /// What [`INSERT`] returned.
+    pub(crate) fn inserted(&mut self, rows: &[Row]) -> Result<User, StoreError> {
+        let Some(user) = first(rows, codec::user)? else {
+            self.fail();
+            return Err(Fault::DeletedId.into());
+        };
+        Ok(user)
+    }
+}
+
 #[async_trait]
 impl UserWrites for PostgresTx {
     async fn insert_user(&mut self, user: &NewUser) -> Result<User, StoreError> {
-        let id = user.id.as_uuid();
-        self.durable = true;
-        self.witness = Some(Witness::User(id));
-        let rows = self
-            .rows(
-                INSERT,
-                &[
-                    &id,
-                    &user.email.as_typed(),
-                    &user.email.canonical(),
-                    &user.password_hash.as_str(),
-                    &user.name.as_ref().map(Name::as_str),
-                    &user.birthday.map(|day| day.date()),
-                    &user.is_admin,
-                    &user.created_at,
-                ],
-            )
-            .await?;
-        match first(&rows, codec::user)? {
-            Some(user) => Ok(user),
-            None => {
-                self.fail();
-                Err(Fault::DeletedId.into())
-            }
-        }
+        let new = Inserting::of(user);
+        self.inserts(user);
+        let rows = self.rows(INSERT, &new.params()).await?;
+        self.inserted(&rows)
     }
 
     async fn set_password(&mut self, change: &PasswordChange) -> Result<Option<User>, StoreError> {

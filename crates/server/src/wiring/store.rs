@@ -77,8 +77,8 @@ pub(super) async fn open(
             let servers = store.servers().clone();
             // Of this process and no other: whoever confirms under it confirms for himself only.
             let reader = SystemRandom.uuid_v4();
-            store.use_leases(Leases::new(servers, Arc::clone(clock), terms, reader));
-            Ok(Arc::new(store))
+            let leases = Leases::new(servers, Arc::clone(clock), terms, reader);
+            Ok(Arc::new(store.with_leases(leases)))
         }
     }
 }

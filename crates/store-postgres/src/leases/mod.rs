@@ -32,6 +32,8 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 pub use metrics::register as register_metrics;
+#[cfg(test)]
+pub(crate) use statements::ALL as STATEMENTS;
 
 use crate::servers::Servers;
 use reader::Reader;

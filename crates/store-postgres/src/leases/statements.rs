@@ -116,7 +116,7 @@ UPDATE revocations SET version = greatest(version, $2) WHERE id = ANY ($1)";
 
 /// All of them, for the test that prepares each.
 #[cfg(test)]
-pub(super) const ALL: &[&str] = &[
+pub(crate) const ALL: &[&str] = &[
     BEAT,
     REGISTER,
     LEAVE,

@@ -5,7 +5,10 @@
 
 mod beside;
 mod contract;
+mod leases;
+mod lost_answers;
 mod opening;
+mod replicas;
 mod servers;
 mod support;
 mod transactions;

@@ -10,12 +10,21 @@ use std::{
 
 use anyhow::Result;
 use sso_core::ports::Store;
-use sso_store_postgres::{Limits, PostgresStore, servers::Settings};
+use sso_store_postgres::{
+    Limits, PostgresStore,
+    leases::{Leases, Terms},
+    servers::Settings,
+};
 use sso_testkit::servers::Postgres;
 use tokio::{runtime::Handle, sync::OnceCell, task::block_in_place};
 
+use crate::leases::instance::{JumpingClock, fresh_uuid};
+
 /// A database with the schema, to be copied.
 const TEMPLATE: &str = "sso_template";
+
+/// Short enough for the rule that waits until it is over.
+const LEASE: Duration = Duration::from_secs(4);
 
 /// Longer than any test may take.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
@@ -57,7 +66,18 @@ impl Database {
     /// Opens it, as one instance of several.
     pub(crate) async fn open(&self) -> Result<Arc<PostgresStore>> {
         let store = PostgresStore::open(&settings(&self.url)?, Limits::default(), false).await?;
-        Ok(Arc::new(store))
+        let terms = Terms {
+            lease: LEASE,
+            fence: Duration::ZERO,
+            name: "test".to_owned(),
+        };
+        let leases = Leases::new(
+            store.servers().clone(),
+            JumpingClock::new(),
+            terms,
+            fresh_uuid(),
+        );
+        Ok(Arc::new(store.with_leases(leases)))
     }
 
     /// A connection beside the store.

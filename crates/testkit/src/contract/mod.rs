@@ -48,6 +48,7 @@ macro_rules! store_contract {
                 a_committed_transaction_is_visible_to_every_read
                 what_is_not_committed_is_seen_by_nobody
                 a_transaction_is_over_with_its_first_failed_statement
+                a_registration_is_a_user_with_his_event_and_his_session
                 an_empty_transaction_commits
                 the_store_answers
             }
