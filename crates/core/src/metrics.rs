@@ -1,8 +1,11 @@
 //! The metrics that use cases count, by the contract's names.
 
-use metrics::{Unit, counter, describe_counter};
+use metrics::{Unit, counter, describe_counter, describe_histogram};
 
-use crate::ports::{ThrottleReason, store::Swept};
+use crate::ports::{
+    ThrottleReason,
+    store::{Reach, Swept},
+};
 
 /// Logins by outcome.
 pub const LOGINS: &str = "sso_logins_total";
@@ -14,6 +17,13 @@ pub const THROTTLED: &str = "sso_throttled_total";
 pub const REFRESH_REUSE: &str = "sso_refresh_reuse_total";
 /// Rows that the janitor deleted, by table.
 pub const JANITOR_DELETED: &str = "sso_janitor_deleted_total";
+
+/// Revocations that were acknowledged, by who obeyed them then.
+pub const REVOCATION_ANSWERS: &str = "sso_revocation_answers_total";
+/// Time from a COMMIT to the answer that every instance obeys it.
+pub const EVERYWHERE_AFTER: &str = "sso_revocation_everywhere_seconds";
+/// Hints of revocations that turned out to be none.
+pub const HINTS_REFUTED: &str = "sso_revocation_hints_refuted_total";
 
 /// What became of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,4 +116,27 @@ pub fn register() {
     for table in Swept::ALL {
         counter!(JANITOR_DELETED, "table" => table.as_str()).absolute(0);
     }
+    register_revocation();
+}
+
+fn register_revocation() {
+    describe_counter!(
+        REVOCATION_ANSWERS,
+        Unit::Count,
+        "Revocations that were acknowledged, by who obeyed them then."
+    );
+    for reach in Reach::ALL {
+        counter!(REVOCATION_ANSWERS, "reach" => reach.as_str()).absolute(0);
+    }
+    describe_histogram!(
+        EVERYWHERE_AFTER,
+        Unit::Seconds,
+        "Time from the COMMIT of a revocation to the answer that every instance obeys it."
+    );
+    describe_counter!(
+        HINTS_REFUTED,
+        Unit::Count,
+        "Hints of revocations that turned out to be none."
+    );
+    counter!(HINTS_REFUTED).absolute(0);
 }

@@ -4,26 +4,29 @@ mod events;
 mod examine;
 mod keys;
 pub(crate) mod master_key;
+mod store;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use sso_core::{
     Agent, Caller, Failure, KeyPolicy, Policy, Scopes, Service, Sso,
     audit::Repeated,
-    ports::{Clock, Random, Store, Throttle, Unthrottled},
-    revocation::{LeaseTerms, Revocations},
+    ports::{Clock, Random, Throttle, Unthrottled},
+    revocation::{LeaseTerms, Revocations, bound},
     throttle::{LocalThrottle, ThrottleSettings},
     values::PasswordPolicy,
 };
 use sso_crypto::{
     Argon2Params, HashPool, HashPoolSettings, KnownCaller, KnownCallers, SystemRandom, account_keys,
 };
-use sso_store_sqlite::{Limits, OpenError, Role, Settings, SqliteStore};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use events::{Outlet, examine_kafka, outlet};
 pub(crate) use examine::{Examined, examine, master_key_file};
+pub(crate) use store::{
+    MigrationStatus, Role, migrate, migration_status, of_sqlite, register_metrics,
+};
 
 use crate::{
     config::{Config, Loaded, section},
@@ -31,7 +34,7 @@ use crate::{
     system::{RuntimeTasks, SystemClock},
 };
 
-pub(crate) use keys::Keys;
+pub(crate) use keys::{Keys, exit_of};
 
 /// What a process of ours consists of.
 pub(crate) struct Parts {
@@ -43,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) hashes: Arc<HashPool>,
     /// Wakes the relay.
     pub(crate) stored: Arc<Notify>,
+    /// Asks for a beat before its time.
+    pub(crate) early_beat: Arc<Notify>,
     /// Work after the answer, to be waited for.
     pub(crate) tasks: TaskTracker,
 }
@@ -51,7 +56,7 @@ pub(crate) struct Parts {
 pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Result<Parts, Failed> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random = Arc::new(SystemRandom);
-    let store: Arc<dyn Store> = Arc::new(open_store(config, role)?);
+    let store = store::open(config, role, config.database.migrate, &clock).await?;
     let keys = Arc::new(keys::open(config, role, store.as_ref(), clock.clone()).await?);
     let hashes = Arc::new(start_hashing(config)?);
     let terms = LeaseTerms {
@@ -61,9 +66,13 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
     let tasks = TaskTracker::new();
     let stored = Arc::new(Notify::new());
     let nudge = Arc::clone(&stored);
-    let revocations = Revocations::new(Arc::clone(&store), Arc::clone(&clock), terms);
+    let early_beat = Arc::new(Notify::new());
+    let hasten = Arc::clone(&early_beat);
+    let revocations = Revocations::new(store.clone(), Arc::clone(&clock), terms)
+        .telling(keys.tokens.clone())
+        .hastening(Arc::new(move || hasten.notify_one()));
     let sso = Sso {
-        revocations: Arc::new(revocations.telling(keys.tokens.clone())),
+        revocations: Arc::new(revocations),
         store,
         throttle: throttle(config, &clock, random.as_ref()),
         hasher: Arc::clone(&hashes) as _,
@@ -82,6 +91,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         keys,
         hashes,
         stored,
+        early_beat,
         tasks,
     })
 }
@@ -115,13 +125,10 @@ pub(crate) fn command_with<T>(
     let config = &loaded.config;
     let ack_wait = match wait {
         Wait::No => Duration::ZERO,
-        Wait::Everywhere => config.revocation.lease.mul_f64(1.2),
+        // And what it takes to look.
+        Wait::Everywhere => bound(config.revocation.lease) + Duration::from_secs(2),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
-    runtime.block_on(async {
+    block_on(async {
         let parts = open(config, Role::Command, ack_wait).await?;
         let done = run(&parts, &operator()).await;
         parts.tasks.close();
@@ -130,40 +137,21 @@ pub(crate) fn command_with<T>(
     })
 }
 
+/// Runs what a command does.
+pub(crate) fn block_on<T>(done: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
+    runtime.block_on(done)
+}
+
 /// Whoever has this machine's command line; the audit log tells as which of its users.
 fn operator() -> Caller {
     let user = rustix::process::getuid().as_raw();
     let mut operator = Caller::operator();
     operator.origin.agent = Some(Agent::new(&format!("command line, uid {user}")));
     operator
-}
-
-fn open_store(config: &Config, role: Role) -> Result<SqliteStore, Failed> {
-    open_store_with(config, role, config.database.migrate)
-}
-
-fn open_store_with(config: &Config, role: Role, migrate: bool) -> Result<SqliteStore, Failed> {
-    let settings = Settings {
-        folder: config.data_dir.clone(),
-        role,
-        migrate,
-        limits: Limits::default(),
-    };
-    SqliteStore::open(&settings).map_err(|error| of_open(&error))
-}
-
-/// What a failed opening means for the process.
-pub(crate) fn of_open(error: &OpenError) -> Failed {
-    let (exit, key) = match error {
-        OpenError::Folder { .. } => (Exit::Configuration, "data_dir: "),
-        OpenError::Behind { .. } | OpenError::Newer { .. } => (Exit::Configuration, ""),
-        OpenError::NotADatabase { .. } | OpenError::Foreign { .. } | OpenError::Corrupt { .. } => {
-            (Exit::DataDamaged, "")
-        }
-        OpenError::Locked { .. } | OpenError::Unavailable { .. } => (Exit::Unavailable, ""),
-        _ => (Exit::Failure, ""),
-    };
-    Failed::new(exit, format!("{key}{error}"))
 }
 
 /// The services that the operator has written down.

@@ -1,1 +1,56 @@
 //! The store ports in PostgreSQL's own SQL: a primary, and replicas that carry the reads.
+//!
+//! `servers` knows which server is the primary and hands out connections; everything else here is
+//! statements. A statement that must be right by itself is one: a refresh is one compare-and-swap,
+//! a login's session is inserted where the user's row is still the one that was seen.
+//!
+//! A transaction sends `BEGIN` with its first statement and what nobody waits for with `COMMIT`. A
+//! `COMMIT` whose answer is lost is looked up before it is called unknown.
+//!
+//! Columns are named in every statement, so that a binary can serve a database to which a newer one
+//! has added some: `SELECT *` would end each prepared statement with the migration.
+
+mod audit;
+mod codec;
+mod commit;
+mod error;
+mod feed;
+mod keys;
+pub mod leases;
+mod lifecycle;
+mod lives;
+mod migrations;
+mod networks;
+mod outbox;
+mod query;
+mod revocations;
+pub mod servers;
+mod sessions;
+mod store;
+mod tx;
+mod users;
+
+use metrics::{Unit, counter, describe_counter};
+
+pub use error::SchemaError;
+pub use migrations::MigrationStatus;
+pub use store::{Limits, OpenError, PostgresStore};
+
+/// Reads by the role of the server that answered.
+const READS: &str = "sso_store_reads_total";
+
+/// Describes this crate's metrics and makes their series exist at 0.
+pub fn register_metrics() {
+    describe_counter!(
+        READS,
+        Unit::Count,
+        "Reads of the store by the role of the server that answered."
+    );
+    for role in [PRIMARY, REPLICA] {
+        counter!(READS, "role" => role).absolute(0);
+    }
+    leases::register_metrics();
+}
+
+const PRIMARY: &str = "primary";
+const REPLICA: &str = "replica";

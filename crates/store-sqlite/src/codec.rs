@@ -10,7 +10,7 @@ use sso_core::{
     Agent,
     ports::store::{
         Actor, AuditRecord, AuditResult, EventStatus, KeyUse, PendingEvent, RetiredKey, Revocation,
-        Revoked, SealedKey, Session, StoredEvent, User, UserEvent,
+        Revoked, SealedKey, Session, Stamp, StoredEvent, User, UserEvent,
     },
     values::{Birthday, Email, EventId, KeyTag, Name, PasswordHash, SessionId, UserId, Version},
 };
@@ -178,10 +178,17 @@ pub(crate) fn revocation(row: &Row<'_>) -> Result<Revocation, Fault> {
         KEY => Revoked::Key(KeyTag::from_uuid(subject)),
         _ => return Err(Fault::Undecodable("kind")),
     };
+    let id: i64 = get(row, "id")?;
     Ok(Revocation {
-        id: get(row, "id")?,
+        id,
         revoked,
+        // There is no failover that could lose it.
+        effect: None,
         until: time(row, "until")?,
+        stamp: Stamp {
+            timeline: 0,
+            xid: id.unsigned_abs(),
+        },
     })
 }
 

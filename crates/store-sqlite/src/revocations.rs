@@ -10,7 +10,10 @@ use async_trait::async_trait;
 use rusqlite::{Connection, named_params};
 use sso_core::ports::{
     StoreError,
-    store::{NewRevocation, Reach, Revocation, RevocationFeed, RevocationWrites, Revoked},
+    store::{
+        Answer, NewRevocation, Question, Reach, Revocation, RevocationFeed, RevocationWrites,
+        Revoked, Snapshot,
+    },
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -65,6 +68,8 @@ pub(crate) struct Seen {
     data_version: Option<i64>,
     /// Every entry up to this id was in an answer, or did not matter any more.
     last: i64,
+    /// Commands know that this process obeys every entry up to this one.
+    confirmed: i64,
 }
 
 /// A new server: rows of processes that are gone must not speak for it.
@@ -106,7 +111,12 @@ fn news(
     let entries = all(&snapshot, NEWS, params, codec::revocation)?;
     let last = one(&snapshot, LAST, [], scalar::<i64>)?.max(seen.last);
     snapshot.commit()?;
-    Ok((entries, Seen { data_version, last }))
+    let seen = Seen {
+        data_version,
+        last,
+        ..seen
+    };
+    Ok((entries, seen))
 }
 
 impl SqliteStore {
@@ -116,6 +126,33 @@ impl SqliteStore {
             .seen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, seen: Seen) {
+        *self
+            .shared
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+
+    /// Tells commands of what the earlier answers told, if that was anything.
+    async fn confirm(&self) -> Result<(), StoreError> {
+        let seen = self.seen();
+        if self.shared.role == Role::Command || seen.last == seen.confirmed {
+            return Ok(());
+        }
+        let applied = seen.last;
+        self.write(move |connection| {
+            let params = named_params! {":process": process::id(), ":applied": applied};
+            execute(connection, CONFIRM, params).map(|_| ())
+        })
+        .await?;
+        self.remember(Seen {
+            confirmed: applied,
+            ..self.seen()
+        });
+        Ok(())
     }
 
     /// Polls: `true` once no server runs, or the one that runs obeys.
@@ -139,41 +176,37 @@ impl SqliteStore {
 
 #[async_trait]
 impl RevocationFeed for SqliteStore {
-    async fn beat(&self, now: OffsetDateTime) -> Result<Vec<Revocation>, StoreError> {
-        let seen = self.seen();
+    async fn beat(&self, question: Question<'_>) -> Result<Answer, StoreError> {
+        // A disk that is full keeps a command waiting, and no token from being validated.
+        if let Err(error) = self.confirm().await {
+            tracing::warn!(%error, "commands are not told of revocations that are obeyed");
+        }
+        let (seen, now) = (self.seen(), question.now);
         let (entries, seen) = self
             .shared
             .feed
             .read(move |connection| news(connection, seen, now))
             .await?;
         // Only now: of a beat that was dropped in between nothing counts as seen.
-        *self
-            .shared
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = seen;
-        Ok(entries)
-    }
-
-    async fn confirm(&self) -> Result<(), StoreError> {
-        if self.shared.role == Role::Command {
-            return Ok(());
-        }
-        let applied = self.seen().last;
-        self.write(move |connection| {
-            let params = named_params! {":process": process::id(), ":applied": applied};
-            execute(connection, CONFIRM, params).map(|_| ())
+        self.remember(seen);
+        Ok(Answer {
+            entries,
+            timeline: 0,
+            snapshot: Snapshot::up_to(seen.last.unsigned_abs()),
         })
-        .await
     }
 
-    async fn acknowledged(&self, revocation: i64, wait: Duration) -> Result<Reach, StoreError> {
+    async fn acknowledged(
+        &self,
+        revocation: &Revocation,
+        wait: Duration,
+    ) -> Result<Reach, StoreError> {
         // There is one server for each database, and it has applied what it committed itself.
         if self.shared.role == Role::Server {
             return Ok(Reach::Everywhere);
         }
         let obeyed = async {
-            while !self.is_obeyed(revocation).await? {
+            while !self.is_obeyed(revocation.id).await? {
                 tokio::time::sleep(POLL).await;
             }
             Ok(Reach::Everywhere)
@@ -181,6 +214,11 @@ impl RevocationFeed for SqliteStore {
         tokio::time::timeout(wait, obeyed)
             .await
             .unwrap_or(Ok(Reach::Pending))
+    }
+
+    async fn leave(&self) -> Result<(), StoreError> {
+        // Commands ask whether a server has the folder, not who has left a row.
+        Ok(())
     }
 }
 

@@ -10,13 +10,8 @@ use std::{
     task::{Poll, Waker},
 };
 
-use time::OffsetDateTime;
-
 use super::Revocations;
-use crate::{
-    ports::store::{Revocation, Revoked},
-    values::KeyTag,
-};
+use crate::ports::store::Revocation;
 
 /// Entries that are kept for watchers who have not read them yet.
 pub const FEED_CAPACITY: usize = 4_096;
@@ -30,8 +25,6 @@ struct State {
     entries: VecDeque<Revocation>,
     /// The number of the entry that comes next.
     next: u64,
-    /// Keys are no part of the set: the key ring forgets them. Who comes later must hear of them.
-    keys: HashMap<KeyTag, OffsetDateTime>,
     watchers: u64,
     /// The name of the watcher who came last.
     last_watcher: u64,
@@ -47,10 +40,6 @@ impl Feed {
     pub(super) fn publish(&self, entry: &Revocation) {
         let woken = {
             let mut state = self.state();
-            if let Revoked::Key(key) = entry.revoked {
-                let until = state.keys.entry(key).or_insert(entry.until);
-                *until = entry.until.max(*until);
-            }
             // Where nobody watches nothing need be kept.
             if state.watchers > 0 {
                 if state.entries.len() == FEED_CAPACITY {
@@ -130,20 +119,11 @@ impl Drop for Subscription {
 
 impl Revocations {
     /// All that still matters, and a view of what is new after it. An entry that is applied
-    /// meanwhile may be in both, never in neither.
+    /// meanwhile may be in both, never in neither. What is only hinted at comes when a beat
+    /// confirms it.
     pub fn subscribe(&self) -> (Vec<Revocation>, Subscription) {
         let news = Subscription::of(&self.feed);
-        let mut set = self.set.snapshot();
-        let now = self.clock.now();
-        let mut state = self.feed.state();
-        state.keys.retain(|_, until| *until >= now);
-        set.extend(state.keys.iter().map(|(key, until)| Revocation {
-            id: 0,
-            revoked: Revoked::Key(*key),
-            until: *until,
-        }));
-        drop(state);
-        (set, news)
+        (self.set.snapshot(), news)
     }
 }
 
@@ -160,7 +140,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::values::SessionId;
+    use crate::{
+        ports::store::{Revoked, Stamp},
+        values::SessionId,
+    };
 
     fn session(number: u128) -> Revocation {
         entry(Revoked::Session(SessionId::from_uuid(Uuid::from_u128(
@@ -172,6 +155,8 @@ mod tests {
         Revocation {
             id: 1,
             revoked,
+            effect: None,
+            stamp: Stamp::default(),
             until: datetime!(2026-01-01 00:00 UTC),
         }
     }

@@ -5,27 +5,38 @@
 //! Without a lease nothing is validated: no answer is better than a wrong one.
 
 mod feed;
+mod hints;
+mod lease;
 mod set;
+mod status;
 mod steady;
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use metrics::{counter, histogram};
 pub use feed::{FEED_CAPACITY, Lagged, Subscription};
 pub use set::RevocationSet;
+pub use status::Status;
 pub use steady::MAX_AHEAD;
-use steady::Steady;
 use time::OffsetDateTime;
 
+use self::{
+    hints::{Hints, Verdict},
+    feed::Feed,
+    lease::Lease,
+    steady::Steady,
+};
 use crate::{
+    metrics::{EVERYWHERE_AFTER, HINTS_REFUTED, REVOCATION_ANSWERS},
     ports::{
-        AccessClaims, AccessKind, Clock, Store, StoreError, TokenRefused, Tokens,
-        store::{Freshness, Reach, Revocation, Revoked},
+        AccessClaims, AccessKind, Clock, StoreError, TokenRefused, Tokens,
+        store::{Answer, Freshness, Question, Reach, Revocation, RevocationFeed, Revoked, Stamp},
     },
     values::{UserId, Version},
 };
@@ -39,6 +50,19 @@ pub struct LeaseTerms {
     pub ack_wait: Duration,
 }
 
+impl LeaseTerms {
+    /// How long after a COMMIT was answered no lease can run any more that does not know of it:
+    /// L, and what clocks differ in their pace.
+    pub fn bound(&self) -> Duration {
+        bound(self.lease)
+    }
+}
+
+/// 1.2 `lease`.
+pub fn bound(lease: Duration) -> Duration {
+    lease + lease / 5
+}
+
 impl Default for LeaseTerms {
     fn default() -> Self {
         Self {
@@ -50,38 +74,40 @@ impl Default for LeaseTerms {
 
 /// What this instance knows of revocations.
 pub struct Revocations {
-    store: Arc<dyn Store>,
+    primary: Arc<dyn RevocationFeed>,
     clock: Arc<dyn Clock>,
     terms: LeaseTerms,
     set: RevocationSet,
-    /// Tells watchers of each entry.
-    feed: Arc<feed::Feed>,
-    /// Stops to believe retired keys.
-    tokens: Option<Arc<dyn Tokens>>,
-    /// Milliseconds on the monotonic clock until which the set is trusted; 0 is never.
-    trusted_until: AtomicU64,
-    /// What is known of the wall clock's jumps.
+    feed: Arc<Feed>,
     steady: Steady,
     /// Milliseconds for which what is heard is believed at least.
     life: AtomicU64,
-    /// Whether a beat brought news and others have not been told yet that they are obeyed.
-    unconfirmed: AtomicBool,
+    hints: Hints,
+    lease: Lease,
+    /// Of the last answer.
+    timeline: AtomicU32,
+    /// Stops to believe retired keys.
+    tokens: Option<Arc<dyn Tokens>>,
+    /// Asks for a beat before its time.
+    hasten: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Revocations {
     /// Knows nothing and trusts nothing before the first [beat](Self::beat).
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, terms: LeaseTerms) -> Self {
+    pub fn new(primary: Arc<dyn RevocationFeed>, clock: Arc<dyn Clock>, terms: LeaseTerms) -> Self {
         Self {
-            store,
+            primary,
             clock,
             terms,
             set: RevocationSet::default(),
             feed: Arc::default(),
-            tokens: None,
-            trusted_until: AtomicU64::new(0),
             steady: Steady::default(),
             life: AtomicU64::new(0),
-            unconfirmed: AtomicBool::new(false),
+            hints: Hints::default(),
+            lease: Lease::default(),
+            timeline: AtomicU32::new(0),
+            tokens: None,
+            hasten: None,
         }
     }
 
@@ -92,9 +118,28 @@ impl Revocations {
         self
     }
 
+    /// Calls `hasten` when a beat should not wait for its time: others wait to hear what this
+    /// instance obeys, or somebody says that there is news.
+    #[must_use]
+    pub fn hastening(mut self, hasten: Arc<dyn Fn() + Send + Sync>) -> Self {
+        self.hasten = Some(hasten);
+        self
+    }
+
+    fn apply(&self, entry: &Revocation) {
+        if let (Revoked::Key(key), Some(tokens)) = (entry.revoked, &self.tokens) {
+            tokens.retire(key);
+        }
+        // By a clock that nobody sets forward.
+        let life = Duration::from_millis(self.life.load(Ordering::Relaxed));
+        self.set.apply(entry, self.steady_now() + life);
+        self.feed.publish(entry);
+    }
+
     /// What is heard from now on is held for at least so long, whatever the wall clock says.
     pub fn hold_for(&self, life: Duration) {
-        self.life.fetch_max(milliseconds(life), Ordering::Relaxed);
+        let life = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
+        self.life.fetch_max(life, Ordering::Relaxed);
     }
 
     /// The latest time that this process has seen on the wall clock, `now` included: the clock may
@@ -109,29 +154,17 @@ impl Revocations {
         self.steady.now(self.clock.now(), self.clock.monotonic())
     }
 
-    fn apply(&self, entry: &Revocation) {
-        if let (Revoked::Key(key), Some(tokens)) = (entry.revoked, &self.tokens) {
-            tokens.retire(key);
-        }
-        // By a clock that nobody sets. Whoever wrote the entry may know another time than we do just
-        // now: what is news is held for as long as a token lives.
-        let left = (entry.until - self.clock.now()).max(time::Duration::ZERO);
-        let life = Duration::from_millis(self.life.load(Ordering::Relaxed));
-        let now = self.clock.monotonic();
-        self.set.apply(entry, now + left.unsigned_abs(), now + life);
-        self.feed.publish(entry);
-    }
-
     /// Whether a token that is good by itself is still good. A token of the seed has no `ver`: what
     /// was done to its user is in his row, which the use case asks. Looks the set up first and reads the
     /// lease last: the other way round a process frozen in between would accept what it had missed.
     pub fn check(&self, claims: &AccessClaims) -> Result<(), TokenRefused> {
-        let revoked = match claims.kind {
-            AccessKind::Seed => self.set.hits_session(claims.session),
-            AccessKind::Ring | AccessKind::Compat => {
-                self.set.hits(claims.session, claims.user, claims.version)
-            }
-        };
+        // What a beat confirms is in the set before it leaves the hints: so those first.
+        let revoked = self.hints.hits_session(claims.session)
+            || self.set.hits_session(claims.session)
+            || match claims.kind {
+                AccessKind::Seed => false,
+                AccessKind::Ring | AccessKind::Compat => claims.version < self.floor(claims.user),
+            };
         if !self.is_trusted() {
             return Err(TokenRefused::Unknowable);
         }
@@ -142,11 +175,16 @@ impl Revocations {
         }
     }
 
+    fn floor(&self, user: UserId) -> Version {
+        let hinted = self.hints.floor(user);
+        hinted.max(self.set.floor(user))
+    }
+
     /// How fresh a read of the user's row must be so as to show all that is known of him: at least
     /// `seen`, and at least what was revoked. The set is only as good as its lease: without one the
     /// primary decides. Set first, lease last, as in [`check`](Self::check).
     pub fn freshness(&self, user: UserId, seen: Version) -> Freshness {
-        let known = seen.max(self.set.floor(user));
+        let known = seen.max(self.floor(user));
         if self.is_trusted() {
             Freshness::AtLeast(known)
         } else {
@@ -155,43 +193,79 @@ impl Revocations {
     }
 
     /// Asks for what others committed and extends the lease. Called by one loop, never twice at
-    /// once.
+    /// once; dropping it before it is ready leaves everything as it was.
     pub async fn beat(&self) -> Result<(), StoreError> {
+        if self.lease.is_stopped() {
+            return Ok(());
+        }
         let sent = self.clock.monotonic();
         let now = self.clock.now();
         self.steady.latest(now);
-        let news = self.store.beat(self.steady.now(now, sent)).await?;
-        if !news.is_empty() {
-            self.unconfirmed.store(true, Ordering::Relaxed);
+        let held = || self.held();
+        let question = Question {
+            now: self.steady.now(now, sent),
+            held: &held,
+            anew: self.hints.has_older(self.timeline()),
+        };
+        match self.primary.beat(question).await {
+            Ok(answer) => {
+                self.obey_answer(&answer, sent);
+                Ok(())
+            }
+            Err(error) => {
+                self.lease.failed(error.to_string());
+                Err(error)
+            }
         }
-        for entry in &news {
-            self.apply(entry);
-        }
-        self.set.forget_before(self.clock.monotonic());
-        self.trusted_until
-            .fetch_max(milliseconds(sent + self.terms.lease), Ordering::Release);
-        if self.unconfirmed.load(Ordering::Relaxed) {
-            self.store.confirm().await?;
-            self.unconfirmed.store(false, Ordering::Relaxed);
-        }
-        Ok(())
     }
 
-    /// Obeys what this instance has just committed, then waits for the others.
+    /// First everything is obeyed, then it counts.
+    fn obey_answer(&self, answer: &Answer, sent: Duration) {
+        for entry in &answer.entries {
+            self.apply(entry);
+        }
+        let now = self.steady_now();
+        let verdict = Verdict {
+            answer,
+            sent,
+            now,
+            patience: self.terms.bound(),
+        };
+        let refuted = self.hints.judge(&verdict, |id| self.set.holds(id));
+        if refuted > 0 {
+            counter!(HINTS_REFUTED).increment(refuted as u64);
+        }
+        self.set.forget_before(now);
+        self.timeline.store(answer.timeline, Ordering::Relaxed);
+        self.lease
+            .extend(sent + self.terms.lease, self.clock.monotonic());
+        if !answer.entries.is_empty() {
+            // Whoever committed them waits for the question that says so.
+            self.hasten();
+        }
+    }
+
+    /// Obeys what this instance has just committed, then waits for the others. To be called when
+    /// the COMMIT was answered.
     pub async fn announce(&self, entries: &[Revocation]) -> Reach {
+        let committed = self.clock.monotonic();
         for entry in entries {
             self.apply(entry);
         }
-        let Some(last) = entries.iter().map(|entry| entry.id).max() else {
+        let Some(last) = entries.iter().max_by_key(|entry| entry.id) else {
             return Reach::Everywhere;
         };
-        match self.store.acknowledged(last, self.terms.ack_wait).await {
-            Ok(reach) => reach,
-            Err(error) => {
-                tracing::warn!(%error, "a committed revocation was not acknowledged");
-                Reach::Pending
-            }
+        let answer = self.primary.acknowledged(last, self.terms.ack_wait).await;
+        let reach = answer.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a committed revocation was not acknowledged");
+            Reach::Pending
+        });
+        counter!(REVOCATION_ANSWERS, "reach" => reach.as_str()).increment(1);
+        if reach == Reach::Everywhere {
+            let after = self.clock.monotonic().saturating_sub(committed);
+            histogram!(EVERYWHERE_AFTER).record(after.as_secs_f64());
         }
+        reach
     }
 
     /// Obeys a revocation that is committed and whose entry has not come yet.
@@ -199,8 +273,48 @@ impl Revocations {
         self.apply(&Revocation {
             id: 0,
             revoked,
+            effect: None,
             until,
+            stamp: Stamp::default(),
         });
+    }
+
+    /// Obeys at once, provisionally, what somebody says is committed (he had the answer to his
+    /// COMMIT), and asks for the beat that tells. An entry that is none is dropped with that beat.
+    ///
+    /// On a new timeline what is held and the primary lacks is written back, hints included: so
+    /// whoever brings them must know that they are ours (a MAC), not only where they came from.
+    pub fn hint(&self, entries: &[Revocation]) {
+        let at = self.clock.monotonic();
+        let mut is_news = false;
+        for entry in entries {
+            if entry.id != 0 && !self.set.holds(entry.id) {
+                self.hints.hear(entry, at);
+                is_news = true;
+            }
+        }
+        if is_news {
+            self.hasten();
+        }
+    }
+
+    /// Stops trusting for good, then tells others that they need not wait for this instance.
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        self.lease.stop();
+        self.primary.leave().await
+    }
+
+    /// Every entry that still matters, as it was committed; provisional ones too.
+    fn held(&self) -> Vec<Revocation> {
+        let mut held = self.set.entries();
+        held.extend(self.hints.entries());
+        held
+    }
+
+    fn hasten(&self) {
+        if let Some(hasten) = &self.hasten {
+            hasten();
+        }
     }
 
     /// Whether the lease runs.
@@ -210,16 +324,30 @@ impl Revocations {
 
     /// How long the set is still believed.
     pub fn lease_left(&self) -> Duration {
-        Duration::from_millis(self.trusted_until.load(Ordering::Acquire))
-            .saturating_sub(self.clock.monotonic())
+        self.lease.left(self.clock.monotonic())
     }
 
     /// How many revocations still matter.
     pub fn entries(&self) -> usize {
         self.set.len()
     }
-}
 
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    /// On which timeline the last beat was answered; 0 before the first.
+    pub fn timeline(&self) -> u32 {
+        self.timeline.load(Ordering::Relaxed)
+    }
+
+    /// How it is, for people and metrics.
+    pub fn status(&self) -> Status {
+        let now = self.clock.monotonic();
+        let lease_left = self.lease.left(now);
+        Status {
+            trusted: lease_left > Duration::ZERO,
+            problem: self.lease.why_not(),
+            lease_left,
+            entries: self.entries(),
+            beat_age: self.lease.beat_age(now),
+            timeline: self.timeline(),
+        }
+    }
 }

@@ -231,21 +231,18 @@ async fn write(
     event: &NewEvent,
     with_session: bool,
 ) -> Result<(User, Option<Session>), RegisterError> {
-    let user = match tx.insert_user(user).await {
+    let session = with_session.then(|| sso.new_session(user.id, &caller.origin));
+    let (user, session) = match tx.register(user, event, session.as_ref()).await {
         Err(StoreError::Conflict(Constraint::Email)) => return Err(RegisterError::UserExists),
         stored => stored?,
     };
-    tx.append_event(event).await?;
-    let record = record_of(sso, caller, user.id);
-    if !with_session {
-        tx.append_audit(&record).await?;
-        return Ok((user, None));
+    let mut record = record_of(sso, caller, user.id);
+    if with_session {
+        let session = session.as_ref().ok_or(RegisterError::Vanished)?;
+        record = record.of_session(session.id);
     }
-    let session = sso.new_session(user.id, &caller.origin);
-    let opened = tx.open_session(&session, user.version).await?;
-    let (user, session) = opened.ok_or(RegisterError::Vanished)?;
-    tx.append_audit(&record.of_session(session.id)).await?;
-    Ok((user, Some(session)))
+    tx.append_audit(&record).await?;
+    Ok((user, session))
 }
 
 /// Who shows no credentials registers himself.

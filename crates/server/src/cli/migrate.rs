@@ -2,13 +2,12 @@
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sso_store_sqlite::{Limits, MigrationStatus, Role, Settings, SqliteStore};
 
 use super::{Output, output};
 use crate::{
     config::Loaded,
     exit::{Exit, Failed},
-    wiring::of_open,
+    wiring,
 };
 
 #[derive(Debug, Subcommand)]
@@ -28,22 +27,16 @@ pub(super) struct OutputArgs {
 
 /// Runs one of the commands.
 pub(super) fn run(loaded: &Loaded, command: &MigrateCommand) -> Result<Exit, Failed> {
-    let folder = &loaded.config.data_dir;
-    let args = match command {
-        MigrateCommand::Up(args) => {
-            let (folder, limits) = (folder.clone(), Limits::default());
-            let settings = Settings {
-                folder,
-                role: Role::Command,
-                migrate: true,
-                limits,
-            };
-            SqliteStore::open(&settings).map_err(|error| of_open(&error))?;
-            args
-        }
-        MigrateCommand::Status(args) => args,
+    let (args, up) = match command {
+        MigrateCommand::Up(args) => (args, true),
+        MigrateCommand::Status(args) => (args, false),
     };
-    let status = MigrationStatus::of(folder).map_err(|error| of_open(&error))?;
+    let status = wiring::block_on(async {
+        if up {
+            wiring::migrate(&loaded.config).await?;
+        }
+        wiring::migration_status(&loaded.config).await
+    })?;
     match args.output {
         Output::Json => output::print_line(
             &json!({

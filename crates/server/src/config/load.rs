@@ -167,6 +167,9 @@ fn derive(config: &mut Config, origins: &mut Origins, problems: &Problems) {
     if from("tokens.audience", "tokens.issuer") {
         config.tokens.audience = vec![config.tokens.issuer.clone()];
     }
+    if from("database.migrate", "database.url") {
+        config.database.migrate = config.database.url.is_embedded();
+    }
     if from("grpc.require_caller", "grpc.listen") {
         config.grpc.require_caller = !is_loopback(config.grpc.listen.ip());
     }

@@ -8,6 +8,7 @@
 //! No value is ever repeated in a problem: any of them may be a secret in the wrong place.
 
 mod catalogue;
+mod database;
 mod document;
 mod duration;
 mod events;
@@ -26,6 +27,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use database::{DatabaseUrl, ReplicaUrl};
 pub(crate) use document::{example_toml, manual_md, schema, show};
 pub(crate) use load::{Loaded, load};
 pub(crate) use network::CorsOrigin;

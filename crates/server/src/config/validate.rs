@@ -35,6 +35,7 @@ pub(super) fn validate(
     rules.shared_secret();
     rules.key_rotation();
     rules.waits();
+    rules.database();
     rules.certificates();
     rules.proxies();
     rules.idle();
@@ -127,12 +128,57 @@ impl Rules<'_> {
         }
     }
 
+    /// What PostgreSQL needs, and what only PostgreSQL has.
+    fn database(&mut self) {
+        let Config {
+            database,
+            keys,
+            http,
+            ..
+        } = self.config;
+        if database.url.is_embedded() {
+            if !database.replicas.is_empty() {
+                self.broken(
+                    "database.replicas",
+                    &["database.url"],
+                    "is for PostgreSQL: the embedded database (database.url) has no replicas",
+                );
+            }
+            return;
+        }
+        if keys.master_key.is_none() {
+            self.broken(
+                "keys.master_key",
+                &["database.url", "keys.master_key_file"],
+                "is needed with PostgreSQL, the same for every instance: set it to what `openssl \
+                 rand -base64 32` prints",
+            );
+        }
+        if database.acquire_timeout >= http.request_timeout {
+            self.broken(
+                "database.acquire_timeout",
+                &["http.request_timeout"],
+                "must be shorter than http.request_timeout, else the answer is 504",
+            );
+        }
+    }
+
     /// A certificate and its key come together.
     fn certificates(&mut self) {
         let Config {
-            http, grpc, admin, ..
+            http,
+            grpc,
+            admin,
+            database,
+            ..
         } = self.config;
         let both_or_none = [
+            (
+                "database.tls_cert",
+                &database.tls_cert,
+                "database.tls_key",
+                &database.tls_key,
+            ),
             (
                 "http.tls_cert",
                 &http.tls_cert,

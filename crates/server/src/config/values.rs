@@ -216,38 +216,6 @@ impl<'de> Deserialize<'de> for TokenName {
     }
 }
 
-/// Which database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DatabaseUrl {
-    /// The embedded one, in `data_dir`.
-    Sqlite,
-}
-
-impl Shape for DatabaseUrl {
-    const SHAPE: &str = "sqlite: (the embedded database in data_dir); PostgreSQL is not in this \
-                         version yet";
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = Misshapen;
-
-    fn from_str(text: &str) -> Result<Self, Misshapen> {
-        if text == "sqlite:" {
-            Ok(Self::Sqlite)
-        } else {
-            Err(Misshapen)
-        }
-    }
-}
-
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite => f.write_str("sqlite:"),
-        }
-    }
-}
-
 /// A duration, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DurationOrOff(Option<Duration>);

@@ -28,10 +28,11 @@ use super::health::{Dependency, Health};
 
 /// Time between two beats: how late a revocation of another process is obeyed.
 const BEAT: Duration = Duration::from_millis(200);
-/// Longest wait for the answer to a beat.
-const BEAT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often Kafka and the registry are looked at.
 const LOOK: Duration = Duration::from_secs(5);
+/// Least time between two beats: an early one brings what others wait for, a hundred of them
+/// nothing more.
+const EARLIEST: Duration = Duration::from_millis(10);
 /// How often the relay looks for events that it was not told of: those of the command line.
 const SCAN: Duration = Duration::from_millis(500);
 /// How often histograms are drained into their buckets.
@@ -47,6 +48,7 @@ const BREATH: Duration = Duration::from_millis(50);
 const TRUSTED: &str = "sso_revocation_trusted";
 const LEASE: &str = "sso_revocation_lease_seconds";
 const ENTRIES: &str = "sso_revocation_entries";
+const BEAT_AGE: &str = "sso_revocation_beat_age_seconds";
 const BACKLOG: &str = "sso_outbox_backlog";
 const OLDEST: &str = "sso_outbox_oldest_seconds";
 
@@ -64,6 +66,11 @@ pub(super) fn register_metrics() {
     );
     describe_gauge!(ENTRIES, Unit::Count, "Revocations that still matter.");
     describe_gauge!(
+        BEAT_AGE,
+        Unit::Seconds,
+        "How long ago a beat was answered that asked for revocations."
+    );
+    describe_gauge!(
         BACKLOG,
         Unit::Count,
         "Events in the outbox that are not delivered."
@@ -73,38 +80,52 @@ pub(super) fn register_metrics() {
         Unit::Seconds,
         "Age of the oldest event that is not delivered."
     );
-    for name in [TRUSTED, LEASE, ENTRIES, OLDEST] {
+    for name in [TRUSTED, LEASE, ENTRIES, BEAT_AGE, OLDEST] {
         gauge!(name).set(0.0);
     }
     show_backlog(Backlog::default(), Duration::ZERO);
 }
 
-/// Asks for revocations of other processes, and shows what this one knows.
-pub(super) async fn beat(sso: Sso, health: Arc<Health>, stop: CancellationToken) {
+/// Asks for revocations of other processes, and shows what this one knows. One beat at a time,
+/// each for a lease at most: an answer that is older gives none.
+pub(super) async fn beat(
+    sso: Sso,
+    early: Arc<Notify>,
+    lease: Duration,
+    health: Arc<Health>,
+    stop: CancellationToken,
+) {
     let mut ticks = interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let answer = timeout(BEAT_TIMEOUT, sso.revocations.beat()).await;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+            () = early.notified() => ticks.reset(),
+        }
+        let answer = timeout(lease, sso.revocations.beat()).await;
         let problem = match answer {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("no answer within {BEAT_TIMEOUT:?}")),
+            Err(_) => Some(format!("no answer within {lease:?}")),
         };
         health.set(Dependency::Database, problem.as_deref());
-        let trusted = sso.revocations.is_trusted();
-        health.set(
-            Dependency::Revocation,
-            (!trusted).then_some("the lease is over"),
-        );
-        show_revocation(&sso);
+        show_revocation(&sso, &health);
+        tokio::time::sleep(EARLIEST).await;
     }
 }
 
-fn show_revocation(sso: &Sso) {
-    let trusted = u8::from(sso.revocations.is_trusted());
-    gauge!(TRUSTED).set(f64::from(trusted));
-    gauge!(LEASE).set(sso.revocations.lease_left().as_secs_f64());
-    gauge!(ENTRIES).set(u32::try_from(sso.revocations.entries()).unwrap_or(u32::MAX));
+fn show_revocation(sso: &Sso, health: &Health) {
+    let status = sso.revocations.status();
+    let problem = (!status.trusted).then(|| status.to_string());
+    health.set(Dependency::Revocation, problem.as_deref());
+    if status.trusted {
+        health.describe(Dependency::Revocation, status.to_string());
+    }
+    gauge!(TRUSTED).set(f64::from(u8::from(status.trusted)));
+    gauge!(LEASE).set(status.lease_left.as_secs_f64());
+    gauge!(ENTRIES).set(u32::try_from(status.entries).unwrap_or(u32::MAX));
+    gauge!(BEAT_AGE).set(status.beat_age.unwrap_or_default().as_secs_f64());
 }
 
 /// Takes events to the sink until it is told to stop; then what is left, once.

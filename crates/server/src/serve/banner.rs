@@ -13,6 +13,7 @@ pub(super) fn show(loaded: &Loaded, addresses: &Addresses) {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         %http, %grpc, admin = admin_text,
+        database = %loaded.config.database.url,
         data_dir = %loaded.config.data_dir.display(),
         "ready"
     );

@@ -137,6 +137,15 @@ impl Health {
         found.cause = problem.map(str::to_owned);
     }
 
+    /// What an operator should know of a dependency that is well.
+    pub(super) fn describe(&self, dependency: Dependency, state: String) {
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = seen.dependencies.iter_mut();
+        if let Some((_, found)) = all.find(|(known, _)| *known == dependency) {
+            found.cause = Some(state);
+        }
+    }
+
     /// The first beat was answered: what every installation has is there.
     pub(super) fn all_up(&self) {
         for dependency in Dependency::ALWAYS {

@@ -12,7 +12,6 @@ mod routers;
 use std::sync::Arc;
 
 use sso_core::usecases::janitor::Ages;
-use sso_store_sqlite::Role;
 use sso_telemetry::{LogControl, Metrics};
 use sso_web::listener::Shutdown;
 use tokio::{
@@ -30,7 +29,7 @@ use self::{
 use crate::{
     config::{Config, Loaded},
     exit::{Exit, Failed},
-    wiring::{self, Outlet, Parts},
+    wiring::{self, Outlet, Parts, Role},
 };
 
 /// Serves until SIGTERM or SIGINT.
@@ -50,7 +49,7 @@ pub(crate) fn run(loaded: &Loaded) -> Result<Exit, Failed> {
 fn register_metrics() {
     sso_core::metrics::register();
     sso_crypto::register_metrics();
-    sso_store_sqlite::register_metrics();
+    wiring::register_metrics();
     sso_http::register_metrics();
     sso_grpc::register_metrics();
     sso_web::listener::register_metrics(&listeners::NAMES);
@@ -136,7 +135,7 @@ async fn start_loops(
     metrics: &Metrics,
 ) -> Result<Loops, Failed> {
     let first = parts.sso.revocations.beat().await;
-    first.map_err(|error| Failed::from_error(Exit::DataDamaged, &error))?;
+    first.map_err(|error| Failed::from_error(wiring::exit_of(&error), &error))?;
     health.all_up();
     let loops = Loops {
         stop: CancellationToken::new(),
@@ -147,9 +146,14 @@ async fn start_loops(
         let look = background::look(kafka, health.clone(), stop());
         loops.running.spawn(look);
     }
-    loops
-        .running
-        .spawn(background::beat(parts.sso.clone(), health.clone(), stop()));
+    let beat = background::beat(
+        parts.sso.clone(),
+        parts.early_beat.clone(),
+        config.revocation.lease,
+        health.clone(),
+        stop(),
+    );
+    loops.running.spawn(beat);
     loops
         .running
         .spawn(keys::follow(parts, health.clone(), stop()));
@@ -188,6 +192,10 @@ impl Loops {
         let all = async {
             self.running.wait().await;
             parts.tasks.wait().await;
+            // No other instance need wait for this one.
+            if let Err(error) = parts.sso.revocations.leave().await {
+                tracing::warn!(%error, "others wait for this instance until its lease is over");
+            }
         };
         if timeout(config.shutdown.drain_timeout, all).await.is_err() {
             tracing::warn!("work was still under way at the end of the drain deadline");

@@ -1,16 +1,19 @@
 //! A look at what is stored, for who wants to know whether a server could work with it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
-use sso_core::ports::store::{AuditPage, AuditStore, Backlog, KeyStore, OutboxStore};
+use sso_core::ports::{
+    Clock, Store,
+    store::{AuditPage, Backlog},
+};
 use sso_crypto::{KeyRing, KeyRingError, MasterKey, SystemRandom};
-use sso_store_sqlite::Role;
 use time::OffsetDateTime;
 
-use super::{master_key, open_store_with};
+use super::{Role, block_on, master_key, store};
 use crate::{
     config::Config,
     exit::{Exit, Failed},
+    system::SystemClock,
 };
 
 /// What was found. Nothing was changed or made.
@@ -25,12 +28,9 @@ pub(crate) struct Examined {
 
 /// Opens a database that exists and has this program's schema.
 pub(crate) fn examine(config: &Config) -> Result<Examined, Failed> {
-    let store = open_store_with(config, Role::Command, false)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
-    runtime.block_on(async {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    block_on(async {
+        let store = store::open(config, Role::Command, false, &clock).await?;
         let newest = AuditPage {
             limit: 1,
             ..AuditPage::default()
@@ -38,14 +38,14 @@ pub(crate) fn examine(config: &Config) -> Result<Examined, Failed> {
         let newest = store.audit(&newest).await.unwrap_or_default();
         let backlog = store.backlog().await;
         Ok(Examined {
-            keys: keys(config, &store).await,
+            keys: keys(config, store.as_ref()).await,
             backlog: backlog.map_err(|error| Failed::from_error(Exit::DataDamaged, &error)),
             newest: newest.first().map(|record| record.at),
         })
     })
 }
 
-async fn keys(config: &Config, store: &impl KeyStore) -> Result<usize, Failed> {
+async fn keys(config: &Config, store: &dyn Store) -> Result<usize, Failed> {
     let stored = store.keys().await;
     let stored = stored.map_err(|error| Failed::from_error(Exit::DataDamaged, &error))?;
     if stored.is_empty() {

@@ -10,9 +10,11 @@ use sso_crypto::{
     AccessAlgorithm, CompatSecret, JwsSettings, JwsTokens, KeyRing, KeyRingError, KeyWorkshop,
     MasterKey, Reloaded, SealedCursors, SystemRandom, VERIFIED_TOKENS,
 };
-use sso_store_sqlite::Role;
 
-use super::master_key::{self, Source};
+use super::{
+    Role,
+    master_key::{self, Source},
+};
 use crate::{
     config::{
         Config,
@@ -48,8 +50,8 @@ pub(super) async fn open(
     store: &dyn Store,
     clock: Arc<dyn Clock>,
 ) -> Result<Keys, Failed> {
-    let damaged = |error: &dyn std::error::Error| Failed::from_error(Exit::DataDamaged, error);
-    let mut stored = store.keys().await.map_err(|error| damaged(&error))?;
+    let failed = |error: &StoreError| Failed::from_error(exit_of(error), error);
+    let mut stored = store.keys().await.map_err(|error| failed(&error))?;
     let (master, source) = master_key::of(config, stored.is_empty(), &SystemRandom)?;
     let algorithm = algorithm(config.keys.algorithm);
     if stored.is_empty() {
@@ -57,7 +59,7 @@ pub(super) async fn open(
         let first = KeyRing::first_keys_of(algorithm, &master, &SystemRandom, clock.now());
         let first = first.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
         let made = store.insert_first_keys(&first).await;
-        stored = made.map_err(|error| damaged(&error))?;
+        stored = made.map_err(|error| failed(&error))?;
     }
     let (ring, master) = open_ring(&stored, master, &source)?;
     if role == Role::Server {
@@ -81,6 +83,14 @@ pub(super) async fn open(
         source,
         seen: RwLock::new(seen),
     })
+}
+
+/// What a store that cannot be read at the start means for the process.
+pub(crate) fn exit_of(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Unavailable(_) => Exit::Unavailable,
+        StoreError::Conflict(_) | StoreError::Corrupt(_) => Exit::DataDamaged,
+    }
 }
 
 /// Opens the ring by the master key, or by the one beside it, if a reseal was cut off when the

@@ -21,6 +21,7 @@ mod metrics;
 mod network;
 mod overload;
 mod policy;
+mod postgres;
 mod reseal;
 mod revocation;
 mod schemathesis;

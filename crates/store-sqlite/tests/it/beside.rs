@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use sso_core::ports::{
     Store, StoreError,
     store::{
-        Freshness, NewRevocation, Reach, Revocation, RevocationFeed, Revoked, Rotate, Rotation,
-        SessionReads, UserReads,
+        Freshness, NewRevocation, Question, Reach, Revocation, RevocationFeed, Revoked, Rotate,
+        Rotation, SessionReads, UserReads,
     },
 };
 use sso_store_sqlite::{OpenError, Role, SqliteStore};
@@ -24,6 +24,16 @@ async fn revoke(store: &SqliteStore, given: &Given) -> Revocation {
     let entry = tx.revoke(&new).await.unwrap();
     tx.commit().await.unwrap();
     entry
+}
+
+async fn beat(store: &SqliteStore) -> Result<Vec<Revocation>, StoreError> {
+    let held = Vec::new;
+    let question = Question {
+        now: START,
+        held: &held,
+        anew: false,
+    };
+    Ok(store.beat(question).await?.entries)
 }
 
 #[tokio::test]
@@ -53,7 +63,7 @@ async fn reopening_keeps_everything() {
     let dynamic: Arc<dyn Store> = Arc::<SqliteStore>::clone(&server);
     let session = given.session(&dynamic, &alice).await;
     let entry = revoke(&server, &given).await;
-    assert_eq!(server.beat(START).await.unwrap(), [entry]);
+    assert_eq!(beat(&server).await.unwrap(), [entry]);
     drop((dynamic, server));
 
     let server = open(folder.path(), Role::Server).unwrap();
@@ -63,16 +73,16 @@ async fn reopening_keeps_everything() {
     );
     assert_eq!(server.session(session.id).await.unwrap(), Some(session));
     // A new process knows nothing, so it is told everything again.
-    assert_eq!(server.beat(START).await.unwrap(), [entry]);
+    assert_eq!(beat(&server).await.unwrap(), [entry]);
 }
 
 #[tokio::test]
 async fn what_a_command_revokes_reaches_the_server_by_its_next_beat() {
     let (server, folder) = serving();
     let command = open(folder.path(), Role::Command).unwrap();
-    assert_eq!(server.beat(START).await.unwrap(), []);
+    assert_eq!(beat(&server).await.unwrap(), []);
     let entry = revoke(&command, &Given::new()).await;
-    assert_eq!(server.beat(START).await.unwrap(), [entry]);
+    assert_eq!(beat(&server).await.unwrap(), [entry]);
 }
 
 #[tokio::test]
@@ -81,18 +91,18 @@ async fn a_command_waits_until_the_server_obeys() {
     let command = Arc::new(open(folder.path(), Role::Command).unwrap());
     let entry = revoke(&command, &Given::new()).await;
     let short = Duration::from_millis(50);
-    let pending = command.acknowledged(entry.id, short).await.unwrap();
+    let pending = command.acknowledged(&entry, short).await.unwrap();
     assert_eq!(pending, Reach::Pending);
 
     let waiting = tokio::spawn({
         let command = Arc::clone(&command);
-        async move { command.acknowledged(entry.id, LONG).await.unwrap() }
+        async move { command.acknowledged(&entry, LONG).await.unwrap() }
     });
-    server.beat(START).await.unwrap();
-    // Known is not obeyed: that is what the confirmation says.
-    let pending = command.acknowledged(entry.id, short).await.unwrap();
+    beat(&server).await.unwrap();
+    // Told is not obeyed: that is what the next question says.
+    let pending = command.acknowledged(&entry, short).await.unwrap();
     assert_eq!(pending, Reach::Pending);
-    server.confirm().await.unwrap();
+    assert_eq!(beat(&server).await.unwrap(), []);
     assert_eq!(waiting.await.unwrap(), Reach::Everywhere);
 }
 
@@ -101,7 +111,7 @@ async fn without_a_server_a_command_waits_for_nobody() {
     let folder = TempDir::new().unwrap();
     let command = open(folder.path(), Role::Command).unwrap();
     let entry = revoke(&command, &Given::new()).await;
-    let reach = command.acknowledged(entry.id, LONG).await.unwrap();
+    let reach = command.acknowledged(&entry, LONG).await.unwrap();
     assert_eq!(reach, Reach::Everywhere);
 }
 
@@ -110,18 +120,18 @@ async fn the_confirmation_of_a_server_that_is_gone_does_not_speak_for_the_next()
     let (server, folder) = serving();
     let given = Given::new();
     let entry = revoke(&server, &given).await;
-    server.beat(START).await.unwrap();
-    server.confirm().await.unwrap();
+    beat(&server).await.unwrap();
+    assert_eq!(beat(&server).await.unwrap(), []);
     drop(server);
 
     let server = open(folder.path(), Role::Server).unwrap();
     let command = open(folder.path(), Role::Command).unwrap();
     let short = Duration::from_millis(50);
-    let before = command.acknowledged(entry.id, short).await.unwrap();
+    let before = command.acknowledged(&entry, short).await.unwrap();
     assert_eq!(before, Reach::Pending);
-    server.beat(START).await.unwrap();
-    server.confirm().await.unwrap();
-    let after = command.acknowledged(entry.id, LONG).await.unwrap();
+    beat(&server).await.unwrap();
+    assert_eq!(beat(&server).await.unwrap(), []);
+    let after = command.acknowledged(&entry, LONG).await.unwrap();
     assert_eq!(after, Reach::Everywhere);
 }
 
@@ -135,11 +145,11 @@ async fn a_beat_that_was_dropped_told_nothing() {
         let entry = revoke(&server, &given).await;
         tokio::select! {
             biased;
-            news = server.beat(START) => told.extend(news.unwrap()),
+            news = beat(&server) => told.extend(news.unwrap()),
             // It was sent, and is dropped before its answer is taken.
             () = std::future::ready(()) => {
                 assert!(!told.contains(&entry));
-                assert_eq!(server.beat(START).await.unwrap(), [entry]);
+                assert_eq!(beat(&server).await.unwrap(), [entry]);
                 return;
             }
         }

@@ -49,6 +49,7 @@ macro_rules! store_contract {
                 a_committed_transaction_is_visible_to_every_read
                 what_is_not_committed_is_seen_by_nobody
                 a_transaction_is_over_with_its_first_failed_statement
+                a_registration_is_a_user_with_his_event_and_his_session
                 an_empty_transaction_commits
                 the_store_answers
             }
@@ -119,7 +120,9 @@ macro_rules! store_contract {
                 what_does_not_matter_any_more_is_not_told
                 a_dropped_revocation_is_never_told
                 none_is_skipped_however_commits_interleave
-                what_this_instance_committed_and_confirmed_is_obeyed_everywhere
+                what_the_only_instance_obeys_is_obeyed_everywhere
+                an_answer_says_which_transactions_it_has_seen
+                an_instance_may_leave
             }
             lives {
                 the_longest_life_of_an_access_token_is_remembered

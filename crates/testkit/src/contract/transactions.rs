@@ -59,7 +59,7 @@ async fn read_everything(store: &Arc<dyn Store>, user: &User) -> [usize; 5] {
             .unwrap()
             .len(),
         store.pending_events(9).await.unwrap().len(),
-        store.beat(NOW).await.unwrap().len(),
+        super::revocations::beat(&store, NOW).await.len(),
     ]
 }
 
@@ -107,6 +107,40 @@ pub async fn a_transaction_is_over_with_its_first_failed_statement(store: Arc<dy
     assert!(tx.set_admin(bob.id, true).await.is_err());
     assert!(tx.commit().await.is_err());
     assert_eq!(store.user(bob.id, Freshness::Primary).await.unwrap(), None);
+}
+
+/// As if each had been stored by itself; all of it or nothing.
+pub async fn a_registration_is_a_user_with_his_event_and_his_session(store: Arc<dyn Store>) {
+    let given = Given::new();
+    let new = given.new_user("alice@example.com");
+    let (event, session) = (given.new_event(new.id), given.new_session(new.id, NOW));
+    let (user, opened) = commit!(store, tx => tx.register(&new, &event, Some(&session)));
+    assert_eq!(read_everything(&store, &user).await, [1, 1, 1, 1, 0]);
+    let opened = opened.unwrap();
+    assert_eq!((opened.id, opened.version), (session.id, user.version));
+    assert_eq!(store.session(opened.id).await.unwrap(), Some(opened));
+    assert_eq!(
+        store.user(user.id, Freshness::Primary).await.unwrap(),
+        Some(user)
+    );
+
+    let bob = given.new_user("bob@example.com");
+    let event = given.new_event(bob.id);
+    let (bob, none) = commit!(store, tx => tx.register(&bob, &event, None));
+    assert_eq!(none, None);
+    assert_eq!(read_everything(&store, &bob).await, [1, 1, 0, 2, 0]);
+
+    let again = given.new_user("alice@example.com");
+    let (event, session) = (given.new_event(again.id), given.new_session(again.id, NOW));
+    let mut tx = store.begin().await.unwrap();
+    let refused = tx.register(&again, &event, Some(&session)).await;
+    assert!(matches!(
+        refused,
+        Err(StoreError::Conflict(Constraint::Email))
+    ));
+    assert!(tx.commit().await.is_err());
+    assert_eq!(store.pending_events(9).await.unwrap().len(), 2);
+    assert_eq!(store.session(session.id).await.unwrap(), None);
 }
 
 /// Nothing to do is no error.

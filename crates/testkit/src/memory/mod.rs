@@ -20,9 +20,10 @@ use sso_core::{
     ports::{
         Store, StoreError, Tx,
         store::{
-            Backlog, Delivered, EventPage, Freshness, KeyStore, Liveness, NetworkReads,
-            OutboxStore, PendingEvent, Reach, RetiredKey, Revocation, RevocationFeed, Rotate,
-            Rotation, SealedKey, Session, SessionReads, StoredEvent, User, UserPage, UserReads,
+            Answer, Backlog, Delivered, EventPage, Freshness, KeyStore, Liveness, NetworkReads,
+            OutboxStore, PendingEvent, Question, Reach, RetiredKey, Revocation, RevocationFeed,
+            Rotate, Rotation, SealedKey, Session, SessionReads, Snapshot, StoredEvent, User,
+            UserPage, UserReads,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, UserId},
@@ -203,26 +204,33 @@ impl KeyStore for MemoryStore {
 
 #[async_trait]
 impl RevocationFeed for MemoryStore {
-    async fn beat(&self, now: OffsetDateTime) -> Result<Vec<Revocation>, StoreError> {
+    async fn beat(&self, question: Question<'_>) -> Result<Answer, StoreError> {
         let state = self.state();
         let told = self.told.load(Ordering::Acquire);
-        if let Some(last) = state.revocations.last() {
-            self.told.store(last.id, Ordering::Release);
-        }
-        Ok(state
-            .revocations
-            .iter()
-            .filter(|entry| entry.id > told && entry.until >= now)
+        let last = state.revocations.last().map_or(told, |entry| entry.id);
+        self.told.store(last, Ordering::Release);
+        let news = state.revocations.iter();
+        let entries = news
+            .filter(|entry| entry.id > told && entry.until >= question.now)
             .copied()
-            .collect())
-    }
-
-    async fn confirm(&self) -> Result<(), StoreError> {
-        Ok(())
+            .collect();
+        Ok(Answer {
+            entries,
+            timeline: 0,
+            snapshot: Snapshot::up_to(last.unsigned_abs()),
+        })
     }
 
     /// There is no other instance.
-    async fn acknowledged(&self, _revocation: i64, _wait: Duration) -> Result<Reach, StoreError> {
+    async fn acknowledged(
+        &self,
+        _revocation: &Revocation,
+        _wait: Duration,
+    ) -> Result<Reach, StoreError> {
         Ok(Reach::Everywhere)
+    }
+
+    async fn leave(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use sso_core::{
         store::{
             Constraint, Ended, Liveness, MAX_NETWORKS, NewRevocation, NewSession, NewUser,
             PasswordChange, RetiredKey, Revocation, Rotate, Rotated, Rotation, SealedKey, Session,
-            User,
+            Stamp, User,
         },
     },
     values::{Email, PasswordHash, SessionId, UserId, Version},
@@ -288,10 +288,16 @@ impl State {
     }
 
     pub(super) fn revoke(&mut self, new: &NewRevocation) -> Revocation {
+        let id = self.remains.next();
         let revocation = Revocation {
-            id: self.remains.next(),
+            id,
             revoked: new.revoked,
+            effect: None,
             until: new.until,
+            stamp: Stamp {
+                timeline: TIMELINE,
+                xid: id.unsigned_abs(),
+            },
         };
         self.revocations.push(revocation);
         revocation

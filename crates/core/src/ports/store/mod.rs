@@ -13,6 +13,7 @@ mod networks;
 mod outbox;
 mod revocations;
 mod sessions;
+mod snapshot;
 mod users;
 
 use async_trait::async_trait;
@@ -32,11 +33,13 @@ pub use outbox::{
     PendingEvent, StoredEvent,
 };
 pub use revocations::{
-    NewRevocation, Reach, Revocation, RevocationFeed, RevocationWrites, Revoked,
+    Answer, Effect, NewRevocation, Question, Reach, Revocation, RevocationFeed, RevocationWrites,
+    Revoked, Stamp,
 };
 pub use sessions::{
     Ended, Liveness, NewSession, Rotate, Rotated, Rotation, Session, SessionReads, SessionWrites,
 };
+pub use snapshot::{NotASnapshot, Snapshot};
 pub use users::{NewUser, PasswordChange, User, UserPage, UserReads, UserWrites};
 
 /// How fresh a read must be.
@@ -86,6 +89,24 @@ pub trait Tx:
     + LifeWrites
     + Send
 {
+    /// Stores a user, the event that tells of him, and his first session if one is given: all that
+    /// a registration writes of him, so that a store beyond a network can send it at once. No
+    /// session comes back if none was given.
+    async fn register(
+        &mut self,
+        user: &NewUser,
+        event: &NewEvent,
+        session: Option<&NewSession>,
+    ) -> Result<(User, Option<Session>), StoreError> {
+        let user = self.insert_user(user).await?;
+        self.append_event(event).await?;
+        let Some(session) = session else {
+            return Ok((user, None));
+        };
+        let opened = self.open_session(session, user.version).await?;
+        Ok((user, opened.map(|(_, session)| session)))
+    }
+
     /// Makes it durable. Fails if any statement of the transaction failed.
     ///
     /// Where commits are grouped a transaction can see what others have not committed yet; when

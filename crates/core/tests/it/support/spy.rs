@@ -14,9 +14,9 @@ use sso_core::{
     ports::{
         Store, StoreError, Tx,
         store::{
-            AuditPage, AuditRecord, AuditStore, Backlog, Delivered, EventPage, Freshness,
-            JanitorStore, KeyStore, Liveness, NetworkReads, OutboxStore, PendingEvent, Reach,
-            RetiredKey, Revocation, RevocationFeed, Rotate, Rotation, SealedKey, Session,
+            Answer, AuditPage, AuditRecord, AuditStore, Backlog, Delivered, EventPage, Freshness,
+            JanitorStore, KeyStore, Liveness, NetworkReads, OutboxStore, PendingEvent, Question,
+            Reach, RetiredKey, Revocation, RevocationFeed, Rotate, Rotation, SealedKey, Session,
             SessionReads, StoredEvent, Swept, User, UserDataReads, UserEvent, UserPage, UserReads,
         },
     },
@@ -32,7 +32,6 @@ pub(crate) struct SpyStore {
     inner: AnyStore,
     reads: AtomicUsize,
     writes: AtomicUsize,
-    confirmations: AtomicUsize,
     /// What the replica has; `None`: it does not lag.
     replica: Mutex<Option<Vec<User>>>,
     /// The next commit fails.
@@ -41,8 +40,6 @@ pub(crate) struct SpyStore {
     pub(crate) fail_settle: AtomicBool,
     /// The next beat is not answered.
     pub(crate) fail_beat: AtomicBool,
-    /// The next confirmation is not stored.
-    pub(crate) fail_confirm: AtomicBool,
     /// How long a beat is on its way, by this clock.
     beat_takes: Mutex<Option<(Arc<ManualClock>, Duration)>>,
 }
@@ -67,12 +64,10 @@ impl SpyStore {
             inner,
             reads: AtomicUsize::default(),
             writes: AtomicUsize::default(),
-            confirmations: AtomicUsize::default(),
             replica: Mutex::default(),
             fail_commit: Arc::default(),
             fail_settle: AtomicBool::default(),
             fail_beat: AtomicBool::default(),
-            fail_confirm: AtomicBool::default(),
             beat_takes: Mutex::default(),
         })
     }
@@ -80,11 +75,6 @@ impl SpyStore {
     /// Reads, and transactions or other writes, since the last call.
     pub(crate) fn take(&self) -> (usize, usize) {
         (self.reads.swap(0, Relaxed), self.writes.swap(0, Relaxed))
-    }
-
-    /// Confirmations that were stored.
-    pub(crate) fn confirmations(&self) -> usize {
-        self.confirmations.load(Relaxed)
     }
 
     /// From now on reads that need not be fresh see only these rows.
@@ -244,9 +234,9 @@ impl KeyStore for SpyStore {
 
 #[async_trait]
 impl RevocationFeed for SpyStore {
-    async fn beat(&self, now: OffsetDateTime) -> Result<Vec<Revocation>, StoreError> {
+    async fn beat(&self, question: Question<'_>) -> Result<Answer, StoreError> {
         fail_once(&self.fail_beat)?;
-        let answer = self.read().beat(now).await;
+        let answer = self.read().beat(question).await;
         let takes = self
             .beat_takes
             .lock()
@@ -257,14 +247,16 @@ impl RevocationFeed for SpyStore {
         answer
     }
 
-    async fn confirm(&self) -> Result<(), StoreError> {
-        fail_once(&self.fail_confirm)?;
-        self.confirmations.fetch_add(1, Relaxed);
-        self.inner.confirm().await
+    async fn acknowledged(
+        &self,
+        revocation: &Revocation,
+        wait: Duration,
+    ) -> Result<Reach, StoreError> {
+        self.inner.acknowledged(revocation, wait).await
     }
 
-    async fn acknowledged(&self, revocation: i64, wait: Duration) -> Result<Reach, StoreError> {
-        self.inner.acknowledged(revocation, wait).await
+    async fn leave(&self) -> Result<(), StoreError> {
+        self.inner.leave().await
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use sso_store_postgres::servers::SslMode;
+
 use super::Finding;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, DatabaseUrl, Loaded, ReplicaUrl};
 
 /// KiB times passes of the weakest choice of OWASP's Password Storage Cheat Sheet for argon2id
 /// (m=7168, t=5).
@@ -30,6 +32,7 @@ pub(super) fn examine(loaded: &Loaded) -> Vec<Finding> {
     passwords(config, &mut findings);
     tokens(config, &mut findings);
     listeners(config, &mut findings);
+    database(config, &mut findings);
     if findings.is_empty() {
         findings.push(Finding::ok("configuration", "no weak setting"));
     }
@@ -126,6 +129,29 @@ fn listeners(config: &Config, findings: &mut Vec<Finding>) {
             "http.expose_metrics",
             "metrics are shown to everybody who can connect",
             "set it to false and let Prometheus read admin.listen",
+        ));
+    }
+}
+
+/// What is read on the way to PostgreSQL, or by who pretends to be it.
+fn database(config: &Config, findings: &mut Vec<Finding>) {
+    let url = match &config.database.url {
+        DatabaseUrl::Postgres(url) => Some(url),
+        DatabaseUrl::Sqlite => None,
+    };
+    let replicas = config.database.replicas.iter().map(ReplicaUrl::server);
+    let keys = std::iter::once("database.url").chain(std::iter::repeat("database.replicas"));
+    for (check, url) in keys.zip(url.into_iter().chain(replicas)) {
+        if url.is_local() || url.ssl_mode() == SslMode::VerifyFull {
+            continue;
+        }
+        findings.push(Finding::warning(
+            check,
+            format!(
+                "sslmode={}: whoever is between us and the server can read, or pretend to be it",
+                url.ssl_mode().as_str()
+            ),
+            "write sslmode=verify-full, and set database.tls_ca",
         ));
     }
 }

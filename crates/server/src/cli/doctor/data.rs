@@ -7,14 +7,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use sso_store_sqlite::{MigrationStatus, check_integrity};
+use sso_store_sqlite::check_integrity;
 use time::OffsetDateTime;
 
 use super::Finding;
 use crate::{
     config::Config,
     exit::Failed,
-    wiring::{self, Examined},
+    wiring::{self, Examined, MigrationStatus},
 };
 
 /// An event that is not delivered after this long needs a look.
@@ -25,6 +25,10 @@ const DATABASE: &str = "sso.db";
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if !config.database.url.is_embedded() {
+        servers(config, &mut findings);
+        return findings;
+    }
     rights(config, &mut findings);
     let file = config.data_dir.join(DATABASE);
     if !file.exists() {
@@ -99,12 +103,8 @@ fn private(check: &'static str, path: &Path, mode: &str, findings: &mut Vec<Find
 /// Whether it can be looked into.
 fn database(config: &Config, findings: &mut Vec<Finding>) -> bool {
     let folder = &config.data_dir;
-    let status = match MigrationStatus::of(folder) {
-        Ok(status) => status,
-        Err(error) => {
-            findings.push(unusable("database", &wiring::of_open(&error)));
-            return false;
-        }
+    let Some(status) = schema_of(config, findings) else {
+        return false;
     };
     match check_integrity(folder) {
         Ok(damage) if damage.is_empty() => findings.push(Finding::ok("database", "is whole")),
@@ -114,10 +114,47 @@ fn database(config: &Config, findings: &mut Vec<Finding>) -> bool {
             "stop the server, keep a copy of the folder, and restore a backup",
         )),
         Err(error) => {
-            findings.push(unusable("database", &wiring::of_open(&error)));
+            findings.push(unusable("database", &wiring::of_sqlite(&error)));
             return false;
         }
     }
+    is_current(config, &status, findings)
+}
+
+/// PostgreSQL: who answers was found out by the time that the schema is known.
+fn servers(config: &Config, findings: &mut Vec<Finding>) {
+    if let Some(file) = wiring::master_key_file(config) {
+        private("keys.master_key", &file, "600", findings);
+    }
+    if let Some(file) = &config.database.password_file {
+        private("database.password", file, "600", findings);
+    }
+    let Some(status) = schema_of(config, findings) else {
+        return;
+    };
+    findings.push(Finding::ok(
+        "database",
+        format!("{} answers", config.database.url),
+    ));
+    if is_current(config, &status, findings) {
+        match wiring::examine(config) {
+            Ok(found) => stored(&found, findings),
+            Err(failed) => findings.push(unusable("database", &failed)),
+        }
+    }
+}
+
+fn schema_of(config: &Config, findings: &mut Vec<Finding>) -> Option<MigrationStatus> {
+    match wiring::block_on(wiring::migration_status(config)) {
+        Ok(status) => Some(status),
+        Err(failed) => {
+            findings.push(unusable("database", &failed));
+            None
+        }
+    }
+}
+
+fn is_current(config: &Config, status: &MigrationStatus, findings: &mut Vec<Finding>) -> bool {
     if status.pending.is_empty() {
         let what = format!("version {} of {}", status.current, status.latest);
         findings.push(Finding::ok("schema", what));

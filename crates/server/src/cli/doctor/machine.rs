@@ -21,7 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = vec![server(config)];
-    findings.extend(disk(&config.data_dir));
+    if config.database.url.is_embedded() {
+        findings.extend(disk(&config.data_dir));
+    }
     findings.push(files(config));
     findings
 }
@@ -63,7 +65,8 @@ fn server(config: &Config) -> Finding {
     } else {
         "http"
     };
-    let served = sso_store_sqlite::is_served(&config.data_dir);
+    let embedded = config.database.url.is_embedded();
+    let served = embedded && sso_store_sqlite::is_served(&config.data_dir);
     match healthcheck::ask(&config.http, address, PATIENCE) {
         Ok(answer) if answer.split(' ').nth(1) == Some("200") => {
             Finding::ok("server", format!("{scheme}://{address} is ready"))
@@ -80,7 +83,8 @@ fn server(config: &Config) -> Finding {
             ),
             "see its log; is it started with this configuration?",
         ),
-        Err(_) => Finding::ok("server", "none runs on this data folder"),
+        Err(_) if embedded => Finding::ok("server", "none runs on this data folder"),
+        Err(_) => Finding::ok("server", format!("none runs on {scheme}://{address}")),
     }
 }
 

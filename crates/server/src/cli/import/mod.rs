@@ -106,8 +106,13 @@ pub(super) enum Format {
 /// Imports, and exits 1 if somebody was refused.
 pub(super) fn run(loaded: &Loaded, args: &ImportArgs) -> Result<Exit, Failed> {
     let report = wiring::command(loaded, Wait::No, async |sso, operator| {
-        let source = open(&args.file, &loaded.config.data_dir)
-            .map_err(|error| cannot(&args.file, &error))?;
+        // The embedded database's folder is its owner's only; with PostgreSQL there is none.
+        let folder = if loaded.config.database.url.is_embedded() {
+            loaded.config.data_dir.clone()
+        } else {
+            std::env::temp_dir()
+        };
+        let source = open(&args.file, &folder).map_err(|error| cannot(&args.file, &error))?;
         Import {
             sso,
             operator,

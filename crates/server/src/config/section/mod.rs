@@ -3,6 +3,7 @@
 
 mod access;
 mod callers;
+mod database;
 mod kafka;
 pub(super) mod log;
 mod state;
@@ -17,9 +18,10 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use access::{Hashing, Login, Passwords, Registration, Sessions, TokenMode, Tokens};
 pub(crate) use callers::{Caller, Callers};
+pub(crate) use database::Database;
 pub(crate) use kafka::{Compression, Kafka, Mechanism};
 pub(crate) use log::Log;
-pub(crate) use state::{Algorithm, Database, Events, Keys, Revocation, Sink};
+pub(crate) use state::{Algorithm, Events, Keys, Revocation, Sink};
 pub(crate) use throttle::Throttle;
 pub(crate) use transport::{Admin, Grpc, Http, Shutdown};
 pub(crate) use upkeep::{Audit, Janitor};

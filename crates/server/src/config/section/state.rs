@@ -7,30 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{
     duration,
-    values::{DatabaseUrl, DurationOrOff, MasterKey, Text, text},
+    values::{DurationOrOff, MasterKey, Text, text},
 };
-
-/// Where users and sessions are stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Database {
-    /// Which database: `sqlite:` is the embedded one, in `data_dir`.
-    #[serde(with = "text")]
-    #[schemars(with = "Text<DatabaseUrl>")]
-    pub(crate) url: DatabaseUrl,
-    /// Whether a database of an older version is migrated at the start. If not, the start is
-    /// refused until `sso migrate up` has been run.
-    pub(crate) migrate: bool,
-}
-
-impl Default for Database {
-    fn default() -> Self {
-        Self {
-            url: DatabaseUrl::Sqlite,
-            migrate: true,
-        }
-    }
-}
 
 /// How quickly the end of an access is known everywhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +23,12 @@ pub(crate) struct Revocation {
     #[serde(with = "duration")]
     #[schemars(with = "duration::Text", extend("x-minimum" = "0s", "x-maximum" = "30s"))]
     pub(crate) ack_wait: Duration,
+    /// With PostgreSQL: how long a deposed primary may go on, or be followed by a standby, after
+    /// another was promoted. For 1.2 leases and this long after a new primary was met, and after
+    /// the start, nothing is answered `everywhere` early.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Text", extend("x-minimum" = "0s", "x-maximum" = "10m"))]
+    pub(crate) fence: Duration,
 }
 
 impl Default for Revocation {
@@ -52,6 +36,7 @@ impl Default for Revocation {
         Self {
             lease: Duration::from_secs(10),
             ack_wait: Duration::from_secs(1),
+            fence: Duration::from_secs(2),
         }
     }
 }
@@ -112,7 +97,8 @@ pub(crate) struct Keys {
     #[schemars(with = "Text<DurationOrOff>")]
     pub(crate) rotate_every: DurationOrOff,
     /// The key that they are sealed under. Without one, the embedded database makes one in
-    /// `data_dir`, readable by its owner only. Whoever loses it loses the signing keys: all users
+    /// `data_dir`, readable by its owner only; with PostgreSQL it must be given, the same to every
+    /// instance. Whoever loses it loses the signing keys: all users
     /// must sign in again.
     #[schemars(with = "Option<Text<MasterKey>>", extend("writeOnly" = true))]
     pub(crate) master_key: Option<MasterKey>,

@@ -1,6 +1,7 @@
 //! The configuration as operators write it: files, variables and flags in, values or problems out.
 
 mod callers;
+mod database;
 mod development;
 mod manual;
 mod problems;

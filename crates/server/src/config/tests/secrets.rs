@@ -59,7 +59,7 @@ fn a_secret_is_shown_nowhere() {
         file(&format!("[keys]\nmaster_key = ['{KEY}']")),
         file(&format!("[keys]\nmaster_key = '{KEY}")),
         file(&format!("[keys]\nmaster_kye = '{KEY}'")),
-        nothing().env("SSO__DATABASE__URL", format!("postgres://sso:{KEY}@db/sso")),
+        nothing().env("SSO__DATABASE__URL", format!("mysql://sso:{KEY}@db/sso")),
     ]
     .map(|given| given.problems());
     assert!(!problems.concat().contains("c2Vjc"));
@@ -69,7 +69,7 @@ fn a_secret_is_shown_nowhere() {
     keys.master_key (sso.toml:2): must be the base64 of exactly 32 random bytes, as `openssl rand -base64 32` prints
     sso.toml:2: is not TOML: invalid literal string, expected `'`
     keys.master_kye (sso.toml:2): unknown key; did you mean keys.master_key?
-    database.url (SSO__DATABASE__URL): must be sqlite: (the embedded database in data_dir); PostgreSQL is not in this version yet
+    database.url (SSO__DATABASE__URL): must be sqlite: (the embedded database in data_dir), or a URL of PostgreSQL such as postgres://sso@db1:5432,db2:5432/sso?sslmode=verify-full
     "#);
 }
 

@@ -1,0 +1,36 @@
+//! The binary on PostgreSQL.
+
+mod faults;
+mod instances;
+mod start;
+
+use anyhow::{Context, Result};
+use sso_testkit::process::Site;
+
+use crate::support::site;
+
+/// 32 bytes in base64: instances share it.
+const MASTER_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// A site on this database, which is migrated.
+fn on(url: &str) -> Result<Site> {
+    let site = unmigrated(url)?;
+    site.run_ok(&["migrate", "up"])?;
+    Ok(site)
+}
+
+/// A site on this database as it is.
+fn unmigrated(url: &str) -> Result<Site> {
+    let mut site = site()?;
+    site.set("SSO__DATABASE__URL", url)
+        .set("SSO__KEYS__MASTER_KEY", MASTER_KEY)
+        .set("SSO__HTTP__PUBLIC_URL", "https://sso.example.com");
+    Ok(site)
+}
+
+/// The same URL by way of `address`.
+fn through(url: &str, address: std::net::SocketAddr) -> Result<String> {
+    let (before, after) = url.rsplit_once('@').context("no password")?;
+    let (_, path) = after.split_once('/').context("no database")?;
+    Ok(format!("{before}@{address}/{path}"))
+}

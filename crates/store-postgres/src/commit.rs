@@ -1,0 +1,185 @@
+//! COMMIT, and what became of one whose answer was lost.
+
+use futures_util::future::{self, BoxFuture};
+use tokio_postgres::{Error, Statement};
+use uuid::Uuid;
+
+use crate::{
+    audit,
+    error::Fault,
+    query::{Params, within},
+    servers::{Connection, Outcome, Ticket},
+    tx::{PostgresTx, State},
+};
+
+/// The driver drops the tag of COMMIT, and the COMMIT of a transaction in which a statement failed
+/// looks like a success. The statement before it fails then, and COMMIT is not executed.
+const COMMIT: &str = "SELECT 1; COMMIT";
+
+/// The same where the operator lets commits go unflushed or unreplicated: this one waits. What he
+/// set beyond `on` stays.
+const COMMIT_DURABLY: &str = "
+    SELECT set_config('synchronous_commit', 'on', true)
+    WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');
+    COMMIT";
+
+/// A commit of its own: when it has reached the standby, so has what was committed before.
+const CONFIRM: &str = "SELECT pg_logical_emit_message(true, 'sso', '')";
+
+const HAS_USER: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE id = $1)";
+const HAS_SESSION: &str = "SELECT EXISTS (SELECT 1 FROM sessions WHERE id = $1)";
+const HAS_EVENT: &str = "SELECT EXISTS (SELECT 1 FROM outbox WHERE id = $1)";
+const HAS_REVOCATION: &str = "SELECT EXISTS (SELECT 1 FROM revocations WHERE id = $1)";
+
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[HAS_USER, HAS_SESSION, HAS_EVENT, HAS_REVOCATION, CONFIRM];
+
+/// A row that only this transaction can have written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Witness {
+    User(Uuid),
+    Session(Uuid),
+    Event(Uuid),
+    Revocation(i64),
+}
+
+impl Witness {
+    async fn is_there(self, connection: &Connection) -> Result<bool, Error> {
+        let sql = match self {
+            Self::User(_) => HAS_USER,
+            Self::Session(_) => HAS_SESSION,
+            Self::Event(_) => HAS_EVENT,
+            Self::Revocation(_) => HAS_REVOCATION,
+        };
+        let statement = connection.prepare_cached(sql).await?;
+        let row = match self {
+            Self::User(id) | Self::Session(id) | Self::Event(id) => {
+                connection.query_one(&statement, &[&id]).await?
+            }
+            Self::Revocation(id) => connection.query_one(&statement, &[&id]).await?,
+        };
+        row.try_get(0)
+    }
+}
+
+/// Looks for it; without one nothing is found.
+fn find(
+    witness: Option<Witness>,
+) -> impl for<'a> Fn(&'a Connection) -> BoxFuture<'a, Result<bool, Error>> + Send + Sync {
+    move |connection| {
+        Box::pin(async move {
+            match witness {
+                Some(witness) => witness.is_there(connection).await,
+                None => Ok(false),
+            }
+        })
+    }
+}
+
+impl PostgresTx {
+    /// The records that nobody waited for, and COMMIT, in one round trip.
+    pub(crate) async fn finish(&mut self) -> Result<(), Fault> {
+        let ticket = self
+            .xid
+            .take()
+            .and_then(|xid| Ticket::of(&self.connection, xid));
+        let warnings = self.connection.warnings();
+        let answer = self.send_commit().await;
+        if self.connection.warnings() != warnings {
+            self.connection.evict();
+            return Err(Fault::Unconfirmed("the wait for a standby was cancelled"));
+        }
+        match answer {
+            Ok(()) => {
+                self.state = State::Over;
+                Ok(())
+            }
+            Err(fault @ Fault::Silent(_)) => {
+                tracing::warn!("a COMMIT was not answered in time: nobody knows what became of it");
+                Err(fault)
+            }
+            Err(fault) if fault.is_severed() => self.look_up(ticket, fault).await,
+            // PostgreSQL says that it did not, and has rolled back or waits for it.
+            Err(fault) => {
+                self.state = State::Failed;
+                Err(fault)
+            }
+        }
+    }
+
+    async fn send_commit(&mut self) -> Result<(), Fault> {
+        let commit = if self.durable { COMMIT_DURABLY } else { COMMIT };
+        let limit = self.shared.limits.commit;
+        let records = std::mem::take(&mut self.audits);
+        if records.is_empty() {
+            self.state = State::UnderWay;
+            return within(
+                &self.connection,
+                limit,
+                self.connection.batch_execute(commit),
+            )
+            .await;
+        }
+        let append = self.connection.prepare_cached(audit::APPEND);
+        let append = within(&self.connection, self.shared.patience, append).await?;
+        self.state = State::UnderWay;
+        let columns = audit::Columns::of(&records);
+        let params = columns.params();
+        let sent = self.append_and_commit(&append, &params, commit);
+        within(&self.connection, limit, sent).await
+    }
+
+    async fn append_and_commit(
+        &self,
+        append: &Statement,
+        params: Params<'_>,
+        commit: &str,
+    ) -> Result<(), Error> {
+        let sent = future::join(
+            self.connection.execute(append, params),
+            self.connection.batch_execute(commit),
+        );
+        let (appended, committed) = sent.await;
+        appended?;
+        committed
+    }
+
+    /// Its answer was lost with the connection.
+    async fn look_up(&self, ticket: Option<Ticket>, lost: Fault) -> Result<(), Fault> {
+        let Some(ticket) = ticket else {
+            return Err(lost);
+        };
+        let witness = self.witness;
+        let shared = &self.shared;
+        let find = find(witness);
+        let outcome = ticket.outcome(&shared.servers, shared.limits.lookup, &find);
+        match outcome.await {
+            Outcome::Committed => self.confirm().await,
+            Outcome::NotCommitted if self.witness.is_some() => Err(Fault::RolledBack),
+            // On another timeline, and nothing to find it by.
+            Outcome::NotCommitted | Outcome::Unknown => {
+                Err(Fault::Unconfirmed("its answer was lost"))
+            }
+        }
+    }
+
+    /// It is committed there; and on the standby, if it has to be?
+    async fn confirm(&self) -> Result<(), Fault> {
+        if !self.durable {
+            return Ok(());
+        }
+        let lost = Fault::Unconfirmed("it may not have reached the standby");
+        let Ok(connection) = self.shared.servers.primary().await else {
+            return Err(lost);
+        };
+        let warnings = connection.warnings();
+        let limit = self.shared.limits.commit;
+        within(&connection, limit, connection.batch_execute(CONFIRM)).await?;
+        if connection.warnings() == warnings {
+            Ok(())
+        } else {
+            connection.evict();
+            Err(lost)
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! This process as a reader: its registration, its beats.
+
+use std::time::Duration;
+
+use sso_core::ports::store::{Answer, Question, Snapshot};
+use time::OffsetDateTime;
+use tokio_postgres::{Row, Statement};
+use uuid::Uuid;
+
+use super::{Shared, codec, error::LeaseError, metrics, statements, write_back};
+use crate::servers::Dedicated;
+
+/// What this process has said and heard.
+#[derive(Default)]
+pub(super) struct Reader {
+    /// Taken out while it is in use: a beat that is given up closes its connection.
+    wire: Option<Wire>,
+    /// The number of the last beat that was sent. A number is used once.
+    sent: i64,
+    /// The number of the last that was answered.
+    answered: i64,
+    registered: Option<Registered>,
+    /// Of the last answer, which is obeyed when the next question is asked.
+    snapshot: Option<String>,
+}
+
+/// Where there is a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Registered {
+    timeline: u32,
+    system: i64,
+}
+
+struct Wire {
+    client: Dedicated,
+    beat: Statement,
+}
+
+/// What a beat brought.
+struct Heard {
+    answer: Answer,
+    snapshot: String,
+    /// Whether the row was changed, and so the question was of the server's timeline.
+    mine: bool,
+}
+
+impl Reader {
+    /// One beat; before it, where there is none, the registration.
+    pub(super) async fn beat(
+        &mut self,
+        shared: &Shared,
+        question: Question<'_>,
+    ) -> Result<Answer, LeaseError> {
+        if question.anew || self.is_deposed(shared) {
+            self.registered = None;
+        }
+        let mut wire = match self.wire.take() {
+            Some(wire) if self.registered.is_some() => wire,
+            // Whoever was asked last may not be the primary any more.
+            _ => Wire::open(shared).await?,
+        };
+        let registered = match self.registered {
+            Some(registered) => registered,
+            None => self.register(shared, &mut wire, question).await?,
+        };
+        let answer = self
+            .ask(shared, &mut wire, registered, question.now)
+            .await?;
+        self.wire = Some(wire);
+        Ok(answer)
+    }
+
+    /// Whether somebody has met a timeline after the one that this reader is registered on.
+    fn is_deposed(&self, shared: &Shared) -> bool {
+        let newest = shared.servers.timeline();
+        self.registered
+            .is_some_and(|registered| registered.timeline < newest)
+    }
+
+    async fn register(
+        &mut self,
+        shared: &Shared,
+        wire: &mut Wire,
+        question: Question<'_>,
+    ) -> Result<Registered, LeaseError> {
+        self.sent += 1;
+        let beat = self.sent;
+        let warnings = wire.client.warnings();
+        let tx = wire.client.transaction().await?;
+        let name = &shared.terms.name;
+        let row = tx
+            .query_one(statements::REGISTER, &[&shared.id, &beat, name])
+            .await?;
+        let registered = Registered {
+            timeline: codec::timeline(&row)?,
+            system: codec::get(&row, "system")?,
+        };
+        write_back::write_back(&tx, registered.timeline, (question.held)()).await?;
+        tx.commit().await?;
+        if wire.client.warnings() != warnings {
+            return Err(LeaseError::Warned);
+        }
+        shared.timelines.met(
+            registered.system,
+            registered.timeline,
+            shared.clock.monotonic(),
+        );
+        metrics::registered();
+        tracing::info!(timeline = registered.timeline, "registered as a reader");
+        self.answered = beat;
+        self.snapshot = None;
+        self.registered = Some(registered);
+        Ok(registered)
+    }
+
+    async fn ask(
+        &mut self,
+        shared: &Shared,
+        wire: &mut Wire,
+        registered: Registered,
+        now: OffsetDateTime,
+    ) -> Result<Answer, LeaseError> {
+        self.sent += 1;
+        shared.servers.beat_sent(shared.id, self.sent);
+        let warnings = wire.client.warnings();
+        let snapshot = self.snapshot.as_deref().unwrap_or(statements::NOTHING);
+        let rows = wire
+            .client
+            .query(
+                &wire.beat,
+                &[
+                    &shared.id,
+                    &self.sent,
+                    &self.answered,
+                    &i64::from(registered.timeline),
+                    &registered.system,
+                    &snapshot,
+                    &now,
+                ],
+            )
+            .await?;
+        // All rows are here when the server is ready for the next query: it has committed.
+        if wire.client.warnings() != warnings {
+            return Err(LeaseError::Warned);
+        }
+        let heard = Heard::read(&rows)?;
+        if !heard.mine || heard.answer.timeline != registered.timeline {
+            self.registered = None;
+            return Err(LeaseError::NotRegistered {
+                timeline: heard.answer.timeline,
+            });
+        }
+        self.answered = self.sent;
+        self.snapshot = Some(heard.snapshot);
+        Ok(heard.answer)
+    }
+
+    /// Nobody need wait for this process any more.
+    pub(super) async fn leave(&mut self, shared: &Shared) -> Result<(), LeaseError> {
+        if self.registered.take().is_none() {
+            return Ok(());
+        }
+        let wire = match self.wire.take() {
+            Some(wire) => wire,
+            None => Wire::open(shared).await?,
+        };
+        wire.client
+            .execute(statements::LEAVE, &[&shared.id])
+            .await?;
+        Ok(())
+    }
+}
+
+impl Wire {
+    async fn open(shared: &Shared) -> Result<Self, LeaseError> {
+        let client = shared.servers.dedicated().await?;
+        // Behind a synchronous standby a deposed primary can then renew nobody's lease. And a beat
+        // that waits for one that was given up must not wait for longer than that.
+        client
+            .batch_execute(&format!(
+                "SET synchronous_commit = on; SET lock_timeout = {}",
+                milliseconds(shared.terms.deadline())
+            ))
+            .await?;
+        let beat = client.prepare(statements::BEAT).await?;
+        Ok(Self { client, beat })
+    }
+}
+
+impl Heard {
+    /// The row without an id is the server's word about itself.
+    fn read(rows: &[Row]) -> Result<Self, LeaseError> {
+        let mut entries = Vec::with_capacity(rows.len());
+        let mut word = None;
+        for row in rows {
+            if codec::get::<Option<i64>>(row, "id")?.is_some() {
+                entries.push(codec::revocation(row)?);
+            } else {
+                word = Some(row);
+            }
+        }
+        let word = word.ok_or(LeaseError::Unreadable("answer"))?;
+        let snapshot: String = codec::get(word, "effect")?;
+        let visible: Snapshot = snapshot
+            .parse()
+            .map_err(|_| LeaseError::Unreadable("snapshot"))?;
+        Ok(Self {
+            mine: codec::get::<Option<Uuid>>(word, "subject")?.is_some(),
+            answer: Answer {
+                entries,
+                timeline: codec::timeline(word)?,
+                snapshot: visible,
+            },
+            snapshot,
+        })
+    }
+}
+
+fn milliseconds(time: Duration) -> u128 {
+    time.as_millis().max(1)
+}

@@ -1,0 +1,132 @@
+//! What is asked, where it can be read as SQL.
+
+/// One beat, one statement, one snapshot. Parameters: reader, number of this beat, number of the
+/// last beat that was answered, timeline and system that this reader is registered on, snapshot of
+/// the last answer that it obeys, and the time before which what ended does not matter.
+///
+/// The row changes only where the server is of the timeline that is named. A beat that was given
+/// up and comes late changes nothing, nor does one of a database that was restored to a time
+/// before. What is not visible in the snapshot is two probes of an index; a test by a function
+/// would look through the table, and a volatile one would have a snapshot of its own.
+pub(super) const BEAT: &str = "
+WITH here AS MATERIALIZED (
+    SELECT current_timeline() AS timeline, system_identifier AS system,
+           pg_current_snapshot() AS snapshot
+    FROM pg_control_system()
+), mine AS (
+    UPDATE readers
+    SET beat = $2, snapshot = $6::text::pg_snapshot
+    FROM here
+    WHERE readers.id = $1 AND readers.beat >= $3 AND readers.beat < $2
+      AND readers.timeline = $4 AND readers.system = $5
+      AND here.timeline = $4 AND here.system = $5
+    RETURNING readers.id
+)
+SELECT NULL::bigint AS id, NULL::text AS xid, here.timeline, NULL::text AS kind,
+       (SELECT id FROM mine) AS subject, here.system AS version, here.snapshot::text AS effect,
+       NULL::timestamptz AS until
+FROM here
+UNION ALL
+SELECT id, xid::text, timeline, kind, subject, version, effect, until
+FROM revocations
+WHERE (xid >= pg_snapshot_xmax($6::text::pg_snapshot)
+       OR xid = ANY (ARRAY(SELECT pg_snapshot_xip($6::text::pg_snapshot))))
+  AND until >= $7";
+
+/// The snapshot in which nothing is visible.
+pub(super) const NOTHING: &str = "1:1:";
+
+/// Commits before the load: whoever commits a revocation after it waits for this reader.
+pub(super) const REGISTER: &str = "
+INSERT INTO readers (id, beat, name) VALUES ($1, $2, $3)
+ON CONFLICT (id) DO UPDATE
+SET beat = excluded.beat, snapshot = excluded.snapshot, system = excluded.system,
+    timeline = excluded.timeline, name = excluded.name, registered_at = now()
+RETURNING timeline, system";
+
+pub(super) const LEAVE: &str = "DELETE FROM readers WHERE id = $1";
+
+/// Every commit that was answered before is flushed here. A standby that streams or catches up may
+/// be promoted; what receives the log only to keep it may not. Where nobody lets us see how far a
+/// walsender is, its state is null.
+pub(super) const HERE: &str = "
+SELECT current_timeline() AS timeline,
+       (SELECT system_identifier FROM pg_control_system()) AS system,
+       pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint AS flushed,
+       current_setting('synchronous_standby_names') <> '' AS synchronous,
+       count(*) FILTER (WHERE state IS NULL) AS hidden,
+       min(pg_wal_lsn_diff(coalesce(flush_lsn, '0/0'), '0/0')::bigint)
+           FILTER (WHERE state IN ('streaming', 'catchup')) AS shipped
+FROM pg_stat_replication AS sender
+WHERE application_name NOT IN ('pg_receivewal', 'pg_basebackup')
+  AND NOT EXISTS (SELECT FROM pg_replication_slots AS slot
+                  WHERE slot.active_pid = sender.pid AND slot.slot_type = 'logical')";
+
+pub(super) const READERS: &str = "
+SELECT id, beat, timeline, system, snapshot::text AS snapshot, name FROM readers";
+
+/// By the observer's own clock it has not changed for too long. With the number it was seen at:
+/// by id alone this could wait behind a beat that renews the row, and delete that.
+pub(super) const FENCE: &str = "DELETE FROM readers WHERE id = $1 AND beat = $2";
+
+/// Which of these the primary lacks.
+pub(super) const LACKS: &str = "
+SELECT held.id FROM unnest($1::bigint[]) AS held (id)
+WHERE NOT EXISTS (SELECT FROM revocations WHERE revocations.id = held.id)";
+
+/// In the order of their ids, so that instances that do this at once wait for each other in one
+/// order. Only what this one inserts is its to do again.
+pub(super) const WRITE_BACK: &str = "
+INSERT INTO revocations (id, kind, subject, version, effect, until)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::uuid[], $4::bigint[], $5::text[],
+                     $6::timestamptz[]) AS held (id, kind, subject, version, effect, until)
+ORDER BY id
+ON CONFLICT (id) DO NOTHING
+RETURNING id";
+
+pub(super) const END_SESSIONS: &str = "
+UPDATE sessions SET revoked_at = now() WHERE id = ANY ($1) AND revoked_at IS NULL";
+
+/// A statement of its own before the change: so that what it waited for is seen by the change.
+pub(super) const LOCK_USERS: &str = "
+SELECT id FROM users WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE";
+
+/// Parameters: user, the highest version that the lost entries name, whether a password change, a
+/// disabling, a change of role was lost. A lost password is locked and a lost role taken unless
+/// this timeline has changed it since: an entry of its own says so by its id.
+pub(super) const DO_AGAIN: &str = "
+UPDATE users
+SET version = greatest(next_version(version), $2::bigint + 1),
+    sessions_from = greatest(next_version(version), $2::bigint + 1),
+    password_hash = CASE
+        WHEN $3 AND NOT EXISTS (SELECT FROM revocations
+                                WHERE subject = users.id AND effect = 'password'
+                                  AND id >= current_timeline() << 40)
+        THEN '!' ELSE password_hash END,
+    disabled = disabled OR $4,
+    is_admin = is_admin AND (NOT $5 OR EXISTS (SELECT FROM revocations
+                                               WHERE subject = users.id AND effect = 'admin'
+                                                 AND id >= current_timeline() << 40))
+WHERE id = $1
+RETURNING version";
+
+/// Tokens of the lost timeline may have higher versions than the lost entry: they are over too.
+pub(super) const RAISE: &str = "
+UPDATE revocations SET version = greatest(version, $2) WHERE id = ANY ($1)";
+
+/// All of them, for the test that prepares each.
+#[cfg(test)]
+pub(crate) const ALL: &[&str] = &[
+    BEAT,
+    REGISTER,
+    LEAVE,
+    HERE,
+    READERS,
+    FENCE,
+    LACKS,
+    WRITE_BACK,
+    END_SESSIONS,
+    LOCK_USERS,
+    DO_AGAIN,
+    RAISE,
+];

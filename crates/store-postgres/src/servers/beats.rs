@@ -1,0 +1,87 @@
+//! When this process sent its beats: the measure of how far behind a replica is.
+
+use std::{collections::VecDeque, sync::Mutex, time::Instant};
+
+use uuid::Uuid;
+
+use super::lock;
+
+/// At five beats a second this reaches back for more than the longest `max_lag`.
+const KEPT: usize = 512;
+
+/// The newest beats of this process. A restart of its registration begins anew.
+#[derive(Default)]
+pub(super) struct Beats {
+    sent: Mutex<Sent>,
+}
+
+#[derive(Default)]
+struct Sent {
+    reader: Option<Uuid>,
+    beats: VecDeque<(i64, Instant)>,
+}
+
+impl Beats {
+    /// A beat of the row `reader` is sent at `now`.
+    pub(super) fn sent(&self, reader: Uuid, beat: i64, now: Instant) {
+        let mut sent = lock(&self.sent);
+        if sent.reader != Some(reader) {
+            sent.reader = Some(reader);
+            sent.beats.clear();
+        }
+        if sent.beats.len() == KEPT {
+            sent.beats.pop_front();
+        }
+        sent.beats.push_back((beat, now));
+    }
+
+    /// The row to look for on a replica.
+    pub(super) fn reader(&self) -> Option<Uuid> {
+        lock(&self.sent).reader
+    }
+
+    /// When the beat was sent that a replica shows. One that is older than all that are kept was
+    /// sent before the oldest of them; of another process's nothing is known.
+    pub(super) fn when(&self, reader: Uuid, beat: i64) -> Option<Instant> {
+        let sent = lock(&self.sent);
+        if sent.reader != Some(reader) {
+            return None;
+        }
+        let newest_first = sent.beats.iter().rev();
+        let mut at_or_before = newest_first.skip_while(|(number, _)| *number > beat);
+        at_or_before
+            .next()
+            .or(sent.beats.front())
+            .map(|(_, at)| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_beat_is_found_by_its_number_and_a_forgotten_one_counts_as_the_oldest_kept() {
+        let (beats, reader, start) = (Beats::default(), Uuid::from_u128(1), Instant::now());
+        for beat in 0..1_000 {
+            let at = start + Duration::from_millis(u64::try_from(beat).unwrap());
+            beats.sent(reader, beat, at);
+        }
+        let age = |beat| beats.when(reader, beat).map(|at| (at - start).as_millis());
+        assert_eq!(age(999), Some(999));
+        assert_eq!(age(700), Some(700));
+        assert_eq!(age(3), Some(488));
+        assert_eq!(beats.when(Uuid::from_u128(2), 999), None);
+    }
+
+    #[test]
+    fn a_new_registration_forgets_the_beats_of_the_one_before() {
+        let (beats, now) = (Beats::default(), Instant::now());
+        beats.sent(Uuid::from_u128(1), 7, now);
+        beats.sent(Uuid::from_u128(2), 1, now);
+        assert_eq!(beats.when(Uuid::from_u128(1), 7), None);
+        assert_eq!(beats.reader(), Some(Uuid::from_u128(2)));
+    }
+}

@@ -1,0 +1,103 @@
+//! Who answers: asked of each connection when it stands, and of some again and again.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
+use uuid::Uuid;
+
+/// What a server does in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It accepts writes on this timeline.
+    Primary {
+        /// Rises with each promotion.
+        timeline: u32,
+    },
+    /// It is in recovery.
+    Replica,
+}
+
+/// Who answers on a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The cluster's system identifier: a copy by pg_basebackup has the same.
+    pub system: i64,
+    /// As of when it was asked last.
+    pub role: Role,
+    /// One run of one server: where it listens and when it was started. Two addresses that lead to
+    /// one server are known by it to be one, two servers behind one address to be two.
+    pub run: Arc<str>,
+}
+
+/// `pg_control_checkpoint()` still tells the old timeline for a while after a promotion; the name
+/// of the file that is being written does not.
+const WHO: &str = "select s.system_identifier,
+       case when pg_is_in_recovery() then null
+            else substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end,
+       concat_ws(' ', host(inet_server_addr()), inet_server_port(),
+                 extract(epoch from pg_postmaster_start_time()))
+  from pg_control_system() s";
+
+impl Identity {
+    /// Asks, in one round trip; `within` bounds the wait.
+    pub(super) async fn ask(client: &Client, within: Duration) -> Result<Self, IdentityError> {
+        let row = row(client, WHO, within).await?;
+        let row = row.ok_or(IdentityError::Unreadable)?;
+        let text = |column: usize| row.try_get(column).map_err(IdentityError::Postgres);
+        let readable =
+            |text: Option<&str>| text.ok_or(IdentityError::Unreadable).map(str::to_owned);
+        let role = match text(1)? {
+            None => Role::Replica,
+            Some(hex) => Role::Primary {
+                timeline: u32::from_str_radix(hex, 16).map_err(|_| IdentityError::Unreadable)?,
+            },
+        };
+        let system = readable(text(0)?)?;
+        Ok(Self {
+            system: system.parse().map_err(|_| IdentityError::Unreadable)?,
+            role,
+            run: readable(text(2)?)?.into(),
+        })
+    }
+}
+
+/// The number of the newest beat of `reader` that this server shows. `None`: it has no such row.
+pub(super) async fn beat(
+    client: &Client,
+    reader: Uuid,
+    within: Duration,
+) -> Result<Option<i64>, IdentityError> {
+    let question = format!("select beat from readers where id = '{reader}'");
+    let Some(row) = row(client, &question, within).await? else {
+        return Ok(None);
+    };
+    let beat = row.try_get(0)?.and_then(|text| text.parse().ok());
+    beat.map(Some).ok_or(IdentityError::Unreadable)
+}
+
+async fn row(
+    client: &Client,
+    question: &str,
+    within: Duration,
+) -> Result<Option<SimpleQueryRow>, IdentityError> {
+    let asked = tokio::time::timeout(within, client.simple_query(question)).await;
+    let answer = asked.map_err(|_| IdentityError::Silent)??;
+    Ok(answer.into_iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    }))
+}
+
+/// It did not say who it is.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// No answer in time.
+    #[error("it did not answer in time")]
+    Silent,
+    /// Not an answer of PostgreSQL.
+    #[error("its answer cannot be read")]
+    Unreadable,
+    /// The question failed.
+    #[error("{}", super::errors::sentence(.0))]
+    Postgres(#[from] Error),
+}

@@ -1,0 +1,147 @@
+//! The connections to one address.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::{Duration, Instant},
+};
+
+use deadpool::managed::{self, Object, PoolError, Timeouts};
+use deadpool_postgres::ClientWrapper;
+
+use super::{
+    Identity, OpenError,
+    address::{Address, Made},
+    errors::ConnectError,
+    topology::{Topology, Use},
+};
+
+/// Connections that are looked at for one that leads to the right server: behind one address may
+/// be several.
+const TRIED: usize = 8;
+
+/// What lies in a pool.
+pub(super) struct Wire {
+    pub(super) client: ClientWrapper,
+    pub(super) identity: Identity,
+    pub(super) warnings: Arc<AtomicU64>,
+    pub(super) evicted: AtomicBool,
+    pub(super) topology: Arc<Topology>,
+}
+
+/// Makes connections to an address, and tells who answers.
+pub(super) struct Manager {
+    at: usize,
+    address: Arc<Address>,
+    topology: Arc<Topology>,
+}
+
+impl managed::Manager for Manager {
+    type Type = Wire;
+    type Error = ConnectError;
+
+    async fn create(&self) -> Result<Wire, ConnectError> {
+        let Made {
+            client,
+            driver,
+            warnings,
+            identity,
+        } = self.address.connect().await?;
+        self.topology.observe(self.at, &identity, Instant::now());
+        Ok(Wire {
+            client: ClientWrapper::new(client, driver),
+            identity,
+            warnings,
+            evicted: AtomicBool::new(false),
+            topology: Arc::clone(&self.topology),
+        })
+    }
+
+    async fn recycle(
+        &self,
+        wire: &mut Wire,
+        _: &managed::Metrics,
+    ) -> managed::RecycleResult<ConnectError> {
+        if wire.is_spent() {
+            return Err(managed::RecycleError::message("closed"));
+        }
+        Ok(())
+    }
+}
+
+/// The connections to one address, to whichever server answers there.
+pub(super) struct Pool {
+    pool: managed::Pool<Manager>,
+    topology: Arc<Topology>,
+}
+
+impl Pool {
+    pub(super) fn new(
+        at: usize,
+        address: Arc<Address>,
+        topology: &Arc<Topology>,
+        size: usize,
+    ) -> Result<Self, OpenError> {
+        let manager = Manager {
+            at,
+            address,
+            topology: Arc::clone(topology),
+        };
+        let pool = managed::Pool::builder(manager)
+            .max_size(size)
+            .queue_mode(managed::QueueMode::Lifo)
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(|error| OpenError::Settings(error.to_string()))?;
+        Ok(Self {
+            pool,
+            topology: Arc::clone(topology),
+        })
+    }
+
+    /// A connection to a server that is `wanted`, waiting `wait` for one of the pool's.
+    pub(super) async fn get(
+        &self,
+        wanted: Use,
+        wait: Duration,
+    ) -> Result<Object<Manager>, ConnectError> {
+        // Those that lead to another server are kept until one is found, else they would be found
+        // again and again.
+        let mut others = Vec::new();
+        for _ in 0..TRIED {
+            let timeouts = Timeouts {
+                wait: Some(wait),
+                ..Timeouts::default()
+            };
+            let wire = match self.pool.timeout_get(&timeouts).await {
+                Ok(wire) => wire,
+                Err(PoolError::Backend(error)) => return Err(error),
+                Err(_) => return Err(ConnectError::Timeout),
+            };
+            match self.topology.usage(&wire.identity.run, Instant::now()) {
+                usage if usage == wanted => return Ok(wire),
+                Use::Never => drop(Object::take(wire)),
+                Use::Primary | Use::Replica | Use::Later => others.push(wire),
+            }
+        }
+        Err(ConnectError::NoPrimary)
+    }
+
+    /// Closes what is idle and leads nowhere any more.
+    pub(super) fn tidy(&self) {
+        let now = Instant::now();
+        let _ = self.pool.retain(|wire, _| {
+            !wire.is_spent() && self.topology.usage(&wire.identity.run, now) != Use::Never
+        });
+    }
+
+    /// In use, idle.
+    pub(super) fn counts(&self) -> (u32, u32) {
+        let status = self.pool.status();
+        let idle = status.available;
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        (number(status.size.saturating_sub(idle)), number(idle))
+    }
+}

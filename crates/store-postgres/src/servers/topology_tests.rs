@@ -1,0 +1,121 @@
+use super::*;
+
+const MAX_LAG: Duration = Duration::from_secs(2);
+const UNHEARD: Duration = Duration::from_secs(3);
+
+fn topology() -> Topology {
+    Topology::new(MAX_LAG, UNHEARD)
+}
+
+fn primary(run: &str, timeline: u32) -> Identity {
+    Identity {
+        system: 1,
+        role: Role::Primary { timeline },
+        run: run.into(),
+    }
+}
+
+fn replica(run: &str) -> Identity {
+    Identity {
+        role: Role::Replica,
+        ..primary(run, 0)
+    }
+}
+
+fn current(topology: &Topology) -> Option<String> {
+    let primary = topology.primary.borrow();
+    primary.as_ref().map(|primary| primary.run.to_string())
+}
+
+#[test]
+fn the_primary_is_the_one_on_the_highest_timeline_whoever_speaks_last() {
+    let (topology, now) = (topology(), Instant::now());
+    topology.observe(0, &primary("old", 1), now);
+    topology.observe(1, &primary("new", 2), now);
+    topology.observe(0, &primary("old", 1), now);
+    assert_eq!(current(&topology).as_deref(), Some("new"));
+    assert_eq!(topology.timeline(), 2);
+    assert_eq!(topology.usage("old", now), Use::Never);
+}
+
+#[test]
+fn a_deposed_primary_is_not_used_although_nobody_else_is_there() {
+    let (topology, now) = (topology(), Instant::now());
+    topology.observe(0, &primary("old", 1), now);
+    topology.observe(1, &primary("new", 2), now);
+    topology.lost("new");
+    topology.observe(0, &primary("old", 1), now);
+    assert_eq!(current(&topology), None);
+}
+
+#[test]
+fn a_second_primary_on_the_same_timeline_is_used_only_when_the_first_is_not_heard() {
+    let (topology, now) = (topology(), Instant::now());
+    topology.observe(0, &primary("one", 1), now);
+    topology.observe(1, &primary("two", 1), now);
+    assert_eq!(current(&topology).as_deref(), Some("one"));
+    topology.observe(1, &primary("two", 1), now + UNHEARD);
+    assert_eq!(current(&topology).as_deref(), Some("two"));
+}
+
+#[test]
+fn a_server_of_another_cluster_is_never_the_primary() {
+    let (topology, now) = (topology(), Instant::now());
+    topology.observe(0, &primary("ours", 1), now);
+    let foreign = Identity {
+        system: 2,
+        ..primary("foreign", 9)
+    };
+    topology.observe(1, &foreign, now);
+    assert_eq!(current(&topology).as_deref(), Some("ours"));
+    assert_eq!(topology.timeline(), 1);
+    assert_eq!(topology.usage("foreign", now), Use::Never);
+}
+
+#[test]
+fn a_promoted_replica_is_the_primary_and_a_replica_no_more() {
+    let (topology, now) = (topology(), Instant::now());
+    topology.observe(0, &primary("a", 1), now);
+    topology.observe(1, &replica("b"), now);
+    topology.shows("b", Some(now));
+    assert_eq!(topology.usage("b", now), Use::Replica);
+    topology.lost("a");
+    topology.observe(1, &primary("b", 2), now);
+    assert_eq!(topology.usage("b", now), Use::Primary);
+    assert_eq!(topology.readable(now), Vec::<usize>::new());
+}
+
+#[test]
+fn a_replica_is_left_alone_while_its_newest_beat_is_too_old_and_taken_back_later() {
+    let (topology, now) = (topology(), Instant::now());
+    topology.observe(1, &replica("r"), now);
+    assert_eq!(topology.usage("r", now), Use::Later, "nothing is known yet");
+    topology.shows("r", Some(now));
+    assert_eq!(topology.readable(now), [1]);
+    let later = now + MAX_LAG + Duration::from_millis(1);
+    topology.observe(1, &replica("r"), later);
+    assert_eq!(topology.usage("r", later), Use::Later, "it stands still");
+    assert_eq!(topology.readable(later), Vec::<usize>::new());
+    assert!(topology.furthest(1, later).unwrap() > MAX_LAG);
+    topology.shows("r", Some(later));
+    assert_eq!(topology.usage("r", later), Use::Replica);
+}
+
+#[test]
+fn a_replica_that_is_not_heard_is_not_read() {
+    let (topology, now) = (topology(), Instant::now());
+    topology.observe(1, &replica("r"), now);
+    topology.shows("r", Some(now + UNHEARD));
+    assert_eq!(topology.usage("r", now + UNHEARD), Use::Later);
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let (topology, now) = (topology(), Instant::now());
+    for run in 0..1_000 {
+        topology.observe(0, &replica(&run.to_string()), now);
+    }
+    assert!(lock(&topology.state).runs.len() <= MAX_RUNS);
+    topology.observe(0, &replica("late"), now + FORGOTTEN);
+    assert_eq!(lock(&topology.state).runs.len(), 1);
+}

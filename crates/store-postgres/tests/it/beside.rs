@@ -1,0 +1,187 @@
+//! Several instances on one database.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use sso_core::ports::{
+    Store,
+    store::{
+        Delivered, EventStatus, JanitorStore, OutboxStore, Rotate, Rotation, Session, SessionReads,
+        Swept, UserDataReads,
+    },
+};
+use sso_testkit::{clock::START, contract::Given};
+use tokio::task::JoinSet;
+
+use crate::support::Database;
+
+const GRACE: Duration = Duration::from_secs(30);
+
+fn token(session: &Session, generation: u64) -> Rotate {
+    Rotate {
+        session: session.id,
+        generation,
+        now: START,
+        used_after: None,
+        grace: GRACE,
+    }
+}
+
+async fn session(store: &Arc<dyn Store>, given: &Given, email: &str) -> Session {
+    let user = given.user(store, email).await;
+    given.session(store, &user).await
+}
+
+/// As one instance does.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_uses_of_one_token_on_two_instances_one_rotates() -> Result<()> {
+    let database = Database::migrated().await?;
+    let stores = [database.open().await?, database.open().await?];
+    let first: Arc<dyn Store> = stores[0].clone();
+    let session = session(&first, &Given::new(), "alice@example.com").await;
+    for generation in 0..10 {
+        let mut uses = JoinSet::new();
+        for at in 0..20 {
+            let (store, rotate) = (stores[at % 2].clone(), token(&session, generation));
+            uses.spawn(async move { store.rotate(rotate).await });
+        }
+        let mut rotated = 0;
+        for used in uses.join_all().await {
+            match used? {
+                Rotation::Rotated(rows) | Rotation::Replayed(rows)
+                    if rows.session.generation != generation + 1 =>
+                {
+                    panic!("{rows:?}")
+                }
+                Rotation::Rotated(_) => rotated += 1,
+                Rotation::Replayed(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(rotated, 1);
+    }
+    Ok(())
+}
+
+/// Sessions opened by one count for the other, also while both open some.
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_at_once_on_two_instances_leave_no_more_sessions_than_are_kept() -> Result<()> {
+    const KEPT: u32 = 3;
+    let database = Database::migrated().await?;
+    let stores = [database.open().await?, database.open().await?];
+    let first: Arc<dyn Store> = stores[0].clone();
+    let given = Given::new();
+    let alice = given.user(&first, "alice@example.com").await;
+    let mut logins = JoinSet::new();
+    for at in 0..20 {
+        let store = stores[at % 2].clone();
+        let (new, version) = (given.new_session(alice.id, START), alice.version);
+        logins.spawn(async move {
+            let mut tx = store.begin().await?;
+            tx.open_session(&new, version).await?;
+            let alive = sso_core::ports::store::Liveness::at(START);
+            tx.end_oldest_sessions(new.user, KEPT, alive).await?;
+            tx.commit().await
+        });
+    }
+    for login in logins.join_all().await {
+        login?;
+    }
+    let alive = sso_core::ports::store::Liveness::at(START);
+    let live = stores[0].live_sessions(alice.id, alive).await?;
+    assert_eq!(live.len(), KEPT as usize);
+    Ok(())
+}
+
+/// It writes no index: the page that has the row has room for its next version.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_touches_no_index() -> Result<()> {
+    const SESSIONS: usize = 40;
+    const EACH: u64 = 25;
+    let database = Database::migrated().await?;
+    let store = database.open().await?;
+    let port: Arc<dyn Store> = store.clone();
+    let given = Given::new();
+    for at in 0..SESSIONS {
+        let session = session(&port, &given, &format!("user{at}@example.com")).await;
+        for generation in 0..EACH {
+            let used = store.rotate(token(&session, generation)).await?;
+            assert!(matches!(used, Rotation::Rotated(_)));
+        }
+    }
+    // A session's figures are told when it ends at the latest.
+    drop((store, port));
+    let figures = "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables
+                   where relname = 'sessions'";
+    let (all, hot) = loop {
+        let figures = database.execute(figures).await?;
+        let numbers: Vec<f64> = figures.split('|').map(|n| n.parse().unwrap()).collect();
+        if numbers[0] as u64 == SESSIONS as u64 * EACH {
+            break (numbers[0], numbers[1]);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(hot / all >= 0.95, "{hot} of {all}");
+    Ok(())
+}
+
+/// Another janitor, or a row that somebody holds, is no reason to wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_janitor_sweeps_at_a_time_and_waits_for_nobody() -> Result<()> {
+    let database = Database::migrated().await?;
+    let store = database.open().await?;
+    let port: Arc<dyn Store> = store.clone();
+    let given = Given::new();
+    let held = session(&port, &given, "alice@example.com").await;
+    session(&port, &given, "bob@example.com").await;
+    let later = held.expires_at + GRACE;
+    let sweep = || store.sweep(Swept::Sessions, later, 10);
+
+    // Another one is at work.
+    let mut other = database.client().await?;
+    let other = other.transaction().await?;
+    let lock = "select pg_advisory_xact_lock(8319405893841186817)";
+    other.query_one(lock, &[]).await?;
+    assert_eq!(sweep().await?, 0);
+    other.rollback().await?;
+
+    let mut tx = store.begin().await?;
+    tx.end_session(held.id, None, START).await?;
+    assert_eq!(sweep().await?, 1);
+    assert!(store.session(held.id).await?.is_some());
+    drop(tx);
+    assert_eq!(sweep().await?, 1);
+    Ok(())
+}
+
+/// Whichever of them comes first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_beside_the_deletion_of_its_user_leaves_no_content() -> Result<()> {
+    let database = Database::migrated().await?;
+    let store = database.open().await?;
+    let port: Arc<dyn Store> = store.clone();
+    let given = Given::new();
+    let alice = given.user(&port, "alice@example.com").await;
+    let event = given.new_event(alice.id);
+    let mut tx = store.begin().await?;
+    tx.append_event(&event).await?;
+    tx.commit().await?;
+
+    let mut deletion = store.begin().await?;
+    deletion.delete_user(alice.id, START).await?;
+    let delivery = tokio::spawn({
+        let (store, id) = (store.clone(), event.id);
+        async move {
+            store
+                .settle_events(&[(id, Delivered::Success)], START)
+                .await
+        }
+    });
+    database.wait_for_a_lock().await?;
+    deletion.commit().await?;
+    delivery.await??;
+    let events = store.events_of(alice.id, 0, 10).await?;
+    assert_eq!(events[0].status, EventStatus::Success);
+    assert!(events[0].payload.is_empty());
+    Ok(())
+}

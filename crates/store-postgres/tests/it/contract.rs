@@ -1,0 +1,1 @@
+sso_testkit::store_contract!(crate::support::store);

@@ -1,0 +1,399 @@
+//! Primaries that die, standbys that are promoted, commits that are lost: the timelines that need a
+//! pair. R reads, W revokes x.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use sso_core::{
+    ports::{
+        TokenRefused,
+        store::{Effect, Reach, Revoked},
+    },
+    values::{UserId, Version},
+};
+use sso_store_postgres::servers::Settings;
+use sso_testkit::servers::{Options, Pair, Proxy};
+
+use super::{
+    BOUND, LEASE, eventually,
+    instance::{Instance, a_session, fresh_uuid},
+    world::{Database, connect, database_on},
+};
+
+const SOON: Duration = Duration::from_millis(150);
+
+/// A pair, a database on it, and the way that instances take: to the primary of the moment.
+struct World {
+    pair: Pair,
+    database: Database,
+    way: Proxy,
+}
+
+impl World {
+    async fn start(options: &Options) -> Result<Self> {
+        let pair = Pair::with_replicas(1, options).await?;
+        let database = database_on(&pair).await?;
+        let way = Proxy::start(pair.primary.address())?;
+        Ok(Self {
+            pair,
+            database,
+            way,
+        })
+    }
+
+    async fn asynchronous() -> Result<Self> {
+        Self::start(&Options::new()).await
+    }
+
+    /// Behind one named standby; what the server is told otherwise, a beat says for itself.
+    async fn synchronous() -> Result<Self> {
+        let world = Self::start(&Options::new()).await?;
+        let primary = &world.pair.primary;
+        primary.set("synchronous_commit", "local").await?;
+        primary.set("synchronous_standby_names", "replica1").await?;
+        eventually("the synchronous standby", async || {
+            let sync = "select count(*) from pg_stat_replication where sync_state = 'sync'";
+            Ok(primary.execute(sync).await? == "1")
+        })
+        .await?;
+        Ok(world)
+    }
+
+    fn url(&self) -> Result<String> {
+        super::beats::through(&self.database.url, &self.way)
+    }
+
+    async fn instances<const N: usize>(&self) -> Result<[Instance; N]> {
+        let url = self.url()?;
+        Instance::all([url.as_str(); N]).await
+    }
+
+    /// Nothing more reaches the standby.
+    async fn stop_shipping(&mut self) -> Result<()> {
+        Ok(self.pair.primary.freeze_senders().await?)
+    }
+
+    /// The primary dies, the standby takes its place, and everybody is led there.
+    async fn fail_over(&mut self) -> Result<()> {
+        self.pair.primary.kill9().await?;
+        let standby = &self.pair.replicas[0].node;
+        standby.promote().await?;
+        self.way.set_target(standby.address());
+        self.way.reset();
+        self.database.url = standby.url(&self.database.name);
+        self.database.sql = connect(&self.database.url).await?;
+        Ok(())
+    }
+}
+
+/// Until it has registered where it is led to.
+async fn back(instance: &Instance, timeline: u32) -> Result<()> {
+    eventually("a beat on the new timeline", async || {
+        let answered = instance.beat().await.is_ok();
+        Ok(answered && instance.revocations.timeline() == timeline)
+    })
+    .await
+}
+
+/// 1: x commits, R sends nothing for the bound; were W to answer by its clock alone, the failover
+/// would lose what was answered `everywhere`.
+#[tokio::test]
+async fn what_no_standby_has_is_not_everywhere_however_long_it_takes() -> Result<()> {
+    let mut world = World::asynchronous().await?;
+    let [r, w] = world.instances().await?;
+    world.stop_shipping().await?;
+    let x = a_session();
+    let entry = w.revoke(x).await?;
+    for _ in 0..2 {
+        r.beat().await?;
+    }
+    assert_eq!(r.check(x), Err(TokenRefused::Revoked));
+    let waiting = w.start_waiting(entry, BOUND * 4).await;
+    tokio::time::sleep(SOON).await;
+    assert!(!waiting.is_finished());
+    w.clock.jump(BOUND);
+    tokio::time::sleep(SOON).await;
+    assert!(!waiting.is_finished());
+    world.pair.primary.thaw_senders()?;
+    assert_eq!(waiting.await?, Reach::Everywhere);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_standby_that_follows_delays_nobody() -> Result<()> {
+    let world = World::asynchronous().await?;
+    let [r, w] = world.instances().await?;
+    let entry = w.revoke(a_session()).await?;
+    for _ in 0..2 {
+        r.beat().await?;
+    }
+    assert_eq!(w.announce(entry).await, Reach::Everywhere);
+    Ok(())
+}
+
+/// 2, synchronous: a deposed primary that still answers renews nobody.
+#[tokio::test]
+async fn behind_a_synchronous_standby_a_deposed_primary_gives_no_lease() -> Result<()> {
+    let world = World::synchronous().await?;
+    let settings = Settings::new(world.database.url.parse()?);
+    let r = Instance::with(&settings, Duration::from_secs(4)).await?;
+    r.beat().await?;
+    // The standby is promoted elsewhere; whoever knows only the old one is not told.
+    world.pair.replicas[0].link.cut();
+    world.pair.replicas[0].node.promote().await?;
+    let left = r.revocations.lease_left();
+    let error = r.beat().await.unwrap_err().to_string();
+    ensure!(error.contains("no answer within"), "{error}");
+    assert!(r.revocations.lease_left() < left);
+    r.clock.jump(Duration::from_secs(4));
+    assert_eq!(r.check(a_session()), Err(TokenRefused::Unknowable));
+    Ok(())
+}
+
+/// And when somebody ends that wait, the server says that it has committed, with a warning.
+#[tokio::test]
+async fn a_commit_whose_wait_for_the_standby_was_cancelled_gives_no_lease() -> Result<()> {
+    let world = World::synchronous().await?;
+    let r = Instance::new(&world.url()?).await?;
+    r.beat().await?;
+    world.pair.replicas[0].link.cut();
+    let left = r.revocations.lease_left();
+    let beat = r.start_beat();
+    let cancelled = "select count(pg_cancel_backend(pid)) from pg_stat_activity
+                     where wait_event = 'SyncRep'";
+    eventually("the cancellation", async || {
+        Ok(world.database.number(cancelled).await? == 1)
+    })
+    .await?;
+    let error = beat.await?.unwrap_err().to_string();
+    ensure!(error.contains("may not have reached a standby"), "{error}");
+    assert!(r.revocations.lease_left() <= left);
+    Ok(())
+}
+
+/// 4: R's registration reaches the standby, its load does not. Were the load a mere read, R would
+/// trust what a deposed primary shows.
+#[tokio::test]
+async fn a_load_that_reaches_no_standby_gives_no_lease() -> Result<()> {
+    let world = World::synchronous().await?;
+    let settings = Settings::new(world.database.url.parse()?);
+    let r = Instance::with(&settings, Duration::from_secs(6)).await?;
+    let gate = world.database.close_gate().await?;
+    let load = r.start_beat();
+    world.database.held_at_gate(1).await?;
+    let rows = "select count(*) from readers";
+    assert_eq!(world.database.number(rows).await?, 1);
+    world.pair.replicas[0].link.cut();
+    gate.open().await?;
+    load.await?.unwrap_err();
+    assert_eq!(r.check(a_session()), Err(TokenRefused::Unknowable));
+    Ok(())
+}
+
+/// 3: the question names the timeline of its snapshot; another one answers nothing to it.
+#[tokio::test]
+async fn a_question_of_the_old_timeline_gives_no_lease_on_the_new_one() -> Result<()> {
+    let mut world = World::asynchronous().await?;
+    let [r] = world.instances().await?;
+    world.pair.ready().await?;
+    let standby = &world.pair.replicas[0].node;
+    standby.caught_up_with(&world.pair.primary).await?;
+    world.fail_over().await?;
+    let left = r.revocations.lease_left();
+    // Its row is there too, and it has asked for nothing else than the next beat.
+    let beat = world.database.number("select beat from readers").await?;
+    let mut refused = false;
+    eventually("an answer of the new primary", async || {
+        match r.beat().await {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                refused |= error.to_string().contains("not registered on timeline 2");
+                Ok(false)
+            }
+        }
+    })
+    .await?;
+    // Either it was told so by the server or it had met the timeline before it asked.
+    assert!(r.revocations.lease_left() >= left || refused);
+    let row = "select beat from readers where timeline = 2";
+    assert!(world.database.number(row).await? > beat);
+    assert_eq!(r.revocations.timeline(), 2);
+    Ok(())
+}
+
+/// Also: numbers of transactions are used again, and early answers wait until no lease of the old
+/// timeline can run any more.
+#[tokio::test]
+async fn what_a_failover_lost_is_written_back_and_nothing_is_answered_early() -> Result<()> {
+    let mut world = World::asynchronous().await?;
+    let [r, w] = world.instances().await?;
+    world.stop_shipping().await?;
+    let (x, kept) = (a_session(), a_session());
+    let entry = w.revoke(x).await?;
+    assert_eq!(w.announce(entry).await, Reach::Pending);
+    world.fail_over().await?;
+    let lost = "select count(*) from revocations";
+    assert_eq!(world.database.number(lost).await?, 0);
+
+    // R comes first and knows nothing of x: it trusts, and that is what `pending` says.
+    back(&r, 2).await?;
+    assert!(r.accepts(x));
+    back(&w, 2).await?;
+    let row = world
+        .database
+        .sql
+        .query_one("select id, timeline from revocations", &[])
+        .await?;
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (entry.id, 2));
+    r.beat().await?;
+    assert_eq!(r.check(x), Err(TokenRefused::Revoked));
+
+    // Both obey at once, and it takes the whole time to say so.
+    let entry = w.revoke(kept).await?;
+    for _ in 0..2 {
+        r.beat().await?;
+    }
+    assert_eq!(r.check(kept), Err(TokenRefused::Revoked));
+    assert_eq!(w.announce(entry).await, Reach::Pending);
+    Instance::settle(&[&r, &w]).await?;
+    let entry = w.revoke(a_session()).await?;
+    for _ in 0..2 {
+        r.beat().await?;
+    }
+    assert_eq!(w.announce(entry).await, Reach::Everywhere);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lease_that_runs_survives_a_failover_that_is_shorter() -> Result<()> {
+    let mut world = World::asynchronous().await?;
+    let [r] = world.instances().await?;
+    let session = a_session();
+    world.fail_over().await?;
+    assert!(r.accepts(session));
+    back(&r, 2).await?;
+    assert!(r.accepts(session) && r.revocations.lease_left() > LEASE / 2);
+    Ok(())
+}
+
+/// A user as a test needs him: nobody but the columns matters.
+async fn user(database: &Database, id: UserId) -> Result<()> {
+    let insert = "insert into users (id, email, email_canonical, email_verified, password_hash,
+                                     is_admin, disabled, version, sessions_from, created_at)
+                  values ($1, $2, $2, false, 'old', true, false, 4294967297, 0, now())";
+    let email = format!("{}@example.com", id.as_uuid().simple());
+    let inserted = database
+        .sql
+        .execute(insert, &[&id.as_uuid(), &email])
+        .await?;
+    ensure!(inserted == 1);
+    Ok(())
+}
+
+/// What is left of him.
+async fn stands(database: &Database, id: UserId) -> Result<(String, bool, bool, i64, i64)> {
+    let row = database
+        .sql
+        .query_opt(
+            "select password_hash, disabled, is_admin, version, sessions_from
+             from users where id = $1",
+            &[&id.as_uuid()],
+        )
+        .await?
+        .context("he is gone")?;
+    Ok((row.get(0), row.get(1), row.get(2), row.get(3), row.get(4)))
+}
+
+#[tokio::test]
+async fn what_a_lost_entry_did_to_its_user_is_done_again_once() -> Result<()> {
+    let mut world = World::asynchronous().await?;
+    let [changed, disabled, demoted, ended, renewed] =
+        [(); 5].map(|()| UserId::from_uuid(fresh_uuid()));
+    for id in [changed, disabled, demoted, ended, renewed] {
+        user(&world.database, id).await?;
+    }
+    let [one, other] = world.instances().await?;
+    let standby = &world.pair.replicas[0].node;
+    standby.caught_up_with(&world.pair.primary).await?;
+    world.stop_shipping().await?;
+    let below = Version::new((1 << 32) + 9);
+    for (id, effect) in [
+        (changed, Effect::Password),
+        (disabled, Effect::Disable),
+        (demoted, Effect::Admin),
+        (ended, Effect::Sessions),
+        (renewed, Effect::Password),
+        (renewed, Effect::Admin),
+    ] {
+        let entry = one
+            .store(Revoked::TokensBelow(id, below), Some(effect))
+            .await?;
+        one.announce(entry).await;
+    }
+    other.beat().await?;
+    world.fail_over().await?;
+    // On the new timeline he has changed his password, and got his role, before anybody came.
+    let again = "insert into revocations (kind, subject, version, effect, until)
+                 select 'user', $1, 1, unnest(array['password', 'admin']), '2100-01-01'";
+    let renewed_id = renewed.as_uuid();
+    world.database.sql.execute(again, &[&renewed_id]).await?;
+
+    back(&one, 2).await?;
+    let mut after = Vec::new();
+    for id in [changed, disabled, demoted, ended, renewed] {
+        after.push(stands(&world.database, id).await?);
+    }
+    let told: Vec<_> = after
+        .iter()
+        .map(|(hash, disabled, admin, ..)| (hash.as_str(), *disabled, *admin))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("!", false, true),
+            ("old", true, true),
+            ("old", false, false),
+            ("old", false, true),
+            ("old", false, true),
+        ]
+    );
+    for (.., version, sessions_from) in &after {
+        // Above what the lost timeline gave and what the entry says.
+        assert!(*version >= 2 << 32, "{version}");
+        assert_eq!(version, sessions_from);
+    }
+    let raised =
+        "select count(*) from revocations where effect = 'disable' and version >= 2::bigint << 32";
+    assert_eq!(world.database.number(raised).await?, 1);
+
+    // The other one held it all too.
+    back(&other, 2).await?;
+    for (id, before) in [changed, disabled, demoted, ended, renewed]
+        .into_iter()
+        .zip(after)
+    {
+        assert_eq!(stands(&world.database, id).await?, before);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hint_of_the_lost_timeline_is_written_back_too() -> Result<()> {
+    let mut world = World::asynchronous().await?;
+    let [r, w] = world.instances().await?;
+    world.stop_shipping().await?;
+    let x = a_session();
+    let entry = w.revoke(x).await?;
+    drop(w);
+    world.fail_over().await?;
+    back(&r, 2).await?;
+    // Only the stream has it: W is gone, the primary lost it, R had no beat in time.
+    r.revocations.hint(&[entry]);
+    assert_eq!(r.check(x), Err(TokenRefused::Revoked));
+    r.beat().await?;
+    let found = "select count(*) from revocations";
+    assert_eq!(world.database.number(found).await?, 1);
+    assert_eq!(r.check(x), Err(TokenRefused::Revoked));
+    assert_eq!(r.revocations.entries(), 1);
+    Ok(())
+}

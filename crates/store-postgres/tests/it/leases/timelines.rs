@@ -1,0 +1,120 @@
+//! The timelines of executions that taught the rules, as far as one server can stage them. R reads,
+//! W revokes x.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use sso_core::ports::{TokenRefused, store::Reach};
+use sso_testkit::servers::Proxy;
+
+use super::{
+    BOUND,
+    beats::{address, through},
+    eventually,
+    instance::{Instance, a_session},
+    world::database,
+};
+
+const SOON: Duration = Duration::from_millis(150);
+
+/// 5 and 6: R has been silent for the bound, thaws and sends a beat whose snapshot precedes x. x
+/// commits. R is about to be fenced: the deletion queues behind the lock of that beat.
+#[tokio::test]
+async fn what_was_seen_before_the_commit_counts_for_nothing_and_a_renewed_row_is_not_deleted()
+-> Result<()> {
+    let database = database().await?;
+    let [r, w] = Instance::all([&database.url; 2]).await?;
+    // W has seen R's row, and by W's clock it does not change for longer than the bound.
+    w.announce(w.revoke(a_session()).await?).await;
+    // A look that was asked for last is over.
+    tokio::time::sleep(SOON).await;
+    w.clock.jump(BOUND);
+    let gate = database.close_gate().await?;
+    let beat = r.start_beat();
+    database.held_at_gate(1).await?;
+
+    let x = a_session();
+    let entry = w.revoke(x).await?;
+    let waiting = w.start_waiting(entry, BOUND * 2).await;
+    let deleting = "select count(*) from pg_stat_activity where datname = current_database()
+                    and wait_event_type = 'Lock' and query like 'DELETE FROM readers%'";
+    eventually("the deletion behind the beat", async || {
+        Ok(database.number(deleting).await? == 1)
+    })
+    .await?;
+    assert!(!waiting.is_finished());
+    gate.open().await?;
+    beat.await??;
+    // R trusts for a lease and has not heard of x.
+    assert!(r.accepts(x));
+    tokio::time::sleep(SOON).await;
+    assert!(!waiting.is_finished());
+    assert_eq!(database.number("select count(*) from readers").await?, 2);
+    r.beat().await?;
+    assert_eq!(r.check(x), Err(TokenRefused::Revoked));
+    r.beat().await?;
+    assert_eq!(waiting.await?, Reach::Everywhere);
+    Ok(())
+}
+
+/// 7: R loads; x commits; were there no row of R by then, W would be done.
+#[tokio::test]
+async fn who_loads_is_registered_already() -> Result<()> {
+    let database = database().await?;
+    let w = Instance::running(&database.url).await?;
+    let gate = database.close_gate().await?;
+    let r = Instance::new(&database.url).await?;
+    let load = r.start_beat();
+    database.held_at_gate(1).await?;
+    let x = a_session();
+    let entry = w.revoke(x).await?;
+    let waiting = w.start_waiting(entry, BOUND * 2).await;
+    gate.open().await?;
+    load.await??;
+    // Its load precedes x.
+    assert!(r.accepts(x));
+    tokio::time::sleep(SOON).await;
+    assert!(!waiting.is_finished());
+    r.beat().await?;
+    r.beat().await?;
+    assert_eq!(waiting.await?, Reach::Everywhere);
+    assert!(!r.accepts(x));
+    Ok(())
+}
+
+/// 8: R's beats commit and every answer is lost: its row changes and never shows x.
+#[tokio::test]
+async fn a_row_that_changes_and_never_shows_it_is_waited_for_no_longer_than_the_bound() -> Result<()>
+{
+    let database = database().await?;
+    let network = Proxy::start(address(&database.url)?)?;
+    let detour = through(&database.url, &network)?;
+    let [w, r] = Instance::all([&database.url, &detour]).await?;
+    let x = a_session();
+    let entry = w.revoke(x).await?;
+    let waiting = w.start_waiting(entry, BOUND * 2).await;
+    let beats = "select sum(beat)::bigint from readers";
+    for _ in 0..2 {
+        let before = database.number(beats).await?;
+        let gate = database.close_gate().await?;
+        let beat = r.start_beat();
+        database.held_at_gate(1).await?;
+        network.freeze_answers();
+        gate.open().await?;
+        eventually("the beat in the database", async || {
+            Ok(database.number(beats).await? > before)
+        })
+        .await?;
+        // What was under way is lost.
+        network.cut();
+        assert!(beat.await?.is_err());
+        network.mend();
+    }
+    assert!(!waiting.is_finished());
+    for instance in [&r, &w] {
+        instance.clock.jump(BOUND);
+    }
+    assert_eq!(waiting.await?, Reach::Everywhere);
+    assert_eq!(r.check(x), Err(TokenRefused::Unknowable));
+    Ok(())
+}

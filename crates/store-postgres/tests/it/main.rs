@@ -1,0 +1,14 @@
+//! The adapter on real PostgreSQL servers: it obeys the contract of every store, and what it
+//! promises beyond.
+
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod beside;
+mod contract;
+mod leases;
+mod lost_answers;
+mod opening;
+mod replicas;
+mod servers;
+mod support;
+mod transactions;
