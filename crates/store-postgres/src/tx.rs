@@ -141,8 +141,8 @@ impl PostgresTx {
             Some(xid) if begins => {
                 let begin = self.connection.batch_execute(BEGIN);
                 let number = self.connection.query_one(xid, &[]);
-                let (begun, number, answers) = future::join3(begin, number, answers).await;
-                begun?;
+                let (begin, number, answers) = future::join3(begin, number, answers).await;
+                begin?;
                 (Some(number?.try_get(0)?), answers)
             }
             _ => (None, answers.await),

@@ -36,6 +36,10 @@ async fn what_was_committed_is_answered_so_although_the_answer_was_lost() -> Res
     let commit = tokio::spawn(tx.commit());
     while database.execute("select count(*) from users").await? != "1" {}
     network.reset();
+    // None is left through which the answer could still come.
+    database
+        .wait_for("backend_type = 'client backend'", |sessions| sessions == 0)
+        .await?;
     network.mend();
     commit.await??;
     Ok(())

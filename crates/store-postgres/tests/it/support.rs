@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use sso_core::ports::Store;
 use sso_store_postgres::{
     Limits, PostgresStore,
@@ -90,10 +90,23 @@ impl Database {
 
     /// Waits until a session waits for a lock.
     pub(crate) async fn wait_for_a_lock(&self) -> Result<()> {
-        let waits = "select count(*) from pg_stat_activity
-                     where datname = current_database() and wait_event_type = 'Lock'";
-        while self.execute(waits).await? == "0" {}
-        Ok(())
+        self.wait_for("wait_event_type = 'Lock'", |sessions| sessions > 0)
+            .await
+    }
+
+    /// Waits until as many other sessions are in this state.
+    pub(crate) async fn wait_for(&self, state: &str, enough: fn(u32) -> bool) -> Result<()> {
+        let count = format!(
+            "select count(*) from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid() and {state}"
+        );
+        let counted = async {
+            while !enough(self.execute(&count).await?.parse()?) {}
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(LONG, counted)
+            .await
+            .with_context(|| format!("{state} did not come"))?
     }
 
     /// Runs SQL beside the store; the rows, a line each.

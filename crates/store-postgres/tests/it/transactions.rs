@@ -56,6 +56,10 @@ async fn a_step_that_was_not_waited_for_ends_its_transaction() -> Result<()> {
     assert!(matches!(committed, Err(StoreError::Unavailable(_))));
 
     holder.commit().await?;
+    // Its connection goes to nobody else.
+    database
+        .wait_for("state <> 'idle'", |sessions| sessions == 0)
+        .await?;
     let row = store.user(alice.id, Freshness::Primary).await?;
     assert_eq!(
         row.map(|row| (row.is_admin, row.disabled)),
