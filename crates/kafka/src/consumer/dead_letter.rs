@@ -11,6 +11,7 @@ use rdkafka::{
     Offset, TopicPartitionList,
     config::FromClientConfigAndContext,
     consumer::{BaseConsumer, Consumer},
+    error::RDKafkaErrorCode,
     message::{Header, OwnedHeaders},
     metadata::MetadataTopic,
     producer::{FutureProducer, FutureRecord},
@@ -232,6 +233,11 @@ fn read_all(connection: &Connection, topic: &str) -> Result<Vec<Taken>, DeadLett
     let membership = Membership::new(connection.context());
     let consumer = BaseConsumer::from_config_and_context(&config, membership)?;
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+    if let Some(error) = metadata.topics().iter().find_map(MetadataTopic::error) {
+        let code = RDKafkaErrorCode::from(error);
+        let why = verdict::of_code(code, topic, &code.to_string()).sentence();
+        return Err(DeadLetterError::Kafka(why));
+    }
     let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
     let mut assignment = TopicPartitionList::new();
     let mut ends = std::collections::HashMap::new();

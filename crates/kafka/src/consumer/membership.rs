@@ -47,6 +47,11 @@ impl Membership {
         }
     }
 
+    /// What connections have told.
+    pub(super) fn connections(&self) -> &Context {
+        &self.context
+    }
+
     /// The claim to a partition, if it is ours.
     pub(super) fn claim(&self, partition: i32) -> Option<Claim> {
         self.claims().get(&partition).cloned()

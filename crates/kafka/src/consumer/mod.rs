@@ -13,6 +13,7 @@
 
 pub mod dead_letter;
 mod decode;
+mod health;
 mod keys;
 mod membership;
 mod progress;
@@ -35,6 +36,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+pub use self::health::ConsumerHealth;
 
 use self::{
     dead_letter::DeadLetters,
@@ -205,6 +208,14 @@ impl Consumer {
         })
     }
 
+    /// For readiness, while it runs.
+    pub fn health(&self) -> ConsumerHealth {
+        ConsumerHealth {
+            member: Arc::downgrade(&self.member),
+            topic: self.settings.topic.clone(),
+        }
+    }
+
     /// Consumes until it is told to stop; then what is under way may end, and its offsets are committed.
     pub async fn run(self, stop: CancellationToken) -> Result<(), SettingsError> {
         self.member.subscribe(&[&self.settings.topic])?;
@@ -351,6 +362,8 @@ fn client_config(settings: &ConsumerSettings) -> ClientConfig {
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "10000")
         .set("heartbeat.interval.ms", "1000")
+        // A topic that is made after us is noticed.
+        .set("topic.metadata.refresh.interval.ms", "5000")
         .set("queued.min.messages", "1000")
         .set("queued.max.messages.kbytes", "8192")
         .set("isolation.level", "read_committed");

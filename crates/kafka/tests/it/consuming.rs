@@ -10,7 +10,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use sso_events::EventSink;
 use sso_kafka::consumer::{
-    Consumer, ConsumerSettings, Event, Handler, Outcome,
+    Consumer, ConsumerHealth, ConsumerSettings, Event, Handler, Outcome,
     dead_letter::{self, DeadLetter},
 };
 use sso_testkit::servers::{kafka::Kafka, registry::Registry};
@@ -67,6 +67,7 @@ fn panics() -> Outcome {
 }
 
 struct Running {
+    health: ConsumerHealth,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -86,10 +87,11 @@ impl Running {
         settings.unknown_schema = Duration::from_millis(500);
         adjust(&mut settings);
         let consumer = Consumer::new(settings, client(registry)?, Arc::clone(notes) as _)?;
+        let health = consumer.health();
         let stop = CancellationToken::new();
         let told = stop.clone();
         let task = tokio::spawn(async move { consumer.run(told).await.unwrap() });
-        Ok(Self { stop, task })
+        Ok(Self { health, stop, task })
     }
 
     async fn stop(self) -> Result<()> {
@@ -344,4 +346,33 @@ async fn members_that_come_and_go_lose_nothing() -> Result<()> {
     .await?;
     second.stop().await?;
     third.stop().await
+}
+
+#[tokio::test]
+async fn a_missing_topic_is_told_and_events_are_read_once_it_is_there() -> Result<()> {
+    let mut kafka = Kafka::start().await?;
+    let registry = Registry::in_memory()?;
+    let notes = Arc::new(Notes::default());
+    let running = Running::start(&kafka, &registry, &notes)?;
+    let told = async |words: &str| {
+        let problem = running.health.look().await;
+        Ok(problem.is_some_and(|problem| problem.contains(words)))
+    };
+    eventually("it is told", async || {
+        told("there is no topic registration").await
+    })
+    .await?;
+    let missing = dead_letters(&kafka).await.unwrap_err().to_string();
+    assert!(
+        missing.contains("there is no topic registration.tests.dead-letter"),
+        "{missing}"
+    );
+    kafka.create_topic(TOPIC, 1).await?;
+    let sink = sink(&kafka, &registry)?;
+    assert_eq!(sink.deliver(&events(0..1)).await, [Ok(())]);
+    eventually("it is handled", async || Ok(notes.seen().len() == 1)).await?;
+    assert_eq!(running.health.look().await, None);
+    kafka.kill_all();
+    eventually("it is told", async || told("no broker").await).await?;
+    running.stop().await
 }
