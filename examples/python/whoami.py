@@ -20,6 +20,8 @@ tokens = Tokens(
 
 
 class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
     def do_GET(self):
         scheme, _, token = self.headers.get("authorization", "").partition(" ")
         try:

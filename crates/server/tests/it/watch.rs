@@ -40,7 +40,7 @@ async fn channel(server: &Server) -> Result<Channel> {
 
 async fn watch_as(channel: Channel, name: &'static str, value: &str) -> Result<Stream, Status> {
     let mut request = Request::new(WatchRevocationsRequest {});
-    let value = value.parse().expect("a header");
+    let value = value.parse().map_err(|_| Status::internal("no header"))?;
     request.metadata_mut().insert(name, value);
     let answer = RevocationsClient::new(channel).watch(request).await?;
     Ok(answer.into_inner())
@@ -100,13 +100,13 @@ async fn the_set_comes_first_then_beats_and_what_is_new_at_once() -> Result<()> 
     let started = Instant::now();
     for _ in 0..6 {
         let beat = next(&mut stream).await?.beat.context("no beat")?;
-        let sent = Duration::try_from(beat.sent_after.context("no time")?)?;
+        let after = Duration::try_from(beat.sent_after.context("no time")?)?;
         let trusted = Duration::try_from(beat.trusted_for.context("no lease")?)?;
         assert!(
-            sent >= before && trusted > Duration::from_secs(5),
-            "{sent:?} {trusted:?}"
+            after >= before && trusted > Duration::from_secs(5),
+            "{after:?} {trusted:?}"
         );
-        before = sent;
+        before = after;
     }
     // The first two come together, and some may have come before they were read.
     let took = started.elapsed();

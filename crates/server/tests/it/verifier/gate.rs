@@ -1,12 +1,12 @@
 //! A way to a server that can be shut, or grow long.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Instant};
 
 use anyhow::Result;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinHandle,
 };
 
@@ -16,8 +16,9 @@ pub(super) enum Way {
     Open,
     /// Nothing goes through, and nobody is told.
     Shut,
-    /// Each piece waits for as long, so that all come later and later.
-    Dragging(Duration),
+    /// Bytes are under way for half as long as it has been so: all come later and later, and none
+    /// is lost.
+    Dragging(Instant),
 }
 
 /// Forwards TCP.
@@ -66,21 +67,39 @@ impl Drop for Gate {
     }
 }
 
+/// Reads as it comes, and writes when it is time.
 async fn forward(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut way: watch::Receiver<Way>,
 ) {
-    let mut piece = vec![0; 4096];
-    while let Ok(read @ 1..) = from.read(&mut piece).await {
-        let Ok(way) = way.wait_for(|way| *way != Way::Shut).await.map(|way| *way) else {
-            return;
-        };
-        if let Way::Dragging(pause) = way {
-            tokio::time::sleep(pause).await;
+    let (pieces, mut due) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let reading = async move {
+        let mut piece = vec![0; 4096];
+        while let Ok(read @ 1..) = from.read(&mut piece).await {
+            if pieces
+                .send((Instant::now(), piece[..read].to_vec()))
+                .is_err()
+            {
+                return;
+            }
         }
-        if to.write_all(&piece[..read]).await.is_err() {
-            return;
+    };
+    let writing = async move {
+        while let Some((came, piece)) = due.recv().await {
+            let open = way.wait_for(|way| *way != Way::Shut).await;
+            let Ok(way) = open.map(|way| *way) else {
+                return;
+            };
+            if let Way::Dragging(since) = way {
+                let under_way = came.saturating_duration_since(since) / 2;
+                let left = under_way.saturating_sub(came.elapsed());
+                tokio::time::sleep(left).await;
+            }
+            if to.write_all(&piece).await.is_err() {
+                return;
+            }
         }
-    }
+    };
+    tokio::join!(reading, writing);
 }

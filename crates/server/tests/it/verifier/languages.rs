@@ -114,8 +114,8 @@ async fn the_python_example_knows_who_is_calling() -> Result<()> {
 #[ignore = "needs Go and its module proxy"]
 async fn the_go_example_knows_who_is_calling() -> Result<()> {
     let server = known_site()?.serve().await?;
-    let built = tempfile::tempdir()?;
-    let program = built.path().join("whoami");
+    let folder_of_it = tempfile::tempdir()?;
+    let program = folder_of_it.path().join("whoami");
     let mut build = Command::new("go");
     build.arg("build").arg("-o").arg(&program).arg(".");
     run(build.current_dir(folder("go")))?;

@@ -5,7 +5,7 @@ use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sso_testkit::{persona::Persona, process::Server};
-use sso_verifier::WhenSilent;
+use sso_verifier::{Refused, WhenSilent};
 use tonic_types::StatusExt;
 
 use super::{CALLER, known_site, verifier};
@@ -163,7 +163,7 @@ async fn every_token_is_judged_as_validate_judges_it() -> Result<()> {
     let mut seen = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         let verdict = verifier.verify(token).await;
-        let verdict = verdict.map_or_else(|refused| refused.code(), |_| "ok");
+        let verdict = verdict.map_or_else(Refused::code, |_| "ok");
         let expected = reason(&server, token).await?;
         if at < forgeries {
             assert_eq!(verdict, "invalid_token", "{at}: {token}");
