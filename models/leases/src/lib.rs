@@ -7,6 +7,7 @@ pub mod properties;
 mod reader;
 pub mod rules;
 pub mod search;
+pub mod settings;
 pub mod state;
 mod validation;
 mod waiter;

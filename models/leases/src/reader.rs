@@ -81,10 +81,15 @@ fn news(config: &Config, server: &Server, since: Snapshot) -> Bits {
 pub(crate) fn write(config: &Config, state: &mut State, slot: usize) -> Option<()> {
     let mut message = state.messages[slot].filter(|message| message.stage == Stage::Executed)?;
     let server = *state.server(message.server);
-    if !state.open(message.server) || server.row != server.row_log {
+    if !state.open(message.server) || state.locked(message.server) {
         return None;
     }
     let registers = message.question == Question::Register;
+    if registers && message.orphan && config.has(Rule::IdPerRegistration) {
+        // It makes a row of its own, which nobody renews: that only delays `everywhere`.
+        state.messages[slot] = None;
+        return Some(());
+    }
     message.hit = registers || server.row.present;
     message.stage = Stage::Answered;
     if message.hit || !config.has(Rule::BeatNeverInserts) {
@@ -264,7 +269,7 @@ fn drop_rows(state: &mut State) {
 /// A second process with the same id beats.
 pub(crate) fn namesake(config: &Config, state: &mut State, timeline: Timeline) -> Option<()> {
     let server = *state.server(timeline);
-    let free = server.row.present && server.row == server.row_log;
+    let free = server.row.present && !state.locked(timeline);
     if config.has(Rule::IdPerProcess) || !state.open(timeline) || !free {
         return None;
     }

@@ -55,6 +55,8 @@ pub enum Rule {
     LookupCommits,
     /// A reader's id belongs to one process.
     IdPerProcess,
+    /// Each registration has an id of its own: one that was given up and arrives late revives no deleted row.
+    IdPerRegistration,
     /// On shutdown a reader stops trusting, then deletes its row.
     StopBeforeDelete,
     /// Validation looks up the set, then reads the lease, last.
@@ -63,7 +65,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::RegisterBeforeLoad,
         Self::LeaseFromSending,
         Self::BeatNeedsRow,
@@ -90,6 +92,7 @@ impl Rule {
         Self::BoundStartsAgain,
         Self::LookupCommits,
         Self::IdPerProcess,
+        Self::IdPerRegistration,
         Self::StopBeforeDelete,
         Self::LeaseLast,
     ];

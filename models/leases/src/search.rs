@@ -22,8 +22,8 @@ pub struct Explored {
 }
 
 /// Explores all of a world. `threads` share the work.
-pub fn explore(config: &Config, threads: usize) -> Explored {
-    let checker = Leases::new(config.clone()).checker().threads(threads).spawn_bfs().join();
+pub fn explore(config: &Config, threads: usize, patience: Duration) -> Explored {
+    let checker = Leases::new(config.clone()).checker().threads(threads).timeout(patience).spawn_bfs().join();
     let found: BTreeSet<_> = checker.discoveries().into_keys().collect();
     let properties = checker.model().properties();
     let of = |failure: bool| {

@@ -257,6 +257,12 @@ impl State {
         )
     }
 
+    /// Whether a commit that waits for the standby holds the lock of the reader's row.
+    pub fn locked(&self, timeline: Timeline) -> bool {
+        let waits = |message: &Message| message.server == timeline && matches!(message.stage, Stage::Waiting { .. });
+        self.messages.iter().flatten().any(waits)
+    }
+
     /// Shows a row to those who read this server.
     pub fn show_row(&mut self, timeline: Timeline, row: Row) {
         let server = self.server_mut(timeline);

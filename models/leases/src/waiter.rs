@@ -195,7 +195,7 @@ pub(crate) fn sweep(config: &Config, state: &mut State) -> Option<()> {
     let waiter = &state.waiter;
     let as_seen = !waiter.row_changed || !config.has(Rule::JanitorBeatSeen);
     let dead = waiter.row_age >= config.bound() || !config.has(Rule::JanitorOwnClock);
-    if !server.row.present || server.row != server.row_log || !as_seen || !dead {
+    if !server.row.present || state.locked(timeline) || !as_seen || !dead {
         return None;
     }
     let waits = config.mode == Mode::Synchronous && timeline == 1;
