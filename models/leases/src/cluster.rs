@@ -10,7 +10,9 @@ pub(crate) fn replicate(state: &mut State) -> Option<()> {
         return None;
     }
     let [first, second] = &mut state.servers;
-    first.flushed = (0..ROOM).filter(|&x| first.holds(x)).fold(0, |all, x| all | 1 << x);
+    first.flushed = (0..ROOM)
+        .filter(|&x| first.holds(x))
+        .fold(0, |all, x| all | 1 << x);
     *second = Server {
         xid: first.xid,
         visible: first.flushed,
@@ -90,7 +92,10 @@ pub(crate) fn end_wait(config: &Config, state: &mut State, x: usize) -> Option<(
 pub(crate) fn put_back(state: &mut State, x: usize) {
     state.servers[1].insert(x);
     state.servers[1].visible |= 1 << x;
-    if !matches!(state.revocations[x].progress, Progress::Idle | Progress::Sent) {
+    if !matches!(
+        state.revocations[x].progress,
+        Progress::Idle | Progress::Sent
+    ) {
         state.revocations[x].age = 0;
     }
 }

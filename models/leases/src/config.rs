@@ -1,5 +1,6 @@
 //! What a run of the model is made of: the mode, the rules in force, the faults that may happen.
 
+use crate::model::Action;
 use crate::rules::{Rule, Rules};
 
 /// How the cluster replicates.
@@ -54,6 +55,8 @@ pub struct Config {
     pub orphans: bool,
     /// Whether a validation may freeze between its two looks.
     pub slow_validation: bool,
+    /// What has happened before the run begins.
+    pub prelude: &'static [Action],
 }
 
 impl Config {
@@ -73,6 +76,7 @@ impl Config {
             janitor: false,
             orphans: false,
             slow_validation: false,
+            prelude: &[],
         }
     }
 

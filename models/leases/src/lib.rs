@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-pub mod config;
 mod cluster;
+pub mod config;
 mod model;
 pub mod properties;
 mod reader;

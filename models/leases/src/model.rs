@@ -87,7 +87,12 @@ impl Leases {
 
     /// A world in which `reader` has yet to start its work and `waiter` has long been there.
     fn first_state(&self) -> State {
-        let revocation = Revocation { progress: Progress::Idle, timeline: 0, waited: NEVER, age: NEVER };
+        let revocation = Revocation {
+            progress: Progress::Idle,
+            timeline: 0,
+            waited: NEVER,
+            age: NEVER,
+        };
         State {
             servers: [Server::default(); 2],
             first_alive: true,
@@ -95,7 +100,11 @@ impl Leases {
             deposed_for: 0,
             reader: Reader {
                 up: true,
-                steady: if self.config.drift { self.config.lease } else { 0 },
+                steady: if self.config.drift {
+                    self.config.lease
+                } else {
+                    0
+                },
                 restarts: self.config.reader_restarts,
                 ..Reader::default()
             },
@@ -118,8 +127,10 @@ impl Leases {
     pub fn tell(&self, actions: &[Action]) -> Vec<String> {
         let mut state = self.first_state();
         let mut told = Vec::new();
-        for action in actions {
-            let Some(next) = self.next_state(&state, *action) else { break };
+        for action in self.config.prelude.iter().chain(actions) {
+            let Some(next) = self.next_state(&state, *action) else {
+                break;
+            };
             told.push(words::step(*action, &state, &next));
             state = next;
         }
@@ -129,7 +140,9 @@ impl Leases {
     /// The state after those actions; `None` if one of them cannot happen.
     pub fn replay(&self, actions: &[Action]) -> Option<State> {
         let first = self.first_state();
-        actions.iter().try_fold(first, |state, action| self.next_state(&state, *action))
+        actions
+            .iter()
+            .try_fold(first, |state, action| self.next_state(&state, *action))
     }
 
     /// When the latest token may be accepted after its revocation's COMMIT was answered.
@@ -144,24 +157,55 @@ impl Model for Leases {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![self.first_state()]
+        // A prelude that cannot happen leaves nothing to explore, and then nothing is reachable either.
+        self.replay(self.config.prelude).into_iter().collect()
     }
 
     fn actions(&self, _: &State, actions: &mut Vec<Action>) {
         use Action as A;
         actions.extend([A::Tick { slow: false }, A::Tick { slow: true }]);
         for slot in 0..2 {
-            actions.extend([A::Execute(slot), A::Write(slot), A::Complete(slot), A::Deliver(slot), A::Lose(slot)]);
+            actions.extend([
+                A::Execute(slot),
+                A::Write(slot),
+                A::Complete(slot),
+                A::Deliver(slot),
+                A::Lose(slot),
+            ]);
         }
         for server in 1..=2 {
             actions.extend([A::Ask(server), A::Namesake(server), A::Meet(server)]);
         }
         for x in waiter::all() {
-            actions.extend([A::Revoke(x), A::CompleteRevocation(x), A::EndWait(x), A::CommitAnswered(x)]);
-            actions.extend([A::AnswerEarly(x), A::AnswerByTimer(x), A::CarryOver(x), A::OthersPutBack(x)]);
+            actions.extend([
+                A::Revoke(x),
+                A::CompleteRevocation(x),
+                A::EndWait(x),
+                A::CommitAnswered(x),
+            ]);
+            actions.extend([
+                A::AnswerEarly(x),
+                A::AnswerByTimer(x),
+                A::CarryOver(x),
+                A::OthersPutBack(x),
+            ]);
         }
-        actions.extend([A::Abandon, A::ReaderEnds, A::ReaderStarts, A::StopLate, A::FirstLook, A::SecondLook]);
-        actions.extend([A::WaiterEnds, A::Observe, A::Sweep, A::Replicate, A::Promote, A::KillFirst]);
+        actions.extend([
+            A::Abandon,
+            A::ReaderEnds,
+            A::ReaderStarts,
+            A::StopLate,
+            A::FirstLook,
+            A::SecondLook,
+        ]);
+        actions.extend([
+            A::WaiterEnds,
+            A::Observe,
+            A::Sweep,
+            A::Replicate,
+            A::Promote,
+            A::KillFirst,
+        ]);
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
@@ -190,7 +234,9 @@ impl Model for Leases {
             Action::EndWait(x) => cluster::end_wait(config, next, x),
             Action::CommitAnswered(x) => waiter::commit_answered(config, next, x),
             Action::AnswerEarly(x) => waiter::answer(config, next, x, Progress::EverywhereEarly),
-            Action::AnswerByTimer(x) => waiter::answer(config, next, x, Progress::EverywhereByTimer),
+            Action::AnswerByTimer(x) => {
+                waiter::answer(config, next, x, Progress::EverywhereByTimer)
+            }
             Action::CarryOver(x) => waiter::carry_over(config, next, x),
             Action::OthersPutBack(x) => cluster::others_put_back(config, next, x),
             Action::Observe => waiter::observe(config, next),

@@ -34,6 +34,9 @@ pub const AGAIN: &str = "what was refused is not accepted again";
 /// Whatever is lost, `everywhere` comes by the timer.
 pub const TIMER_SUFFICES: &str = "everywhere comes by the timer";
 
+/// What a reader holds is on the timeline that it is registered on.
+pub const COMES_BACK: &str = "what a reader holds comes back";
+
 fn promises() -> Vec<Property<Leases>> {
     vec![
         always(AFTER_EVERYWHERE, |_, state| {
@@ -46,6 +49,11 @@ fn promises() -> Vec<Property<Leases>> {
             };
             (0..ROOM).all(|x| !(over(x) && state.accepts(x)))
         }),
+        always(COMES_BACK, |_, state| {
+            let reader = &state.reader;
+            let held = |x: usize| reader.set & (1 << x) != 0;
+            reader.registered != 2 || (0..ROOM).all(|x| !held(x) || state.server(2).holds(x))
+        }),
         always(AGAIN, |_, state| !state.forgot),
         always(TIMER_SUFFICES, |model, state| {
             let due = |x: usize| {
@@ -54,7 +62,8 @@ fn promises() -> Vec<Property<Leases>> {
                     && waiter::bound_has_passed(&model.config, state, x)
             };
             let may = |x: usize| {
-                waiter::may_answer_by_timer(&model.config, state, x) || waiter::may_answer_early(&model.config, state, x)
+                waiter::may_answer_by_timer(&model.config, state, x)
+                    || waiter::may_answer_early(&model.config, state, x)
             };
             (0..ROOM).all(|x| !due(x) || may(x))
         }),
@@ -65,17 +74,27 @@ fn promises() -> Vec<Property<Leases>> {
 fn reachable(config: &Config) -> Vec<Property<Leases>> {
     let mut properties = vec![
         sometimes("a reader trusts", |_, state| state.reader.lease > 0),
-        sometimes("a reader knows a revocation", |_, state| state.reader.lease > 0 && state.reader.set != 0),
-        sometimes("a lease ends", |_, state| state.reader.loaded && state.reader.lease == 0),
-        sometimes("everywhere is answered since the rows show it", |_, state| {
-            state.server(1).row.present && state.revocations[0].progress == Progress::EverywhereEarly
+        sometimes("a reader knows a revocation", |_, state| {
+            state.reader.lease > 0 && state.reader.set != 0
         }),
-        sometimes("everywhere is answered since the bound has passed", |_, state| {
-            state.revocations[0].progress == Progress::EverywhereByTimer
+        sometimes("a lease ends", |_, state| {
+            state.reader.loaded && state.reader.lease == 0
         }),
-        sometimes("a token is accepted between COMMIT and everywhere", |_, state| {
-            state.revocations[0].progress == Progress::Committed && state.accepts(0)
-        }),
+        sometimes(
+            "everywhere is answered since the rows show it",
+            |_, state| {
+                state.server(1).row.present
+                    && state.revocations[0].progress == Progress::EverywhereEarly
+            },
+        ),
+        sometimes(
+            "everywhere is answered since the bound has passed",
+            |_, state| state.revocations[0].progress == Progress::EverywhereByTimer,
+        ),
+        sometimes(
+            "a token is accepted between COMMIT and everywhere",
+            |_, state| state.revocations[0].progress == Progress::Committed && state.accepts(0),
+        ),
     ];
     if config.failover.is_some() {
         properties.extend(after_failover(config));
@@ -107,15 +126,21 @@ fn after_failover(config: &Config) -> Vec<Property<Leases>> {
         sometimes("a lease survives the failover", |_, state| {
             state.reader.met == 2 && !state.reader.loaded && state.reader.lease > 0
         }),
-        sometimes("everywhere is answered early on the new timeline", |_, state| {
-            state.waiter.server == 2 && state.server(2).row.present && {
-                state.revocations[0].progress == Progress::EverywhereEarly && state.reader.loaded
-            }
-        }),
+        sometimes(
+            "everywhere is answered early on the new timeline",
+            |_, state| {
+                state.waiter.server == 2 && state.server(2).row.present && {
+                    state.revocations[0].progress == Progress::EverywhereEarly
+                        && state.reader.loaded
+                }
+            },
+        ),
     ];
     if config.mode == Mode::Asynchronous {
         properties.push(sometimes("a failover loses a revocation", |_, state| {
-            state.promoted && !state.servers[1].holds(0) && state.revocations[0].progress == Progress::Committed
+            state.promoted
+                && !state.servers[1].holds(0)
+                && state.revocations[0].progress == Progress::Committed
         }));
         properties.push(sometimes("what was lost comes back", |_, state| {
             state.servers[1].holds(0) && state.servers[0].holds(0) && state.servers[0].flushed == 0
@@ -130,7 +155,9 @@ fn after_failover(config: &Config) -> Vec<Property<Leases>> {
     if config.mode != Mode::Synchronous {
         properties.push(sometimes("a deposed primary gives a lease", |_, state| {
             let beats = |slot: &Option<Message>| {
-                slot.is_some_and(|m| m.question == Question::Beat && m.server == 1 && m.age == 0 && m.hit)
+                slot.is_some_and(|m| {
+                    m.question == Question::Beat && m.server == 1 && m.age == 0 && m.hit
+                })
             };
             state.deposed_for > 0 && state.messages.iter().any(beats)
         }));

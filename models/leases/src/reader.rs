@@ -3,7 +3,9 @@
 use crate::cluster::put_back;
 use crate::config::{Config, Mode};
 use crate::rules::Rule;
-use crate::state::{Bits, Message, Question, ROOM, Reader, Row, Server, Snapshot, Stage, State, Timeline, has};
+use crate::state::{
+    Bits, Message, Question, ROOM, Reader, Row, Server, Snapshot, Stage, State, Timeline, has,
+};
 
 /// The reader sends its next question to that server.
 pub(crate) fn ask(config: &Config, state: &mut State, server: Timeline) -> Option<()> {
@@ -22,9 +24,21 @@ pub(crate) fn ask(config: &Config, state: &mut State, server: Timeline) -> Optio
         question,
         server,
         age: 0,
-        named: if question == Question::Register { 0 } else { reader.registered },
-        since: if question == Question::Beat { reader.snapshot } else { Snapshot::default() },
-        held: if question == Question::Register { reader.set } else { 0 },
+        named: if question == Question::Register {
+            0
+        } else {
+            reader.registered
+        },
+        since: if question == Question::Beat {
+            reader.snapshot
+        } else {
+            Snapshot::default()
+        },
+        held: if question == Question::Register {
+            reader.set
+        } else {
+            0
+        },
         stage: Stage::Sent,
         sees: 0,
         brings: 0,
@@ -50,8 +64,10 @@ pub(crate) fn execute(config: &Config, state: &mut State, slot: usize) -> Option
         return None;
     }
     let server = state.server(message.server);
-    let plain = message.question == Question::Load && (!config.has(Rule::LoadIsBeat) || message.named == 0);
-    let foreign = message.named != message.server && !plain && message.question != Question::Register;
+    let plain =
+        message.question == Question::Load && (!config.has(Rule::LoadIsBeat) || message.named == 0);
+    let foreign =
+        message.named != message.server && !plain && message.question != Question::Register;
     message.stage = Stage::Executed;
     if message.question != Question::Register {
         message.sees = server.xids();
@@ -70,7 +86,11 @@ pub(crate) fn execute(config: &Config, state: &mut State, slot: usize) -> Option
 /// The revocations that the server has and the snapshot lacks.
 fn news(config: &Config, server: &Server, since: Snapshot) -> Bits {
     let lacks = |xid: usize| {
-        if config.has(Rule::SnapshotNotLastId) { !has(since.xids, xid) } else { since.xids >> xid == 0 }
+        if config.has(Rule::SnapshotNotLastId) {
+            !has(since.xids, xid)
+        } else {
+            since.xids >> xid == 0
+        }
     };
     (0..ROOM)
         .filter(|&x| has(server.visible, x) && lacks(usize::from(server.xid[x]) - 1))
@@ -94,7 +114,10 @@ pub(crate) fn write(config: &Config, state: &mut State, slot: usize) -> Option<(
     message.stage = Stage::Answered;
     if message.hit || !config.has(Rule::BeatNeverInserts) {
         message.hit = true;
-        let row = Row { present: true, snapshot: message.since };
+        let row = Row {
+            present: true,
+            snapshot: message.since,
+        };
         let waits = registers || config.has(Rule::BeatCommitsSynchronously);
         if config.mode == Mode::Synchronous && message.server == 1 && waits {
             message.stage = Stage::Waiting { flushed: false };
@@ -102,7 +125,7 @@ pub(crate) fn write(config: &Config, state: &mut State, slot: usize) -> Option<(
         } else {
             state.show_row(message.server, row);
         }
-        if registers && message.server == 2 {
+        if registers && message.server == 2 && config.has(Rule::WriteBackAtRegistration) {
             for x in 0..ROOM {
                 if has(message.held, x) && !state.servers[1].holds(x) {
                     put_back(state, x);
@@ -116,7 +139,8 @@ pub(crate) fn write(config: &Config, state: &mut State, slot: usize) -> Option<(
 
 /// The standby has the write: it becomes visible, the answer leaves.
 pub(crate) fn complete(state: &mut State, slot: usize) -> Option<()> {
-    let mut message = state.messages[slot].filter(|message| message.stage == (Stage::Waiting { flushed: true }))?;
+    let mut message = state.messages[slot]
+        .filter(|message| message.stage == (Stage::Waiting { flushed: true }))?;
     if !state.open(message.server) {
         return None;
     }
@@ -146,7 +170,8 @@ pub(crate) fn deliver(config: &Config, state: &mut State, slot: usize) -> Option
         return None;
     }
     if message.stage == Stage::Executed {
-        message.hit = message.question == Question::Register || state.server(message.server).row.present;
+        message.hit =
+            message.question == Question::Register || state.server(message.server).row.present;
     }
     apply(config, state, message);
     message.orphan = true;
@@ -193,9 +218,16 @@ fn trust(config: &Config, state: &mut State, answer: Message) {
     } else {
         reader.set |= answer.brings;
     }
-    reader.snapshot = Snapshot { timeline: answer.server, xids: answer.sees };
+    reader.snapshot = Snapshot {
+        timeline: answer.server,
+        xids: answer.sees,
+    };
     reader.loaded = true;
-    let age = if config.has(Rule::LeaseFromSending) { answer.age } else { 0 };
+    let age = if config.has(Rule::LeaseFromSending) {
+        answer.age
+    } else {
+        0
+    };
     reader.lease = reader.lease.max(config.lease - age);
 }
 
@@ -216,11 +248,19 @@ pub(crate) fn lose(state: &mut State, slot: usize) -> Option<()> {
 
 /// The reader gives a question up; the server goes on with it.
 pub(crate) fn abandon(config: &Config, state: &mut State) -> Option<()> {
-    let [Some(message), None] = state.messages else { return None };
+    let [Some(message), None] = state.messages else {
+        return None;
+    };
     if !config.orphans || message.orphan || message.stage == Stage::Answered {
         return None;
     }
-    state.messages = [None, Some(Message { orphan: true, ..message })];
+    state.messages = [
+        None,
+        Some(Message {
+            orphan: true,
+            ..message
+        }),
+    ];
     Some(())
 }
 
@@ -230,8 +270,16 @@ pub(crate) fn crash(state: &mut State) -> Option<()> {
     if !reader.up || (reader.restarts == 0 && !reader.stopping) {
         return None;
     }
-    let restarts = if reader.stopping { reader.restarts } else { reader.restarts - 1 };
-    state.reader = Reader { restarts, steady: reader.steady, ..Reader::default() };
+    let restarts = if reader.stopping {
+        reader.restarts
+    } else {
+        reader.restarts - 1
+    };
+    state.reader = Reader {
+        restarts,
+        steady: reader.steady,
+        ..Reader::default()
+    };
     state.messages = [None; 2];
     drop_rows(state);
     Some(())
@@ -273,7 +321,16 @@ pub(crate) fn namesake(config: &Config, state: &mut State, timeline: Timeline) -
     if config.has(Rule::IdPerProcess) || !state.open(timeline) || !free {
         return None;
     }
-    let snapshot = Snapshot { timeline, xids: server.xids() };
-    state.show_row(timeline, Row { present: true, snapshot });
+    let snapshot = Snapshot {
+        timeline,
+        xids: server.xids(),
+    };
+    state.show_row(
+        timeline,
+        Row {
+            present: true,
+            snapshot,
+        },
+    );
     Some(())
 }

@@ -23,6 +23,8 @@ pub enum Rule {
     AnswerTimeline,
     /// There is one beat in flight at a time.
     OneBeatAtATime,
+    /// What a reader holds and the new primary lacks is written back in the registration's transaction.
+    WriteBackAtRegistration,
     /// What a reload brings is added to what the reader holds.
     UnionOnReload,
     /// The question asks for what is not visible in a snapshot, not for what is above the last id.
@@ -65,7 +67,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::RegisterBeforeLoad,
         Self::LeaseFromSending,
         Self::BeatNeedsRow,
@@ -76,6 +78,7 @@ impl Rule {
         Self::QuestionNamesTimeline,
         Self::AnswerTimeline,
         Self::OneBeatAtATime,
+        Self::WriteBackAtRegistration,
         Self::UnionOnReload,
         Self::SnapshotNotLastId,
         Self::ConfirmThisTimeline,

@@ -1,7 +1,7 @@
 //! Looks for counterexamples, the shortest one, or through all there is.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
@@ -11,6 +11,8 @@ use crate::model::{Action, Leases};
 /// What a whole exploration found.
 #[derive(Debug)]
 pub struct Explored {
+    /// Whether all of the world was explored.
+    pub complete: bool,
     /// Different states.
     pub states: usize,
     /// Steps of the longest path.
@@ -23,14 +25,23 @@ pub struct Explored {
 
 /// Explores all of a world. `threads` share the work.
 pub fn explore(config: &Config, threads: usize, patience: Duration) -> Explored {
-    let checker = Leases::new(config.clone()).checker().threads(threads).timeout(patience).spawn_bfs().join();
+    let start = Instant::now();
+    let checker = Leases::new(config.clone())
+        .checker()
+        .threads(threads)
+        .timeout(patience)
+        .spawn_bfs()
+        .join();
     let found: BTreeSet<_> = checker.discoveries().into_keys().collect();
     let properties = checker.model().properties();
     let of = |failure: bool| {
-        let kind = properties.iter().filter(move |p| (p.expectation == Expectation::Always) == failure);
+        let kind = properties
+            .iter()
+            .filter(move |p| (p.expectation == Expectation::Always) == failure);
         kind.map(|property| property.name).collect::<BTreeSet<_>>()
     };
     Explored {
+        complete: start.elapsed() < patience,
         states: checker.unique_state_count(),
         depth: checker.max_depth(),
         broken: of(true).intersection(&found).copied().collect(),

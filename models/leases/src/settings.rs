@@ -1,7 +1,8 @@
 //! The worlds: those in which everything holds, and for each rule the one that needs it.
 
 use crate::config::{Config, Deposed, Mode};
-use crate::properties::{AFTER_EVERYWHERE, AGAIN, TIMER_SUFFICES};
+use crate::model::Action;
+use crate::properties::{AFTER_EVERYWHERE, AGAIN, COMES_BACK, TIMER_SUFFICES};
 use crate::rules::Rule;
 
 /// Where a rule is needed.
@@ -24,8 +25,8 @@ pub enum Fault {
     Failover,
     /// A failover; the old primary lives as long as it likes.
     DeposedForEver,
-    /// A failover; the old primary is dead before it. With a lease of one tick and no fence, to keep the world small.
-    CleanFailover,
+    /// A failover that has just lost a revocation which the reader holds; the old primary is dead.
+    Loss,
     /// Clocks drift.
     Drift,
     /// A second revocation.
@@ -42,6 +43,29 @@ pub enum Fault {
     SlowValidation,
 }
 
+/// The reader registers and loads, the standby follows, x0 commits, the reader learns it, the failover loses it.
+const LOSS: [Action; 16] = {
+    use Action as A;
+    [
+        A::Ask(1),
+        A::Execute(0),
+        A::Write(0),
+        A::Deliver(0),
+        A::Ask(1),
+        A::Execute(0),
+        A::Write(0),
+        A::Deliver(0),
+        A::Replicate,
+        A::Revoke(0),
+        A::Ask(1),
+        A::Execute(0),
+        A::Write(0),
+        A::Deliver(0),
+        A::CommitAnswered(0),
+        A::Promote,
+    ]
+};
+
 /// The world with these faults.
 pub fn world(mode: Mode, faults: &[Fault]) -> Config {
     let mut config = Config::calm(mode);
@@ -49,10 +73,9 @@ pub fn world(mode: Mode, faults: &[Fault]) -> Config {
         match fault {
             Fault::Failover => config.failover = Config::failover(mode).failover,
             Fault::DeposedForEver => config.failover = Some(Deposed::ForEver),
-            Fault::CleanFailover => {
+            Fault::Loss => {
                 config.failover = Some(Deposed::Never);
-                config.lease = 1;
-                config.fence = 0;
+                config.prelude = &LOSS;
             }
             Fault::Drift => config.drift = true,
             Fault::Second => config.revocations = 2,
@@ -91,37 +114,68 @@ pub const fn setting(rule: Rule) -> Setting {
     use Fault as F;
     use Mode::{Asynchronous, Synchronous};
     let (mode, faults, with): (Mode, &'static [Fault], &'static [Rule]) = match rule {
-        Rule::RegisterBeforeLoad | Rule::LeaseFromSending | Rule::OnlyAfterCommit | Rule::TimerAlone => (Synchronous, &[], &[]),
+        Rule::RegisterBeforeLoad
+        | Rule::LeaseFromSending
+        | Rule::OnlyAfterCommit
+        | Rule::TimerAlone => (Synchronous, &[], &[]),
         Rule::IdPerProcess => (Synchronous, &[], &[]),
-        Rule::BeatNeedsRow | Rule::BeatNeverInserts | Rule::JanitorOwnClock | Rule::JanitorBeatSeen => {
-            (Synchronous, &[F::Janitor], &[])
-        }
+        Rule::BeatNeedsRow
+        | Rule::BeatNeverInserts
+        | Rule::JanitorOwnClock
+        | Rule::JanitorBeatSeen => (Synchronous, &[F::Janitor], &[]),
         Rule::IdPerRegistration => (Synchronous, &[F::Janitor, F::Orphans], &[]),
         Rule::StopBeforeDelete => (Synchronous, &[F::ReaderRestart], &[]),
         Rule::LeaseLast => (Synchronous, &[F::SlowValidation], &[]),
         Rule::SnapshotNotLastId => (Synchronous, &[F::Second], &[]),
         Rule::BoundLongerThanLease => (Synchronous, &[F::Drift], &[]),
-        Rule::LoadIsBeat | Rule::BeatCommitsSynchronously | Rule::AwaitReady | Rule::LookupCommits => {
-            (Synchronous, &[F::Failover], &[])
-        }
-        Rule::UnionOnReload | Rule::NothingEarlyOnNewTimeline | Rule::StandbyFlush | Rule::BoundStartsAgain => {
+        Rule::LoadIsBeat
+        | Rule::BeatCommitsSynchronously
+        | Rule::AwaitReady
+        | Rule::LookupCommits => (Synchronous, &[F::Failover], &[]),
+        Rule::NothingEarlyOnNewTimeline | Rule::StandbyFlush | Rule::BoundStartsAgain => {
             (Asynchronous, &[F::Failover], &[])
         }
-        Rule::AbsentStandbyWithholds | Rule::TimerWaitsForFence => (Asynchronous, &[F::Failover], &[]),
-        Rule::NothingEarlyAfterStart => (Asynchronous, &[F::Failover, F::WaiterRestart], &[]),
-        Rule::OneBeatAtATime => (Asynchronous, &[F::CleanFailover, F::Second], &[Rule::QuestionNamesTimeline]),
-        Rule::QuestionNamesTimeline => (Asynchronous, &[F::CleanFailover, F::Second], &[Rule::OneBeatAtATime]),
-        Rule::AnswerTimeline => (Asynchronous, &[F::CleanFailover, F::Second], &[Rule::QuestionNamesTimeline]),
-        Rule::ConfirmThisTimeline => {
-            (Asynchronous, &[F::CleanFailover, F::Second], &[Rule::QuestionNamesTimeline, Rule::OneBeatAtATime])
+        Rule::AbsentStandbyWithholds | Rule::WriteBackAtRegistration => {
+            (Asynchronous, &[F::Failover], &[])
         }
+        Rule::TimerWaitsForFence => (Asynchronous, &[F::Failover, F::Drift], &[]),
+        Rule::UnionOnReload => (
+            Asynchronous,
+            &[F::Failover],
+            &[Rule::WriteBackAtRegistration],
+        ),
+        Rule::NothingEarlyAfterStart => (Asynchronous, &[F::Failover, F::WaiterRestart], &[]),
+        Rule::OneBeatAtATime => (
+            Asynchronous,
+            &[F::Loss, F::Second],
+            &[Rule::QuestionNamesTimeline],
+        ),
+        Rule::QuestionNamesTimeline => {
+            (Asynchronous, &[F::Loss, F::Second], &[Rule::OneBeatAtATime])
+        }
+        Rule::AnswerTimeline => (
+            Asynchronous,
+            &[F::Loss, F::Second],
+            &[Rule::QuestionNamesTimeline],
+        ),
+        Rule::ConfirmThisTimeline => (
+            Asynchronous,
+            &[F::Loss, F::Second],
+            &[Rule::QuestionNamesTimeline, Rule::OneBeatAtATime],
+        ),
     };
     let promise = match rule {
         Rule::UnionOnReload => AGAIN,
+        Rule::WriteBackAtRegistration => COMES_BACK,
         Rule::TimerAlone => TIMER_SUFFICES,
         _ => AFTER_EVERYWHERE,
     };
-    Setting { mode, faults, with, promise }
+    Setting {
+        mode,
+        faults,
+        with,
+        promise,
+    }
 }
 
 impl Setting {

@@ -259,7 +259,9 @@ impl State {
 
     /// Whether a commit that waits for the standby holds the lock of the reader's row.
     pub fn locked(&self, timeline: Timeline) -> bool {
-        let waits = |message: &Message| message.server == timeline && matches!(message.stage, Stage::Waiting { .. });
+        let waits = |message: &Message| {
+            message.server == timeline && matches!(message.stage, Stage::Waiting { .. })
+        };
         self.messages.iter().flatten().any(waits)
     }
 

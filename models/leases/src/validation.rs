@@ -10,7 +10,11 @@ pub(crate) fn first_look(config: &Config, state: &mut State) -> Option<()> {
     if !config.slow_validation || !reader.up || reader.looking.is_some() || reader.lease == 0 {
         return None;
     }
-    reader.looking = Some(if config.has(Rule::LeaseLast) { reader.set } else { 0 });
+    reader.looking = Some(if config.has(Rule::LeaseLast) {
+        reader.set
+    } else {
+        0
+    });
     Some(())
 }
 

@@ -43,7 +43,8 @@ pub(crate) fn crash(state: &mut State) -> Option<()> {
 pub(crate) fn revoke(config: &Config, state: &mut State, x: usize) -> Option<()> {
     let timeline = state.waiter.server;
     // Revocations are alike: the second is never the first to happen.
-    let turn = x < usize::from(config.revocations) && (x == 0 || state.revocations[x - 1].progress != Progress::Idle);
+    let turn = x < usize::from(config.revocations)
+        && (x == 0 || state.revocations[x - 1].progress != Progress::Idle);
     if !turn || !state.open(timeline) || state.server(timeline).holds(x) {
         return None;
     }
@@ -64,10 +65,14 @@ pub(crate) fn revoke(config: &Config, state: &mut State, x: usize) -> Option<()>
 /// The waiter learns that its COMMIT succeeded: by its answer, or by looking it up.
 pub(crate) fn commit_answered(config: &Config, state: &mut State, x: usize) -> Option<()> {
     let timeline = state.waiter.server;
-    if timeline == 0 || state.revocations[x].progress != Progress::Sent || !has(state.server(timeline).visible, x) {
+    if timeline == 0
+        || state.revocations[x].progress != Progress::Sent
+        || !has(state.server(timeline).visible, x)
+    {
         return None;
     }
-    let unconfirmed = config.mode == Mode::Synchronous && timeline == 1 && !has(state.servers[0].flushed, x);
+    let unconfirmed =
+        config.mode == Mode::Synchronous && timeline == 1 && !has(state.servers[0].flushed, x);
     if unconfirmed && config.has(Rule::LookupCommits) {
         return None;
     }
@@ -87,7 +92,10 @@ fn durable(config: &Config, state: &State, x: usize) -> bool {
         return true;
     }
     match state.waiter.server {
-        1 => has(state.servers[0].flushed, x) || (state.promoted && !config.has(Rule::AbsentStandbyWithholds)),
+        1 => {
+            has(state.servers[0].flushed, x)
+                || (state.promoted && !config.has(Rule::AbsentStandbyWithholds))
+        }
         _ => state.servers[1].holds(x),
     }
 }
@@ -102,7 +110,8 @@ pub(crate) fn may_answer_early(config: &Config, state: &State, x: usize) -> bool
     if !has(server.visible, x) || !durable(config, state, x) {
         return false;
     }
-    if config.has(Rule::NothingEarlyOnNewTimeline) && state.waiter.on_timeline < config.quarantine() {
+    if config.has(Rule::NothingEarlyOnNewTimeline) && state.waiter.on_timeline < config.quarantine()
+    {
         return false;
     }
     let shown = server.row.snapshot;
@@ -141,7 +150,12 @@ pub(crate) fn bound_has_passed(config: &Config, state: &State, x: usize) -> bool
 }
 
 /// `everywhere` is answered.
-pub(crate) fn answer(config: &Config, state: &mut State, x: usize, progress: Progress) -> Option<()> {
+pub(crate) fn answer(
+    config: &Config,
+    state: &mut State,
+    x: usize,
+    progress: Progress,
+) -> Option<()> {
     let may = match progress {
         Progress::EverywhereEarly => may_answer_early(config, state, x),
         Progress::EverywhereByTimer => may_answer_by_timer(config, state, x),
@@ -158,7 +172,10 @@ pub(crate) fn answer(config: &Config, state: &mut State, x: usize, progress: Pro
 /// The waiter, on the new timeline, finds there what it committed on the old one, or puts it back.
 pub(crate) fn carry_over(config: &Config, state: &mut State, x: usize) -> Option<()> {
     let revocation = state.revocations[x];
-    if state.waiter.server != 2 || revocation.progress != Progress::Committed || revocation.timeline != 1 {
+    if state.waiter.server != 2
+        || revocation.progress != Progress::Committed
+        || revocation.timeline != 1
+    {
         return None;
     }
     let lacking = !state.servers[1].holds(x);

@@ -9,12 +9,26 @@ pub(crate) fn step(action: Action, before: &State, after: &State) -> String {
         Action::Tick { slow: false } => "a tick passes".to_owned(),
         Action::Tick { slow: true } => "a tick passes; R's clock stands still".to_owned(),
         Action::Ask(server) => {
-            let sent = after.messages.iter().zip(&before.messages).find(|(new, old)| new != old);
-            format!("R sends TL{server} {}", sent.and_then(|(new, _)| *new).map_or_else(String::new, question))
+            let sent = after
+                .messages
+                .iter()
+                .zip(&before.messages)
+                .find(|(new, old)| new != old);
+            format!(
+                "R sends TL{server} {}",
+                sent.and_then(|(new, _)| *new)
+                    .map_or_else(String::new, question)
+            )
         }
-        Action::Execute(slot) => format!("{}: its snapshot is taken{}", of(before, slot), seen(after, slot)),
+        Action::Execute(slot) => format!(
+            "{}: its snapshot is taken{}",
+            of(before, slot),
+            seen(after, slot)
+        ),
         Action::Write(slot) => format!("{}: {}", of(before, slot), written(before, after, slot)),
-        Action::Complete(slot) => format!("{}: the standby has it, COMMIT is done", of(before, slot)),
+        Action::Complete(slot) => {
+            format!("{}: the standby has it, COMMIT is done", of(before, slot))
+        }
         Action::Deliver(slot) => format!("R has the answer to {}", of(before, slot)),
         Action::Lose(slot) => format!("{} or its answer is lost", of(before, slot)),
         Action::Abandon => format!("R gives up {}; the server goes on with it", of(before, 0)),
@@ -22,8 +36,12 @@ pub(crate) fn step(action: Action, before: &State, after: &State) -> String {
         Action::ReaderStarts => "R starts under a new id".to_owned(),
         Action::StopLate => "R shuts down: its row is deleted, it still accepts".to_owned(),
         Action::Namesake(server) => format!("another process with R's id beats on TL{server}"),
-        Action::FirstLook => "R begins to validate a token: the first look, then it freezes".to_owned(),
-        Action::SecondLook => "R goes on with that validation: the second look, the answer".to_owned(),
+        Action::FirstLook => {
+            "R begins to validate a token: the first look, then it freezes".to_owned()
+        }
+        Action::SecondLook => {
+            "R goes on with that validation: the second look, the answer".to_owned()
+        }
         Action::Meet(server) => format!("W connects to TL{server}"),
         Action::WaiterEnds => "W's process ends".to_owned(),
         Action::Replicate => "the standby flushes all of TL1's log".to_owned(),
@@ -43,17 +61,33 @@ fn revocation(action: Action, before: &State, after: &State) -> String {
     let xid = |x: usize, timeline: u8| after.server(timeline).xid[x].saturating_sub(1);
     match action {
         Action::Revoke(x) => {
-            let waits = if has(after.server(timeline).visible, x) { "commits" } else { "is in the log" };
-            format!("W revokes x{x} on TL{timeline}: it {waits}, xid {}", xid(x, timeline))
+            let waits = if has(after.server(timeline).visible, x) {
+                "commits"
+            } else {
+                "is in the log"
+            };
+            format!(
+                "W revokes x{x} on TL{timeline}: it {waits}, xid {}",
+                xid(x, timeline)
+            )
         }
         Action::CompleteRevocation(x) => format!("x{x}: the standby has it, it is visible on TL1"),
-        Action::EndWait(x) => format!("x{x}'s wait for the standby is ended: visible on TL1, on no standby"),
+        Action::EndWait(x) => {
+            format!("x{x}'s wait for the standby is ended: visible on TL1, on no standby")
+        }
         Action::CommitAnswered(x) => format!("W learns that x{x} is committed"),
-        Action::AnswerEarly(x) => format!("W, seeing {}, answers `everywhere` for x{x}", row(before.server(timeline).row)),
-        Action::AnswerByTimer(x) => format!("the bound has passed: W answers `everywhere` for x{x}"),
+        Action::AnswerEarly(x) => format!(
+            "W, seeing {}, answers `everywhere` for x{x}",
+            row(before.server(timeline).row)
+        ),
+        Action::AnswerByTimer(x) => {
+            format!("the bound has passed: W answers `everywhere` for x{x}")
+        }
         Action::CarryOver(x) if before.servers[1].holds(x) => format!("W finds x{x} on TL2"),
         Action::CarryOver(x) => format!("W writes x{x} back to TL2, xid {}", xid(x, 2)),
-        Action::OthersPutBack(x) => format!("another holder writes x{x} back to TL2, xid {}", xid(x, 2)),
+        Action::OthersPutBack(x) => {
+            format!("another holder writes x{x} back to TL2, xid {}", xid(x, 2))
+        }
         _ => format!("{action:?}"),
     }
 }
@@ -74,14 +108,20 @@ fn question(message: Message) -> String {
 }
 
 fn seen(after: &State, slot: usize) -> String {
-    let Some(message) = after.messages[slot] else { return String::new() };
+    let Some(message) = after.messages[slot] else {
+        return String::new();
+    };
     if message.question == Question::Register {
         return String::new();
     }
     format!(
         ", it sees xids {{{}}} and brings {}",
         bits(message.sees, ""),
-        if message.brings == 0 { "nothing".to_owned() } else { bits(message.brings, "x") }
+        if message.brings == 0 {
+            "nothing".to_owned()
+        } else {
+            bits(message.brings, "x")
+        }
     )
 }
 
@@ -102,9 +142,21 @@ fn promoted(before: &State, after: &State) -> String {
     let row_lost = before.servers[0].row_log != after.servers[1].row;
     format!(
         "the standby is promoted (TL2){}{}{}",
-        if lost == 0 { String::new() } else { format!("; {} lost", bits(lost, "x")) },
-        if row_lost { "; R's last write is lost" } else { "" },
-        if after.first_alive { "; the old primary lives on" } else { "" },
+        if lost == 0 {
+            String::new()
+        } else {
+            format!("; {} lost", bits(lost, "x"))
+        },
+        if row_lost {
+            "; R's last write is lost"
+        } else {
+            ""
+        },
+        if after.first_alive {
+            "; the old primary lives on"
+        } else {
+            ""
+        },
     )
 }
 
@@ -144,7 +196,11 @@ fn consequences(before: &State, after: &State) -> String {
 }
 
 fn row(row: Row) -> String {
-    if row.present { format!("R's row showing {}", snapshot(row.snapshot)) } else { "no row of R".to_owned() }
+    if row.present {
+        format!("R's row showing {}", snapshot(row.snapshot))
+    } else {
+        "no row of R".to_owned()
+    }
 }
 
 fn snapshot(snapshot: Snapshot) -> String {
@@ -155,6 +211,9 @@ fn snapshot(snapshot: Snapshot) -> String {
 }
 
 fn bits(bits: Bits, prefix: &str) -> String {
-    let names: Vec<String> = (0..ROOM).filter(|&x| has(bits, x)).map(|x| format!("{prefix}{x}")).collect();
+    let names: Vec<String> = (0..ROOM)
+        .filter(|&x| has(bits, x))
+        .map(|x| format!("{prefix}{x}"))
+        .collect();
     names.join(", ")
 }
