@@ -27,6 +27,10 @@ pub enum Deposed {
 }
 
 /// The bounds of a run. Times are in ticks.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fault of its own, and all combine"
+)]
 #[derive(Clone, Debug)]
 pub struct Config {
     /// How the cluster replicates.

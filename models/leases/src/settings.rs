@@ -117,8 +117,8 @@ pub const fn setting(rule: Rule) -> Setting {
         Rule::RegisterBeforeLoad
         | Rule::LeaseFromSending
         | Rule::OnlyAfterCommit
-        | Rule::TimerAlone => (Synchronous, &[], &[]),
-        Rule::IdPerProcess => (Synchronous, &[], &[]),
+        | Rule::TimerAlone
+        | Rule::IdPerProcess => (Synchronous, &[], &[]),
         Rule::BeatNeedsRow
         | Rule::BeatNeverInserts
         | Rule::JanitorOwnClock
@@ -132,12 +132,11 @@ pub const fn setting(rule: Rule) -> Setting {
         | Rule::BeatCommitsSynchronously
         | Rule::AwaitReady
         | Rule::LookupCommits => (Synchronous, &[F::Failover], &[]),
-        Rule::NothingEarlyOnNewTimeline | Rule::StandbyFlush | Rule::BoundStartsAgain => {
-            (Asynchronous, &[F::Failover], &[])
-        }
-        Rule::AbsentStandbyWithholds | Rule::WriteBackAtRegistration => {
-            (Asynchronous, &[F::Failover], &[])
-        }
+        Rule::NothingEarlyOnNewTimeline
+        | Rule::StandbyFlush
+        | Rule::BoundStartsAgain
+        | Rule::AbsentStandbyWithholds
+        | Rule::WriteBackAtRegistration => (Asynchronous, &[F::Failover], &[]),
         Rule::TimerWaitsForFence => (Asynchronous, &[F::Failover, F::Drift], &[]),
         Rule::UnionOnReload => (
             Asynchronous,
@@ -145,7 +144,7 @@ pub const fn setting(rule: Rule) -> Setting {
             &[Rule::WriteBackAtRegistration],
         ),
         Rule::NothingEarlyAfterStart => (Asynchronous, &[F::Failover, F::WaiterRestart], &[]),
-        Rule::OneBeatAtATime => (
+        Rule::OneBeatAtATime | Rule::AnswerTimeline => (
             Asynchronous,
             &[F::Loss, F::Second],
             &[Rule::QuestionNamesTimeline],
@@ -153,11 +152,6 @@ pub const fn setting(rule: Rule) -> Setting {
         Rule::QuestionNamesTimeline => {
             (Asynchronous, &[F::Loss, F::Second], &[Rule::OneBeatAtATime])
         }
-        Rule::AnswerTimeline => (
-            Asynchronous,
-            &[F::Loss, F::Second],
-            &[Rule::QuestionNamesTimeline],
-        ),
         Rule::ConfirmThisTimeline => (
             Asynchronous,
             &[F::Loss, F::Second],

@@ -61,7 +61,7 @@ impl Server {
     /// Puts a revocation into the log under the next free transaction id.
     pub fn insert(&mut self, x: usize) {
         let used = self.xid;
-        self.xid[x] = (1..).find(|xid| !used.contains(xid)).unwrap_or(NEVER);
+        self.xid[x] = (1..NEVER).find(|xid| !used.contains(xid)).unwrap_or(NEVER);
     }
 
     /// Whether the log has the revocation.
@@ -198,6 +198,10 @@ pub struct Waiter {
 }
 
 /// Everything.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what is so or not, independently"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct State {
     /// The two servers; the second is a standby until promoted.

@@ -161,38 +161,39 @@ fn promoted(before: &State, after: &State) -> String {
 }
 
 fn consequences(before: &State, after: &State) -> String {
-    let mut told = String::new();
+    let mut told = Vec::new();
     let (old, new) = (&before.reader, &after.reader);
     if new.registered != old.registered && new.up {
-        told.push_str(&match new.registered {
-            0 => "; R must register anew".to_owned(),
-            timeline => format!("; R is registered on TL{timeline}"),
-        });
+        if new.registered == 0 {
+            told.push("; R must register anew".to_owned());
+        } else {
+            told.push(format!("; R is registered on TL{}", new.registered));
+        }
     }
     if new.set != old.set && new.up {
-        told.push_str(&format!("; R holds {{{}}}", bits(new.set, "x")));
+        told.push(format!("; R holds {{{}}}", bits(new.set, "x")));
     }
     if new.lease > old.lease {
-        told.push_str(&format!("; R trusts for {} ticks", new.lease));
+        told.push(format!("; R trusts for {} ticks", new.lease));
     } else if new.lease == 0 && old.lease > 0 {
-        told.push_str("; R trusts no more");
+        told.push("; R trusts no more".to_owned());
     }
     if after.first_alive != before.first_alive && before.promoted {
-        told.push_str("; the old primary is dead");
+        told.push("; the old primary is dead".to_owned());
     }
     for x in 0..ROOM {
         let wrong = |state: &State| state.everywhere(x) && state.accepts(x);
         if wrong(after) && !wrong(before) {
-            told.push_str(&format!("  <-- R ACCEPTS x{x} AFTER `everywhere`"));
+            told.push(format!("  <-- R ACCEPTS x{x} AFTER `everywhere`"));
         }
     }
     if after.accepted_late && !before.accepted_late {
-        told.push_str("  <-- R ACCEPTED AFTER `everywhere`");
+        told.push("  <-- R ACCEPTED AFTER `everywhere`".to_owned());
     }
     if after.forgot && !before.forgot {
-        told.push_str("  <-- R ACCEPTS AGAIN WHAT IT REFUSED");
+        told.push("  <-- R ACCEPTS AGAIN WHAT IT REFUSED".to_owned());
     }
-    told
+    told.concat()
 }
 
 fn row(row: Row) -> String {
