@@ -1,8 +1,9 @@
 use std::{
+    cmp::Ordering,
     collections::{HashMap, HashSet},
     sync::{
         PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{self, AtomicUsize},
     },
     time::Duration,
 };
@@ -60,7 +61,7 @@ impl Hints {
         let entry = *entry;
         heard.hints.entry(entry.id).or_insert(Hint { entry, at });
         heard.obey(&entry);
-        self.len.store(heard.hints.len(), Ordering::Release);
+        self.len.store(heard.hints.len(), atomic::Ordering::Release);
     }
 
     pub(super) fn hits_session(&self, session: SessionId) -> bool {
@@ -91,7 +92,7 @@ impl Hints {
     /// Forgets those that are settled: what `holds` says came with a beat, and what is no
     /// revocation. To be called when the answer's entries are obeyed. Says how many were none.
     pub(super) fn judge(&self, verdict: &Verdict<'_>, holds: impl Fn(i64) -> bool) -> usize {
-        if self.len.load(Ordering::Acquire) == 0 {
+        if self.len.load(atomic::Ordering::Acquire) == 0 {
             return 0;
         }
         let mut refuted = 0;
@@ -105,12 +106,12 @@ impl Hints {
             stays
         });
         heard.index();
-        self.len.store(heard.hints.len(), Ordering::Release);
+        self.len.store(heard.hints.len(), atomic::Ordering::Release);
         refuted
     }
 
     fn ask<T>(&self, none: T, question: impl FnOnce(&Heard) -> T) -> T {
-        if self.len.load(Ordering::Acquire) == 0 {
+        if self.len.load(atomic::Ordering::Acquire) == 0 {
             return none;
         }
         question(&self.heard.read().unwrap_or_else(PoisonError::into_inner))
@@ -123,14 +124,12 @@ impl Verdict<'_> {
     fn refutes(&self, hint: &Hint) -> bool {
         let stamp = hint.entry.stamp;
         let sent_after = hint.at < self.sent;
-        if stamp.timeline == self.answer.timeline {
-            sent_after || self.answer.snapshot.sees(stamp.xid)
-        } else if stamp.timeline > self.answer.timeline {
+        match stamp.timeline.cmp(&self.answer.timeline) {
+            Ordering::Equal => sent_after || self.answer.snapshot.sees(stamp.xid),
             // Nobody whom we ask has met that timeline; a lease does not live longer than this.
-            hint.at + self.patience < self.sent
-        } else {
+            Ordering::Greater => hint.at + self.patience < self.sent,
             // Lost, perhaps: written back with the next registration, and then it comes as a row.
-            false
+            Ordering::Less => false,
         }
     }
 }

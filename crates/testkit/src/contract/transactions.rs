@@ -59,7 +59,7 @@ async fn read_everything(store: &Arc<dyn Store>, user: &User) -> [usize; 5] {
             .unwrap()
             .len(),
         store.pending_events(9).await.unwrap().len(),
-        super::revocations::beat(&store, NOW).await.len(),
+        super::revocations::beat(store, NOW).await.len(),
     ]
 }
 

@@ -82,7 +82,6 @@ pub(super) struct Instance {
     pub(super) leases: Leases,
     pub(super) servers: Servers,
     pub(super) clock: Arc<JumpingClock>,
-    pub(super) id: Uuid,
     pub(super) early: Arc<AtomicU64>,
     beating: Option<JoinHandle<()>>,
 }
@@ -137,7 +136,6 @@ impl Instance {
             leases,
             servers,
             clock,
-            id,
             early,
             beating: None,
         })
