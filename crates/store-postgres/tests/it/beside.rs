@@ -71,7 +71,7 @@ async fn logins_at_once_on_two_instances_leave_no_more_sessions_than_are_kept() 
     let first: Arc<dyn Store> = stores[0].clone();
     let given = Given::new();
     let alice = given.user(&first, "alice@example.com").await;
-    let alive = Liveness::at(START);
+    let liveness = Liveness::at(START);
     let mut both = [0, 1].map(|_| given.new_session(alice.id, START));
     // From another network, which would be a row for both to wait at.
     both[1].address = None;
@@ -83,15 +83,15 @@ async fn logins_at_once_on_two_instances_leave_no_more_sessions_than_are_kept() 
         async move {
             let mut tx = store.begin().await?;
             tx.open_session(&new, version).await?;
-            tx.end_oldest_sessions(new.user, 1, alive).await?;
+            tx.end_oldest_sessions(new.user, 1, liveness).await?;
             tx.commit().await
         }
     });
     database.wait_for_a_lock().await?;
-    tx.end_oldest_sessions(alice.id, 1, alive).await?;
+    tx.end_oldest_sessions(alice.id, 1, liveness).await?;
     tx.commit().await?;
     other.await??;
-    assert_eq!(stores[0].live_sessions(alice.id, alive).await?.len(), 1);
+    assert_eq!(stores[0].live_sessions(alice.id, liveness).await?.len(), 1);
     Ok(())
 }
 
