@@ -143,9 +143,9 @@ mod tests {
     #[test]
     fn without_a_synchronous_standby_every_standby_must_have_it() {
         let with = |shipped, hidden, synchronous| Reading {
-            shipped,
-            hidden,
             synchronous,
+            hidden,
+            shipped,
             ..reading(Vec::new())
         };
         assert!(with(None, 0, false).is_safe(50));

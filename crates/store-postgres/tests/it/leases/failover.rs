@@ -70,7 +70,7 @@ impl World {
 
     /// Nothing more reaches the standby.
     async fn stop_shipping(&mut self) -> Result<()> {
-        Ok(self.pair.primary.freeze_senders().await?)
+        self.pair.primary.freeze_senders().await
     }
 
     /// The primary dies, the standby takes its place, and everybody is led there.
