@@ -120,7 +120,7 @@ async fn a_refresh_touches_no_index() -> Result<()> {
     let all = SESSIONS as u64 * EACH;
     let hot = loop {
         let figures = database.execute(figures).await?;
-        let mut numbers = figures.split('|').map(|number| number.parse::<u64>());
+        let mut numbers = figures.split('|').map(str::parse::<u64>);
         if numbers.next() == Some(Ok(all)) {
             break numbers.next().unwrap()?;
         }
