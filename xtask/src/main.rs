@@ -1,4 +1,4 @@
-//! Every developer command: `cargo xtask <test|check|gen|bench|dist>`.
+//! Every developer command: `cargo xtask <test|check|gen|bench|stack|dist>`.
 //!
 //! CI runs the same commands, so what passes here passes there.
 
@@ -33,6 +33,12 @@ enum Cli {
     #[command(subcommand_required = false)]
     Bench {
         /// Arguments of the benchmark, e.g. `--runs 5 --only refresh`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// The whole system as real processes on loopback: up, status, logs, chaos, down.
+    Stack {
+        /// Arguments of the stack; `--help` shows them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -77,6 +83,7 @@ fn main() -> Result<()> {
         }
         Cli::Part(part) => check(&part),
         Cli::Gen => generate::write(),
+        Cli::Stack { arguments } => stack(&arguments),
         Cli::Dist(args) => dist::dist(&args),
         Cli::Bench { arguments } => {
             run(cargo([
@@ -99,6 +106,21 @@ fn main() -> Result<()> {
             run(bench)
         }
     }
+}
+
+fn stack(arguments: &[String]) -> Result<()> {
+    if arguments.first().is_some_and(|verb| verb == "up") {
+        tools::ensure_servers()?;
+        kafka::ensure()?;
+        let mut build = cargo(["build"]);
+        for package in ["sso-server", "welcome", "loyalty", "sso-stack"] {
+            build.args(["--package", package]);
+        }
+        run(build)?;
+    }
+    let mut stack = cargo(["run", "--quiet", "--package", "sso-stack", "--"]);
+    stack.args(arguments);
+    run(stack)
 }
 
 fn test(args: &TestArgs) -> Result<()> {
