@@ -125,8 +125,10 @@ pub(crate) fn command_with<T>(
     let config = &loaded.config;
     let ack_wait = match wait {
         Wait::No => Duration::ZERO,
-        // And what it takes to look.
-        Wait::Everywhere => bound(config.revocation.lease) + Duration::from_secs(2),
+        // After a failover the fence as well; and what it takes to look.
+        Wait::Everywhere => {
+            bound(config.revocation.lease) + config.revocation.fence + Duration::from_secs(2)
+        }
     };
     block_on(async {
         let parts = open(config, Role::Command, ack_wait).await?;

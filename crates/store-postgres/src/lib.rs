@@ -19,6 +19,7 @@ mod keys;
 pub mod leases;
 mod lifecycle;
 mod lives;
+mod login;
 mod migrations;
 mod networks;
 mod outbox;

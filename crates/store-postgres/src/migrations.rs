@@ -327,6 +327,7 @@ mod tests {
             crate::outbox::STATEMENTS,
             crate::keys::STATEMENTS,
             crate::lives::STATEMENTS,
+            crate::login::STATEMENTS,
             crate::leases::STATEMENTS,
             crate::revocations::STATEMENTS,
             crate::audit::STATEMENTS,

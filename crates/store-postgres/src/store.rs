@@ -2,7 +2,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use metrics::counter;
-use sso_core::ports::{Store, StoreError, Tx, store::Freshness};
+use sso_core::ports::{
+    Store, StoreError, Tx,
+    store::{Freshness, LoggedIn, NewLogin},
+};
 
 use crate::{
     MigrationStatus, PRIMARY, READS, REPLICA, SchemaError,
@@ -17,7 +20,7 @@ use crate::{
 const PING: &str = "SELECT count(*) FROM compatibility";
 
 /// How often a statement is sent again when it certainly did nothing.
-const ATTEMPTS: usize = 4;
+pub(crate) const ATTEMPTS: usize = 4;
 
 /// The bounds of the store, beside those of [`servers::Settings`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,6 +244,10 @@ fn unreachable(error: StoreError) -> OpenError {
 impl Store for PostgresStore {
     async fn begin(&self) -> Result<Box<dyn Tx>, StoreError> {
         Ok(Box::new(self.transaction().await?))
+    }
+
+    async fn log_in(&self, login: &NewLogin<'_>) -> Result<Option<LoggedIn>, StoreError> {
+        self.log_in_at_once(login).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -27,7 +27,7 @@ use crate::{
 
 type Answer<'a> = BoxFuture<'a, Result<Vec<Row>, Error>>;
 
-const BEGIN: &str = "BEGIN";
+pub(crate) const BEGIN: &str = "BEGIN";
 const ROLLBACK: &str = "ROLLBACK";
 const XID: &str = "SELECT pg_current_xact_id()::text";
 
@@ -103,7 +103,7 @@ impl PostgresTx {
         let patience = self.shared.patience;
         let prepared = within(&self.connection, patience, self.prepare(&steps)).await;
         let prepared = if begins {
-            prepared?
+            prepared.map_err(Fault::before_commit)?
         } else {
             self.settle(prepared)?
         };
@@ -194,7 +194,7 @@ impl PostgresTx {
             Err(fault) if fault.is_severed() => State::UnderWay,
             Err(_) => State::Failed,
         };
-        answer
+        answer.map_err(Fault::before_commit)
     }
 
     /// Sends records with whatever comes next. A transaction of nothing else begins with them.

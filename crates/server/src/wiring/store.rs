@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sso_core::ports::{Clock, RandomIds, Store};
+use sso_core::ports::{Clock, Store};
 use sso_crypto::SystemRandom;
 use sso_store_postgres::{
     self as postgres, Limits, PostgresStore, SchemaError,
@@ -72,12 +72,12 @@ pub(super) async fn open(
             let terms = Terms {
                 lease: config.revocation.lease,
                 fence: config.revocation.fence,
+                standbys: config.revocation.standbys,
                 name: process_name(),
             };
             let servers = store.servers().clone();
-            // Of this process and no other: whoever confirms under it confirms for himself only.
-            let reader = SystemRandom.uuid_v4();
-            let leases = Leases::new(servers, Arc::clone(clock), terms, reader);
+            let random = Arc::new(SystemRandom);
+            let leases = Leases::new(servers, Arc::clone(clock), terms, random);
             Ok(Arc::new(store.with_leases(leases)))
         }
     }

@@ -107,11 +107,11 @@ impl SpyStore {
         };
         let found = rows.iter().find(|user| is(user)).cloned();
         match (fresh, found) {
-            (Freshness::Any, found) => Replica::Answers(found),
+            (Freshness::Any, Some(user)) => Replica::Answers(Some(user)),
             (Freshness::AtLeast(version), Some(user)) if user.version >= version => {
                 Replica::Answers(Some(user))
             }
-            (Freshness::AtLeast(_) | Freshness::Primary, _) => Replica::AskPrimary,
+            _ => Replica::AskPrimary,
         }
     }
 }
