@@ -1,7 +1,10 @@
 //! The binary on PostgreSQL.
 
+mod cluster;
 mod faults;
 mod instances;
+mod revoked;
+mod stale;
 mod start;
 
 use anyhow::{Context, Result};
