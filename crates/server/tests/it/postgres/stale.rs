@@ -174,7 +174,11 @@ async fn two(pair: &Pair, replicas: &[String]) -> Result<[Arc<Instance>; 2]> {
     Ok([Arc::new(one), Arc::new(two)])
 }
 
-async fn lives(count: usize, instances: &[Arc<Instance>; 2], ledger: &Arc<Ledger>) -> Result<()> {
+pub(super) async fn lives(
+    count: usize,
+    instances: &[Arc<Instance>; 2],
+    ledger: &Arc<Ledger>,
+) -> Result<()> {
     rounds(count, 16, |number| {
         let (here, there) = (
             Arc::clone(&instances[number % 2]),
