@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use events::{Outlet, examine_kafka, outlet};
 pub(crate) use examine::{Examined, examine, master_key_file};
 pub(crate) use store::{
-    MigrationStatus, Role, migrate, migration_status, of_sqlite, register_metrics,
+    MigrationStatus, Role, migrate, migration_status, of_sqlite, register_metrics, survey,
 };
 
 use crate::{
@@ -50,13 +50,16 @@ pub(crate) struct Parts {
     pub(crate) early_beat: Arc<Notify>,
     /// Work after the answer, to be waited for.
     pub(crate) tasks: TaskTracker,
+    /// The servers of PostgreSQL; None: embedded.
+    pub(crate) servers: Option<sso_store_postgres::servers::Servers>,
 }
 
 /// Opens the store and what stands on it.
 pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Result<Parts, Failed> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random = Arc::new(SystemRandom);
-    let store = store::open(config, role, config.database.migrate, &clock).await?;
+    let opened = store::open(config, role, config.database.migrate, &clock).await?;
+    let (store, servers) = (opened.store, opened.servers);
     let keys = Arc::new(keys::open(config, role, store.as_ref(), clock.clone()).await?);
     let hashes = Arc::new(start_hashing(config)?);
     let terms = LeaseTerms {
@@ -93,6 +96,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         stored,
         early_beat,
         tasks,
+        servers,
     })
 }
 

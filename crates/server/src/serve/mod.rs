@@ -7,6 +7,7 @@ mod descriptors;
 mod health;
 mod keys;
 mod listeners;
+mod replicas;
 mod routers;
 
 use std::sync::Arc;
@@ -72,7 +73,7 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     let health = Arc::new(Health::new(
         parts.sso.clock.clone(),
         parts.sso.revocations.clone(),
-        dependencies(&outlet),
+        &dependencies(&outlet, &parts),
     ));
     let grpc_health = sso_grpc::Health::new();
     let shutdown = Shutdown {
@@ -113,11 +114,15 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
 }
 
 /// What this installation depends on beside what every one does.
-fn dependencies(outlet: &Outlet) -> &'static [Dependency] {
-    match outlet.kafka {
-        Some(_) => &[Dependency::Kafka, Dependency::Registry],
-        None => &[],
+fn dependencies(outlet: &Outlet, parts: &Parts) -> Vec<Dependency> {
+    let mut all = Vec::new();
+    if let Some(servers) = &parts.servers {
+        all.extend((0..servers.replicas().len()).map(Dependency::Replica));
     }
+    if outlet.kafka.is_some() {
+        all.extend([Dependency::Kafka, Dependency::Registry]);
+    }
+    all
 }
 
 /// The loops beside the listeners.
@@ -145,6 +150,10 @@ async fn start_loops(
     if let Some(kafka) = outlet.kafka {
         let look = background::look(kafka, health.clone(), stop());
         loops.running.spawn(look);
+    }
+    if let Some(servers) = &parts.servers {
+        let follow = replicas::follow(servers.clone(), health.clone(), stop());
+        loops.running.spawn(follow);
     }
     let beat = background::beat(
         parts.sso.clone(),

@@ -7,7 +7,7 @@ use sso_crypto::SystemRandom;
 use sso_store_postgres::{
     self as postgres, Limits, PostgresStore, SchemaError,
     leases::{self, Leases, Terms},
-    servers::{self, ServerUrl, Settings, TlsSettings},
+    servers::{self, ServerUrl, Servers, Settings, Surveyed, TlsSettings},
 };
 use sso_store_sqlite::{self as sqlite, SqliteStore};
 
@@ -24,6 +24,13 @@ pub(crate) enum Role {
     Server,
     /// A command, beside servers or without one.
     Command,
+}
+
+/// The store, and the servers that it is on.
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn Store>,
+    /// None: embedded.
+    pub(crate) servers: Option<Servers>,
 }
 
 /// How a database's schema compares with this program's.
@@ -50,7 +57,7 @@ pub(super) async fn open(
     role: Role,
     migrate: bool,
     clock: &Arc<dyn Clock>,
-) -> Result<Arc<dyn Store>, Failed> {
+) -> Result<Opened, Failed> {
     match &config.database.url {
         DatabaseUrl::Sqlite => {
             let settings = sqlite::Settings {
@@ -63,7 +70,10 @@ pub(super) async fn open(
                 limits: sqlite::Limits::default(),
             };
             let store = SqliteStore::open(&settings).map_err(|error| of_sqlite(&error))?;
-            Ok(Arc::new(store))
+            Ok(Opened {
+                store: Arc::new(store),
+                servers: None,
+            })
         }
         DatabaseUrl::Postgres(url) => {
             let settings = settings(url, &config.database);
@@ -77,8 +87,11 @@ pub(super) async fn open(
             };
             let servers = store.servers().clone();
             let random = Arc::new(SystemRandom);
-            let leases = Leases::new(servers, Arc::clone(clock), terms, random);
-            Ok(Arc::new(store.with_leases(leases)))
+            let leases = Leases::new(servers.clone(), Arc::clone(clock), terms, random);
+            Ok(Opened {
+                store: Arc::new(store.with_leases(leases)),
+                servers: Some(servers),
+            })
         }
     }
 }
@@ -118,6 +131,17 @@ pub(crate) async fn migration_status(config: &Config) -> Result<MigrationStatus,
             })
         }
     }
+}
+
+/// Asks every server of PostgreSQL how it is; `None`: the database is the embedded one.
+pub(crate) async fn survey(config: &Config) -> Result<Option<Vec<Surveyed>>, Failed> {
+    let DatabaseUrl::Postgres(url) = &config.database.url else {
+        return Ok(None);
+    };
+    let found = servers::survey(&settings(url, &config.database)).await;
+    found
+        .map(Some)
+        .map_err(|error| of_postgres(&postgres::OpenError::Servers(error)))
 }
 
 fn settings(url: &ServerUrl, database: &Database) -> Settings {

@@ -18,6 +18,7 @@ mod pool;
 mod prober;
 mod settings;
 mod start;
+mod survey;
 mod tls;
 mod topology;
 mod url;
@@ -42,7 +43,8 @@ pub use errors::{ConnectError, OpenError, severs};
 pub use identity::{Identity, IdentityError, Role};
 pub use outcome::{Find, Outcome, Ticket};
 pub use settings::{Settings, TlsSettings};
-pub use topology::Primary;
+pub use survey::{Found, Surveyed, Synchrony, survey};
+pub use topology::{Primary, ReplicaState};
 pub use url::{ServerUrl, SslMode, UrlError};
 
 use address::Address;
@@ -166,6 +168,16 @@ impl Servers {
         let addresses = shared.addresses.iter().enumerate();
         addresses
             .map(|(at, address)| (address.name.clone(), shared.topology.furthest(at, now)))
+            .collect()
+    }
+
+    /// How each address is that was given as a replica's, in the order of the configuration.
+    pub fn replicas(&self) -> Vec<(String, ReplicaState)> {
+        let (shared, now) = (&self.shared, Instant::now());
+        let addresses = shared.addresses.iter().enumerate();
+        addresses
+            .filter(|(_, address)| address.replica)
+            .map(|(at, address)| (address.name.clone(), shared.topology.replica(at, now)))
             .collect()
     }
 

@@ -31,6 +31,19 @@ pub struct Primary {
     pub(super) address: usize,
 }
 
+/// How the server is that answers at a replica's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplicaState {
+    /// It is read. So long ago the newest beat was sent that it shows.
+    Read(Duration),
+    /// It is left alone. `None`: it has shown no beat of ours yet.
+    Behind(Option<Duration>),
+    /// It is the primary now.
+    Primary,
+    /// Nobody answers, or none that is of use: a deposed primary, another cluster.
+    Away,
+}
+
 /// What a connection is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
@@ -242,6 +255,26 @@ impl Topology {
             .filter(|seen| seen.address == address && seen.role == Role::Replica);
         here.filter_map(|seen| Some(now.saturating_duration_since(seen.shows?)))
             .max()
+    }
+
+    /// How the best server is that answers at `address`.
+    pub(super) fn replica(&self, address: usize, now: Instant) -> ReplicaState {
+        let primary = self.primary.borrow().clone();
+        let state = lock(&self.state);
+        let heard = state.runs.iter().filter(|(_, seen)| {
+            seen.address == address && now.saturating_duration_since(seen.heard) < self.unheard
+        });
+        let heard: Vec<_> = heard.collect();
+        let replicas = heard.iter().filter(|(_, seen)| seen.role == Role::Replica);
+        let nearest = replicas.map(|(_, seen)| self.lag(seen, now));
+        match nearest.min_by_key(|lag| lag.unwrap_or(Duration::MAX)) {
+            Some(Some(lag)) if lag <= self.max_lag => ReplicaState::Read(lag),
+            Some(lag) => ReplicaState::Behind(lag),
+            None if primary.is_some_and(|one| heard.iter().any(|(run, _)| **run == one.run)) => {
+                ReplicaState::Primary
+            }
+            None => ReplicaState::Away,
+        }
     }
 
     /// `None`: unknown, or it is not heard any more.

@@ -1,8 +1,14 @@
 //! The binary on PostgreSQL.
 
+mod away;
+mod clocks;
+mod cluster;
 mod faults;
 mod instances;
+mod revoked;
+mod stale;
 mod start;
+mod told;
 
 use anyhow::{Context, Result};
 use sso_testkit::process::Site;
