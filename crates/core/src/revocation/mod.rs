@@ -19,16 +19,16 @@ use std::{
     time::Duration,
 };
 
-use metrics::{counter, histogram};
 pub use feed::{FEED_CAPACITY, Lagged, Subscription};
+use metrics::{counter, histogram};
 pub use set::RevocationSet;
 pub use status::Status;
 pub use steady::MAX_AHEAD;
 use time::OffsetDateTime;
 
 use self::{
-    hints::{Hints, Verdict},
     feed::Feed,
+    hints::{Hints, Verdict},
     lease::Lease,
     steady::Steady,
 };

@@ -1,5 +1,7 @@
 //! Registration: a user, his first session, and the event that tells of it, in one transaction.
 
+use sso_events::failpoint::{self, Step};
+
 use crate::{
     caller::{Caller, Origin},
     failure::{BadFields, Failure, Fields, Kind},
@@ -218,7 +220,9 @@ async fn store(
 
     let mut tx = sso.store.begin().await?;
     let rows = write(sso, tx.as_mut(), caller, &user, &event, options.session).await?;
+    failpoint::passed(Step::BeforeCommit);
     tx.commit().await?;
+    failpoint::passed(Step::AfterCommit);
     (sso.nudge)();
     Ok(rows)
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use sso_core::ports::{Clock, RandomIds, Store};
+use sso_core::ports::{AllShards, Clock, RandomIds, Shards, Store};
 use sso_crypto::SystemRandom;
 use sso_store_postgres::{
     self as postgres, Limits, PostgresStore, SchemaError,
     leases::{self, Leases, Terms},
     servers::{self, ServerUrl, Settings, TlsSettings},
+    shards::ShardLocks,
 };
 use sso_store_sqlite::{self as sqlite, SqliteStore};
 
@@ -44,13 +45,19 @@ pub(crate) fn register_metrics() {
     leases::register_metrics();
 }
 
+/// A store, and the share of its events that this process delivers.
+pub(super) struct Opened {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) shards: Arc<dyn Shards>,
+}
+
 /// Opens the store, and migrates it if it is told to.
 pub(super) async fn open(
     config: &Config,
     role: Role,
     migrate: bool,
     clock: &Arc<dyn Clock>,
-) -> Result<Arc<dyn Store>, Failed> {
+) -> Result<Opened, Failed> {
     match &config.database.url {
         DatabaseUrl::Sqlite => {
             let settings = sqlite::Settings {
@@ -63,7 +70,10 @@ pub(super) async fn open(
                 limits: sqlite::Limits::default(),
             };
             let store = SqliteStore::open(&settings).map_err(|error| of_sqlite(&error))?;
-            Ok(Arc::new(store))
+            Ok(Opened {
+                store: Arc::new(store),
+                shards: Arc::new(AllShards),
+            })
         }
         DatabaseUrl::Postgres(url) => {
             let settings = settings(url, &config.database);
@@ -77,8 +87,12 @@ pub(super) async fn open(
             let servers = store.servers().clone();
             // Of this process and no other: whoever confirms under it confirms for himself only.
             let reader = SystemRandom.uuid_v4();
-            let leases = Leases::new(servers, Arc::clone(clock), terms, reader);
-            Ok(Arc::new(store.with_leases(leases)))
+            let leases = Leases::new(servers.clone(), Arc::clone(clock), terms, reader);
+            let shards = ShardLocks::new(servers, Arc::clone(clock), config.kafka.delivery_timeout);
+            Ok(Opened {
+                store: Arc::new(store.with_leases(leases)),
+                shards: Arc::new(shards),
+            })
         }
     }
 }
