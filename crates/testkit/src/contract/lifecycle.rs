@@ -336,6 +336,28 @@ pub async fn delivered_events_are_swept_by_their_delivery(store: Arc<dyn Store>)
     assert_eq!(store.backlog().await.unwrap().failed, 1);
 }
 
+/// It holds personal data, and nobody can resend it any more.
+pub async fn skipped_events_are_swept_by_the_time_of_the_skip(store: Arc<dyn Store>) {
+    let given = Given::new();
+    let user = given.user_id();
+    let (skipped, failed) = (
+        event(&store, &given, user).await,
+        event(&store, &given, user).await,
+    );
+    for id in [skipped, failed] {
+        settle(&store, id, Delivered::Failed).await;
+    }
+    commit!(store, tx => tx.skip_event(skipped, NOW));
+    assert_eq!(store.sweep(Swept::Events, NOW, MANY).await.unwrap(), 0);
+    let later = NOW + TICK;
+    assert_eq!(store.sweep(Swept::Events, later, MANY).await.unwrap(), 1);
+    let left = store.events_of(user, 0, MANY).await.unwrap();
+    assert_eq!(
+        left.iter().map(|event| event.id).collect::<Vec<_>>(),
+        [failed]
+    );
+}
+
 /// The next entry still has a higher id.
 pub async fn revocations_and_records_are_swept_by_their_time_in_batches(store: Arc<dyn Store>) {
     let given = Given::new();

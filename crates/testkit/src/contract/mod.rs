@@ -145,6 +145,7 @@ macro_rules! store_contract {
                 everything_of_a_user_is_read_in_pages
                 sessions_are_swept_some_time_after_their_end
                 delivered_events_are_swept_by_their_delivery
+                skipped_events_are_swept_by_the_time_of_the_skip
                 revocations_and_records_are_swept_by_their_time_in_batches
             }
             races {
