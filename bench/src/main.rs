@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command line")]
 
+mod events;
 mod footprint;
 mod load;
 mod login;
@@ -51,6 +52,7 @@ enum Measurement {
     Refresh,
     Footprint,
     Verifier,
+    Events,
 }
 
 /// How long and how often to measure, and what.
@@ -91,6 +93,9 @@ fn main() -> Result<()> {
         }
         if wanted(Measurement::Verifier) {
             verifier::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Events) {
+            events::measure(&plan, &mut report).await?;
         }
         anyhow::Ok(report)
     })?;

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use rdkafka::{
+    ClientConfig,
     config::FromClientConfigAndContext,
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::{Header, OwnedHeaders},
     metadata::MetadataTopic,
     producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer},
 };
+use sso_events::failpoint::{self, Step};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
@@ -31,6 +32,37 @@ const FULL: Duration = Duration::from_millis(20);
 /// Reports are there that much after `delivery_timeout`, or the producer is broken.
 const GRACE: Duration = Duration::from_secs(5);
 
+impl SinkSettings {
+    /// What the producer is made with; also for whoever measures it alone.
+    pub fn producer_config(&self) -> ClientConfig {
+        let mut config = self.connection.client_config();
+        let compression = match self.compression {
+            Compression::None => "none",
+            Compression::Lz4 => "lz4",
+            Compression::Zstd => "zstd",
+            Compression::Gzip => "gzip",
+        };
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", "2")
+            .set("compression.type", compression)
+            .set("request.timeout.ms", "3000")
+            .set(
+                "message.timeout.ms",
+                self.delivery_timeout.as_millis().to_string(),
+            )
+            .set("message.max.bytes", self.max_record.to_string())
+            .set("queue.buffering.max.messages", QUEUE)
+            .set("queue.buffering.max.kbytes", QUEUE_KIB)
+            // A topic that is missing is told soon: the event waits, and tries again.
+            .set("topic.metadata.propagation.max.ms", "2000")
+            // As Java's producers do, so that a key has one partition whoever writes.
+            .set("partitioner", "murmur2_random");
+        config
+    }
+}
+
 /// A producer and what it has told.
 pub(crate) struct Live {
     pub(crate) producer: FutureProducer<Context>,
@@ -45,30 +77,7 @@ impl std::fmt::Debug for Live {
 
 impl Live {
     pub(crate) fn new(settings: &SinkSettings) -> Result<Self, SettingsError> {
-        let mut config = settings.connection.client_config();
-        let compression = match settings.compression {
-            Compression::None => "none",
-            Compression::Lz4 => "lz4",
-            Compression::Zstd => "zstd",
-            Compression::Gzip => "gzip",
-        };
-        config
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("linger.ms", "2")
-            .set("compression.type", compression)
-            .set("request.timeout.ms", "3000")
-            .set(
-                "message.timeout.ms",
-                settings.delivery_timeout.as_millis().to_string(),
-            )
-            .set("message.max.bytes", settings.max_record.to_string())
-            .set("queue.buffering.max.messages", QUEUE)
-            .set("queue.buffering.max.kbytes", QUEUE_KIB)
-            // A topic that is missing is told soon: the event waits, and tries again.
-            .set("topic.metadata.propagation.max.ms", "2000")
-            // As Java's producers do, so that a key has one partition whoever writes.
-            .set("partitioner", "murmur2_random");
+        let config = settings.producer_config();
         let context = settings.connection.context();
         let producer = FutureProducer::from_config_and_context(&config, context.clone())?;
         metrics::producer_made();
@@ -145,18 +154,29 @@ impl Live {
         for record in records {
             queued.push(self.enqueue(record, settings, deadline).await);
         }
-        let reports = queued.into_iter().map(|queued| async {
-            match timeout_at(deadline, queued?).await {
-                Ok(Ok(Ok(_))) => {
-                    self.context.well();
-                    Ok(())
-                }
-                Ok(Ok(Err((error, _)))) => Err(error),
-                // The producer is gone, or does not do what it promises.
-                Ok(Err(_)) | Err(_) => Err(KafkaError::MessageProduction(Code::MessageTimedOut)),
-            }
-        });
-        join_all(reports).await
+        failpoint::passed(Step::Sent);
+        let mut reports = Vec::with_capacity(queued.len());
+        for queued in queued {
+            reports.push(self.report(queued, deadline).await);
+        }
+        if reports.iter().any(Result::is_ok) {
+            self.context.well();
+        }
+        reports
+    }
+
+    /// What became of one record.
+    async fn report(
+        &self,
+        queued: Result<DeliveryFuture, KafkaError>,
+        deadline: Instant,
+    ) -> Result<(), KafkaError> {
+        match timeout_at(deadline, queued?).await {
+            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Err((error, _)))) => Err(error),
+            // The producer is gone, or does not do what it promises.
+            Ok(Err(_)) | Err(_) => Err(KafkaError::MessageProduction(Code::MessageTimedOut)),
+        }
     }
 
     async fn enqueue(

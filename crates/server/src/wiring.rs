@@ -11,7 +11,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use sso_core::{
     Agent, Caller, Failure, KeyPolicy, Policy, Scopes, Service, Sso,
     audit::Repeated,
-    ports::{Clock, Random, Throttle, Unthrottled},
+    ports::{Clock, Random, Shards, Throttle, Unthrottled},
     revocation::{LeaseTerms, Revocations, bound},
     throttle::{LocalThrottle, ThrottleSettings},
     values::PasswordPolicy,
@@ -19,7 +19,7 @@ use sso_core::{
 use sso_crypto::{
     Argon2Params, HashPool, HashPoolSettings, KnownCaller, KnownCallers, SystemRandom, account_keys,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use events::{Outlet, examine_kafka, outlet};
@@ -44,8 +44,10 @@ pub(crate) struct Parts {
     pub(crate) keys: Arc<Keys>,
     /// The hashing pool, to be stopped.
     pub(crate) hashes: Arc<HashPool>,
-    /// Wakes the relay.
-    pub(crate) stored: Arc<Notify>,
+    /// Which events this process delivers.
+    pub(crate) shards: Arc<dyn Shards>,
+    /// Changes when an event was stored here: wakes the relay.
+    pub(crate) stored: watch::Sender<()>,
     /// Asks for a beat before its time.
     pub(crate) early_beat: Arc<Notify>,
     /// Work after the answer, to be waited for.
@@ -58,8 +60,11 @@ pub(crate) struct Parts {
 pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Result<Parts, Failed> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random = Arc::new(SystemRandom);
-    let opened = store::open(config, role, config.database.migrate, &clock).await?;
-    let (store, servers) = (opened.store, opened.servers);
+    let store::Opened {
+        store,
+        servers,
+        shards,
+    } = store::open(config, role, config.database.migrate, &clock).await?;
     let keys = Arc::new(keys::open(config, role, store.as_ref(), clock.clone()).await?);
     let hashes = Arc::new(start_hashing(config)?);
     let terms = LeaseTerms {
@@ -67,8 +72,8 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         ack_wait,
     };
     let tasks = TaskTracker::new();
-    let stored = Arc::new(Notify::new());
-    let nudge = Arc::clone(&stored);
+    let stored = watch::Sender::new(());
+    let nudge = stored.clone();
     let early_beat = Arc::new(Notify::new());
     let hasten = Arc::clone(&early_beat);
     let revocations = Revocations::new(store.clone(), Arc::clone(&clock), terms)
@@ -85,7 +90,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         clock,
         random,
         tasks: Arc::new(RuntimeTasks::new(tasks.clone())),
-        nudge: Arc::new(move || nudge.notify_one()),
+        nudge: Arc::new(move || nudge.send_replace(())),
         repeated: Arc::new(Repeated::new(config.audit.refused_per_hour)),
         policy: Arc::new(policy(config)),
     };
@@ -93,6 +98,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         sso,
         keys,
         hashes,
+        shards,
         stored,
         early_beat,
         tasks,

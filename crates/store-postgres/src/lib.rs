@@ -27,6 +27,7 @@ mod query;
 mod revocations;
 pub mod servers;
 mod sessions;
+pub mod shards;
 mod store;
 mod tx;
 mod users;

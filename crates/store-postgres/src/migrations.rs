@@ -325,6 +325,7 @@ mod tests {
             crate::users::STATEMENTS,
             crate::sessions::STATEMENTS,
             crate::outbox::STATEMENTS,
+            crate::shards::STATEMENTS,
             crate::keys::STATEMENTS,
             crate::lives::STATEMENTS,
             crate::login::STATEMENTS,

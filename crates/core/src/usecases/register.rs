@@ -1,5 +1,7 @@
 //! Registration: a user, his first session, and the event that tells of it, in one transaction.
 
+use sso_events::failpoint::{self, Step};
+
 use crate::{
     caller::{Caller, Origin},
     failure::{BadFields, Failure, Fields, Kind},
@@ -220,6 +222,7 @@ async fn store(
         .session
         .then(|| sso.new_session(user.id, &caller.origin));
     let rows = once_more(|| commit(sso, caller, &user, &event, session.as_ref())).await?;
+    failpoint::passed(Step::AfterCommit);
     (sso.nudge)();
     Ok(rows)
 }
@@ -233,6 +236,7 @@ async fn commit(
 ) -> Result<(User, Option<Session>), RegisterError> {
     let mut tx = sso.store.begin().await?;
     let rows = write(sso, tx.as_mut(), caller, user, event, session).await?;
+    failpoint::passed(Step::BeforeCommit);
     tx.commit().await?;
     Ok(rows)
 }

@@ -4,9 +4,12 @@ mod background;
 mod banner;
 mod certificates;
 mod descriptors;
+#[cfg(debug_assertions)]
+mod failpoint;
 mod health;
 mod keys;
 mod listeners;
+mod relay;
 mod replicas;
 mod routers;
 
@@ -39,6 +42,8 @@ pub(crate) fn run(loaded: &Loaded) -> Result<Exit, Failed> {
     let log = sso_telemetry::init(&(&loaded.config.log).into()).map_err(|error| fault(&error))?;
     let metrics = Metrics::install().map_err(|error| fault(&error))?;
     register_metrics();
+    #[cfg(debug_assertions)]
+    failpoint::install()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -56,6 +61,7 @@ fn register_metrics() {
     sso_web::listener::register_metrics(&listeners::NAMES);
     certificates::register_metrics();
     background::register_metrics();
+    relay::register_metrics();
     sso_kafka::register_metrics();
 }
 
@@ -166,14 +172,8 @@ async fn start_loops(
     loops
         .running
         .spawn(keys::follow(parts, health.clone(), stop()));
-    let relay = background::relay(
-        parts.sso.clone(),
-        outlet.sink,
-        parts.stored.clone(),
-        health.clone(),
-        stop(),
-    );
-    loops.running.spawn(relay);
+    let relay = relay::Loops::new(parts, outlet.sink, health.clone());
+    loops.running.spawn(relay.run(stop()));
     loops
         .running
         .spawn(background::audit(parts.sso.clone(), stop()));

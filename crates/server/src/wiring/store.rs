@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use sso_core::ports::{Clock, Store};
+use sso_core::ports::{AllShards, Clock, Shards, Store};
 use sso_crypto::SystemRandom;
 use sso_store_postgres::{
     self as postgres, Limits, PostgresStore, SchemaError,
     leases::{self, Leases, Terms},
     servers::{self, ServerUrl, Servers, Settings, Surveyed, TlsSettings},
+    shards::ShardLocks,
 };
 use sso_store_sqlite::{self as sqlite, SqliteStore};
 
@@ -26,11 +27,12 @@ pub(crate) enum Role {
     Command,
 }
 
-/// The store, and the servers that it is on.
+/// The store, the servers that it is on, and the share of its events that this process delivers.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
     /// None: embedded.
     pub(crate) servers: Option<Servers>,
+    pub(crate) shards: Arc<dyn Shards>,
 }
 
 /// How a database's schema compares with this program's.
@@ -73,6 +75,7 @@ pub(super) async fn open(
             Ok(Opened {
                 store: Arc::new(store),
                 servers: None,
+                shards: Arc::new(AllShards),
             })
         }
         DatabaseUrl::Postgres(url) => {
@@ -88,9 +91,12 @@ pub(super) async fn open(
             let servers = store.servers().clone();
             let random = Arc::new(SystemRandom);
             let leases = Leases::new(servers.clone(), Arc::clone(clock), terms, random);
+            let takeover = config.kafka.delivery_timeout;
+            let shards = ShardLocks::new(servers.clone(), Arc::clone(clock), takeover);
             Ok(Opened {
                 store: Arc::new(store.with_leases(leases)),
                 servers: Some(servers),
+                shards: Arc::new(shards),
             })
         }
     }

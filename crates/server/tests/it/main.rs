@@ -22,6 +22,7 @@ mod network;
 mod overload;
 mod policy;
 mod postgres;
+mod relay;
 mod reseal;
 mod revocation;
 mod rpcs;

@@ -45,7 +45,7 @@ impl JumpingClock {
         })
     }
 
-    pub(super) fn jump(&self, by: Duration) {
+    pub(crate) fn jump(&self, by: Duration) {
         self.jumped.send_modify(|jumped| *jumped += by);
     }
 }
