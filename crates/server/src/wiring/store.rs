@@ -120,7 +120,7 @@ pub(crate) async fn migration_status(config: &Config) -> Result<MigrationStatus,
     }
 }
 
-fn settings(url: &ServerUrl, database: &Database) -> Settings {
+pub(super) fn settings(url: &ServerUrl, database: &Database) -> Settings {
     let with_password = |url: &ServerUrl| {
         let mut url = url.clone();
         if let Some(password) = database.password.as_ref().filter(|_| !url.has_password()) {
@@ -156,7 +156,9 @@ pub(crate) fn of_sqlite(error: &sqlite::OpenError) -> Failed {
     use sqlite::OpenError as Open;
     let (exit, key) = match error {
         Open::Folder { .. } => (Exit::Configuration, "data_dir: "),
-        Open::Behind { .. } | Open::Newer { .. } => (Exit::Configuration, ""),
+        Open::Behind { .. } | Open::Newer { .. } | Open::Absent { .. } | Open::Moved { .. } => {
+            (Exit::Configuration, "")
+        }
         Open::NotADatabase { .. } | Open::Foreign { .. } | Open::Corrupt { .. } => {
             (Exit::DataDamaged, "")
         }
@@ -167,7 +169,7 @@ pub(crate) fn of_sqlite(error: &sqlite::OpenError) -> Failed {
 }
 
 /// And of PostgreSQL.
-fn of_postgres(error: &postgres::OpenError) -> Failed {
+pub(super) fn of_postgres(error: &postgres::OpenError) -> Failed {
     use postgres::OpenError as Open;
     let exit = match error {
         Open::Servers(servers::OpenError::Settings(_))
@@ -175,7 +177,8 @@ fn of_postgres(error: &postgres::OpenError) -> Failed {
             SchemaError::Foreign
             | SchemaError::Newer { .. }
             | SchemaError::Behind { .. }
-            | SchemaError::Replica,
+            | SchemaError::Replica
+            | SchemaError::HalfCopied,
         ) => Exit::Configuration,
         Open::Servers(servers::OpenError::Unreachable(_))
         | Open::Schema(

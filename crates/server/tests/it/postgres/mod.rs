@@ -1,5 +1,6 @@
 //! The binary on PostgreSQL.
 
+mod copy;
 mod faults;
 mod instances;
 mod start;
