@@ -1,5 +1,6 @@
 //! The adapters behind the ports, from the configuration: the only place that names them all.
 
+mod copying;
 mod events;
 mod examine;
 mod keys;
@@ -22,6 +23,7 @@ use sso_crypto::{
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 
+pub(crate) use copying::{Ends, MasterKeys};
 pub(crate) use events::{Outlet, examine_kafka, outlet};
 pub(crate) use examine::{Examined, examine, master_key_file};
 pub(crate) use store::{

@@ -237,6 +237,12 @@ pub enum SchemaError {
         /// The latest schema that this program knows.
         needed: u32,
     },
+    /// Everything is being copied to it from another database.
+    #[error(
+        "`sso db copy` has not finished filling the database: wait for it, or run it again, it goes \
+         on where it was cut off"
+    )]
+    HalfCopied,
     /// Another process is migrating it.
     #[error("another process has been migrating the database for {0:?}: wait for it, or end it")]
     Locked(Duration),

@@ -13,6 +13,7 @@
 mod audit;
 mod codec;
 mod commit;
+pub mod dump;
 mod error;
 mod feed;
 mod keys;

@@ -236,7 +236,7 @@ pub(crate) fn floor(fresh: Freshness) -> Option<sso_core::values::Version> {
     }
 }
 
-fn unreachable(error: StoreError) -> OpenError {
+pub(crate) fn unreachable(error: StoreError) -> OpenError {
     OpenError::Schema(SchemaError::Unavailable(error.into()))
 }
 

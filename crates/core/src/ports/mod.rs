@@ -3,6 +3,7 @@
 mod callers;
 mod clock;
 mod cursors;
+pub mod dump;
 mod hasher;
 mod keys;
 mod random;

@@ -3,6 +3,7 @@
 mod audit;
 mod completions;
 mod config;
+mod db;
 mod doctor;
 mod erase;
 mod events;
@@ -88,6 +89,9 @@ enum Command {
     /// Show who did what to whom, newest first.
     #[command(after_help = audit::HELP)]
     Audit(audit::AuditArgs),
+    /// Move everything to another database.
+    #[command(subcommand)]
+    Db(db::DbCommand),
     /// Check, show and document the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -149,6 +153,7 @@ fn dispatch(cli: Cli) -> Result<Exit, crate::exit::Failed> {
         Command::Keys(command) => keys::run(&settings.load()?, command),
         Command::Events(command) => events::run(&settings.load()?, command),
         Command::Audit(args) => audit::run(&settings.load()?, &args),
+        Command::Db(command) => db::run(&settings.load()?, &command),
         Command::Doctor(args) => Ok(doctor::run(&settings.load_all(), &args)),
         Command::Config(command) => config::run(&settings, &command),
         Command::Healthcheck(args) => healthcheck::run(&settings.load()?, &args),

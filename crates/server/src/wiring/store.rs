@@ -150,7 +150,7 @@ pub(crate) async fn survey(config: &Config) -> Result<Option<Vec<Surveyed>>, Fai
         .map_err(|error| of_postgres(&postgres::OpenError::Servers(error)))
 }
 
-fn settings(url: &ServerUrl, database: &Database) -> Settings {
+pub(super) fn settings(url: &ServerUrl, database: &Database) -> Settings {
     let with_password = |url: &ServerUrl| {
         let mut url = url.clone();
         if let Some(password) = database.password.as_ref().filter(|_| !url.has_password()) {
@@ -186,7 +186,9 @@ pub(crate) fn of_sqlite(error: &sqlite::OpenError) -> Failed {
     use sqlite::OpenError as Open;
     let (exit, key) = match error {
         Open::Folder { .. } => (Exit::Configuration, "data_dir: "),
-        Open::Behind { .. } | Open::Newer { .. } => (Exit::Configuration, ""),
+        Open::Behind { .. } | Open::Newer { .. } | Open::Absent { .. } | Open::Moved { .. } => {
+            (Exit::Configuration, "")
+        }
         Open::NotADatabase { .. } | Open::Foreign { .. } | Open::Corrupt { .. } => {
             (Exit::DataDamaged, "")
         }
@@ -197,7 +199,7 @@ pub(crate) fn of_sqlite(error: &sqlite::OpenError) -> Failed {
 }
 
 /// And of PostgreSQL.
-fn of_postgres(error: &postgres::OpenError) -> Failed {
+pub(super) fn of_postgres(error: &postgres::OpenError) -> Failed {
     use postgres::OpenError as Open;
     let exit = match error {
         Open::Servers(servers::OpenError::Settings(_))
@@ -205,7 +207,8 @@ fn of_postgres(error: &postgres::OpenError) -> Failed {
             SchemaError::Foreign
             | SchemaError::Newer { .. }
             | SchemaError::Behind { .. }
-            | SchemaError::Replica,
+            | SchemaError::Replica
+            | SchemaError::HalfCopied,
         ) => Exit::Configuration,
         Open::Servers(servers::OpenError::Unreachable(_))
         | Open::Schema(

@@ -3,6 +3,7 @@
 mod away;
 mod clocks;
 mod cluster;
+mod copy;
 mod faults;
 mod instances;
 mod revoked;
