@@ -11,12 +11,14 @@ use rdkafka::{
     producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer},
 };
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Span;
 
 use crate::{
     Compression, SettingsError, SinkSettings,
     context::Context,
     metrics,
     sink::Outgoing,
+    traces,
     verdict::{self, Reason, Verdict},
 };
 
@@ -143,20 +145,30 @@ impl Live {
         let deadline = Instant::now() + settings.delivery_timeout + GRACE;
         let mut queued = Vec::with_capacity(records.len());
         for record in records {
-            queued.push(self.enqueue(record, settings, deadline).await);
+            let span = traces::send(record.event, &settings.topic);
+            let queued_as = self.enqueue(record, settings, deadline, &span).await;
+            queued.push((span, queued_as));
         }
-        let reports = queued.into_iter().map(|queued| async {
-            match timeout_at(deadline, queued?).await {
-                Ok(Ok(Ok(_))) => {
-                    self.context.well();
-                    Ok(())
-                }
-                Ok(Ok(Err((error, _)))) => Err(error),
-                // The producer is gone, or does not do what it promises.
-                Ok(Err(_)) | Err(_) => Err(KafkaError::MessageProduction(Code::MessageTimedOut)),
-            }
+        let reports = queued.into_iter().map(|(span, queued)| async {
+            let report = match queued {
+                Ok(queued) => self.report(queued, deadline).await,
+                Err(error) => Err(error),
+            };
+            traces::ended(&span, report)
         });
         join_all(reports).await
+    }
+
+    async fn report(&self, queued: DeliveryFuture, deadline: Instant) -> Result<(), KafkaError> {
+        match timeout_at(deadline, queued).await {
+            Ok(Ok(Ok(_))) => {
+                self.context.well();
+                Ok(())
+            }
+            Ok(Ok(Err((error, _)))) => Err(error),
+            // The producer is gone, or does not do what it promises.
+            Ok(Err(_)) | Err(_) => Err(KafkaError::MessageProduction(Code::MessageTimedOut)),
+        }
     }
 
     async fn enqueue(
@@ -164,11 +176,12 @@ impl Live {
         outgoing: &Outgoing<'_>,
         settings: &SinkSettings,
         deadline: Instant,
+        span: &Span,
     ) -> Result<DeliveryFuture, KafkaError> {
         let mut record = FutureRecord::to(&settings.topic)
             .key(&outgoing.key)
             .payload(&outgoing.value)
-            .headers(headers(outgoing));
+            .headers(headers(outgoing, span));
         loop {
             match self.producer.send_result(record) {
                 Ok(report) => return Ok(report),
@@ -184,8 +197,9 @@ impl Live {
     }
 }
 
-fn headers(outgoing: &Outgoing<'_>) -> OwnedHeaders {
+fn headers(outgoing: &Outgoing<'_>, span: &Span) -> OwnedHeaders {
     let event = outgoing.event;
+    let (traceparent, tracestate) = traces::carried(event, span);
     let id = event.id.to_string();
     let mut headers = OwnedHeaders::new_with_capacity(4);
     let mut add = |key, value: &str| {
@@ -195,10 +209,10 @@ fn headers(outgoing: &Outgoing<'_>) -> OwnedHeaders {
             value: Some(value),
         });
     };
-    if let Some(parent) = &event.traceparent {
+    if let Some(parent) = &traceparent {
         add("traceparent", parent);
     }
-    if let Some(state) = &event.tracestate {
+    if let Some(state) = &tracestate {
         add("tracestate", state);
     }
     add("event-id", &id);

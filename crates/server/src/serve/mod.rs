@@ -5,6 +5,7 @@ mod banner;
 mod certificates;
 mod descriptors;
 mod health;
+mod key_metrics;
 mod keys;
 mod listeners;
 mod routers;
@@ -35,14 +36,22 @@ use crate::{
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn run(loaded: &Loaded) -> Result<Exit, Failed> {
     let fault = |error: &dyn std::error::Error| Failed::from_error(Exit::Failure, error);
-    let log = sso_telemetry::init(&(&loaded.config.log).into()).map_err(|error| fault(&error))?;
+    let config = &loaded.config;
+    let started =
+        sso_telemetry::init_with_traces(&(&config.log).into(), config.telemetry.traces().as_ref());
+    let (log, mut tracing) = started.map_err(|error| fault(&error))?;
     let metrics = Metrics::install().map_err(|error| fault(&error))?;
     register_metrics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| fault(&error))?;
-    runtime.block_on(serve(loaded, log, metrics))
+    runtime.block_on(async {
+        tracing.start();
+        let exit = serve(loaded, log, metrics).await;
+        tracing.end().await;
+        exit
+    })
 }
 
 /// Every metric exists from the start.
@@ -55,7 +64,10 @@ fn register_metrics() {
     sso_web::listener::register_metrics(&listeners::NAMES);
     certificates::register_metrics();
     background::register_metrics();
+    key_metrics::register();
     sso_kafka::register_metrics();
+    sso_telemetry::traces::register_metrics();
+    sso_telemetry::statements::register_metrics();
 }
 
 async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exit, Failed> {
