@@ -12,12 +12,14 @@ use rdkafka::{
 };
 use sso_events::failpoint::{self, Step};
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Span;
 
 use crate::{
     Compression, SettingsError, SinkSettings,
     context::Context,
     metrics,
     sink::Outgoing,
+    traces,
     verdict::{self, Reason, Verdict},
 };
 
@@ -152,12 +154,18 @@ impl Live {
         let deadline = Instant::now() + settings.delivery_timeout + GRACE;
         let mut queued = Vec::with_capacity(records.len());
         for record in records {
-            queued.push(self.enqueue(record, settings, deadline).await);
+            let span = traces::send(record.event, &settings.topic);
+            let queued_as = self.enqueue(record, settings, deadline, &span).await;
+            queued.push((span, queued_as));
         }
         failpoint::passed(Step::Sent);
         let mut reports = Vec::with_capacity(queued.len());
-        for queued in queued {
-            reports.push(self.report(queued, deadline).await);
+        for (span, queued) in queued {
+            let report = match queued {
+                Ok(queued) => self.report(queued, deadline).await,
+                Err(error) => Err(error),
+            };
+            reports.push(traces::ended(&span, report));
         }
         if reports.iter().any(Result::is_ok) {
             self.context.well();
@@ -166,12 +174,8 @@ impl Live {
     }
 
     /// What became of one record.
-    async fn report(
-        &self,
-        queued: Result<DeliveryFuture, KafkaError>,
-        deadline: Instant,
-    ) -> Result<(), KafkaError> {
-        match timeout_at(deadline, queued?).await {
+    async fn report(&self, queued: DeliveryFuture, deadline: Instant) -> Result<(), KafkaError> {
+        match timeout_at(deadline, queued).await {
             Ok(Ok(Ok(_))) => Ok(()),
             Ok(Ok(Err((error, _)))) => Err(error),
             // The producer is gone, or does not do what it promises.
@@ -184,11 +188,12 @@ impl Live {
         outgoing: &Outgoing<'_>,
         settings: &SinkSettings,
         deadline: Instant,
+        span: &Span,
     ) -> Result<DeliveryFuture, KafkaError> {
         let mut record = FutureRecord::to(&settings.topic)
             .key(&outgoing.key)
             .payload(&outgoing.value)
-            .headers(headers(outgoing));
+            .headers(headers(outgoing, span));
         loop {
             match self.producer.send_result(record) {
                 Ok(report) => return Ok(report),
@@ -204,8 +209,9 @@ impl Live {
     }
 }
 
-fn headers(outgoing: &Outgoing<'_>) -> OwnedHeaders {
+fn headers(outgoing: &Outgoing<'_>, span: &Span) -> OwnedHeaders {
     let event = outgoing.event;
+    let (traceparent, tracestate) = traces::carried(event, span);
     let id = event.id.to_string();
     let mut headers = OwnedHeaders::new_with_capacity(4);
     let mut add = |key, value: &str| {
@@ -215,10 +221,10 @@ fn headers(outgoing: &Outgoing<'_>) -> OwnedHeaders {
             value: Some(value),
         });
     };
-    if let Some(parent) = &event.traceparent {
+    if let Some(parent) = &traceparent {
         add("traceparent", parent);
     }
-    if let Some(state) = &event.tracestate {
+    if let Some(state) = &tracestate {
         add("tracestate", state);
     }
     add("event-id", &id);

@@ -1,13 +1,15 @@
 //! COMMIT, and what became of one whose answer was lost.
 
 use futures_util::future::{self, BoxFuture};
+use sso_telemetry::statements::Family;
 use tokio_postgres::{Error, Statement};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
     audit,
     error::Fault,
-    query::{Params, within},
+    query::{Params, SYSTEM, within},
     servers::{Connection, Outcome, Ticket},
     tx::{PostgresTx, State},
 };
@@ -83,7 +85,9 @@ impl PostgresTx {
             .take()
             .and_then(|xid| Ticket::of(&self.connection, xid, self.durable));
         let warnings = self.connection.warnings();
-        let answer = self.send_commit().await;
+        let seen = Family::COMMIT.start(SYSTEM);
+        let answer = self.send_commit().instrument(seen.span().clone()).await;
+        let answer = seen.end(answer);
         if self.connection.warnings() != warnings {
             self.connection.evict();
             return Err(Fault::Unconfirmed("the wait for a standby was cancelled"));

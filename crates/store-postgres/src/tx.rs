@@ -11,7 +11,9 @@ use sso_core::ports::{
     StoreError, Tx,
     store::{Effect, NewAudit, NewEvent, NewSession, NewUser, Session, User},
 };
+use sso_telemetry::statements::Family;
 use tokio_postgres::{Error, Row, Statement};
+use tracing::Instrument;
 
 use crate::{
     audit,
@@ -101,6 +103,10 @@ impl PostgresTx {
             _ => return Err(Fault::RolledBack.into()),
         };
         let patience = self.shared.patience;
+        let seen = steps
+            .first()
+            .map_or(Family::COMMIT, |(sql, _)| Family::of(sql))
+            .start(query::SYSTEM);
         let prepared = within(&self.connection, patience, self.prepare(&steps)).await;
         let prepared = if begins {
             prepared.map_err(Fault::before_commit)?
@@ -109,7 +115,10 @@ impl PostgresTx {
         };
         self.state = State::UnderWay;
         let sent = self.send(begins, &prepared, &steps);
-        let answer = within(&self.connection, patience, sent).await;
+        let answer = within(&self.connection, patience, sent)
+            .instrument(seen.span().clone())
+            .await;
+        let answer = seen.end(answer);
         let (number, rows) = self.settle(answer)?;
         self.xid = number.or_else(|| self.xid.take());
         rows.try_into()

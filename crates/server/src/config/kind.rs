@@ -21,6 +21,11 @@ pub(super) enum Kind {
         min: i64,
         max: i64,
     },
+    /// A number with a fraction.
+    Number {
+        min: f64,
+        max: f64,
+    },
     Duration {
         min: Duration,
         max: Duration,
@@ -69,6 +74,10 @@ impl Kind {
                 min: schema["minimum"].as_i64()?,
                 max: schema["maximum"].as_i64()?,
             }),
+            "number" => Some(Self::Number {
+                min: schema["minimum"].as_f64()?,
+                max: schema["maximum"].as_f64()?,
+            }),
             "string" if schema["format"] == duration::FORMAT => Some(Self::Duration {
                 min: duration::parse(schema["x-minimum"].as_str()?)?,
                 max: duration::parse(schema["x-maximum"].as_str()?)?,
@@ -94,16 +103,26 @@ impl Kind {
     /// is judged where it is parsed.
     pub(super) fn read(&self, raw: Raw) -> Option<Value> {
         let value = match raw {
-            Raw::Toml(value) => value,
+            Raw::Toml(value) => self.widened(value),
             Raw::Text(text) => self.parse(text)?,
         };
         self.admits(&value).then_some(value)
+    }
+
+    /// A whole number where one with a fraction may stand; 0 and 1 are what people write.
+    fn widened(&self, value: Value) -> Value {
+        match (self, value) {
+            (Self::Number { .. }, Value::Integer(0)) => Value::Float(0.0),
+            (Self::Number { .. }, Value::Integer(1)) => Value::Float(1.0),
+            (_, value) => value,
+        }
     }
 
     fn parse(&self, text: String) -> Option<Value> {
         Some(match self {
             Self::Bool => Value::Boolean(text.parse().ok()?),
             Self::Integer { .. } => Value::Integer(text.parse().ok()?),
+            Self::Number { .. } => Value::Float(text.parse().ok()?),
             Self::List { .. } | Self::Tables { .. } if text.is_empty() => Value::Array(Vec::new()),
             Self::List { .. } => {
                 let item = |item: &str| Value::String(item.trim().to_owned());
@@ -122,6 +141,7 @@ impl Kind {
         match (self, value) {
             (Self::Bool, Value::Boolean(_)) => true,
             (Self::Integer { min, max }, Value::Integer(number)) => (min..=max).contains(&number),
+            (Self::Number { min, max }, Value::Float(number)) => (min..=max).contains(&number),
             (
                 Self::Duration {
                     min,
@@ -152,6 +172,7 @@ impl fmt::Display for Kind {
         match self {
             Self::Bool => f.write_str("true or false"),
             Self::Integer { min, max } => write!(f, "a whole number from {min} to {max}"),
+            Self::Number { min, max } => write!(f, "a number from {min} to {max}"),
             Self::Duration {
                 min,
                 max,

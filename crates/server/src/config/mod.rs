@@ -21,6 +21,7 @@ mod properties;
 mod remote;
 pub(crate) mod section;
 mod sources;
+mod telemetry;
 mod validate;
 mod values;
 

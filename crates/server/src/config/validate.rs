@@ -8,6 +8,7 @@ use super::{
     problems::Problems,
     section::{Config, TokenMode},
     sources::Origins,
+    telemetry,
 };
 
 /// Whether only this machine can reach `address`, IPv4 in IPv6 included.
@@ -40,6 +41,7 @@ pub(super) fn validate(
     rules.proxies();
     rules.idle();
     rules.events();
+    rules.telemetry();
 }
 
 struct Rules<'a> {
@@ -49,6 +51,13 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
+    fn telemetry(&mut self) {
+        if let Some(broken) = telemetry::broken(&self.config.telemetry) {
+            let key = "telemetry.otlp_endpoint";
+            self.broken(key, &["telemetry.otlp_protocol"], broken);
+        }
+    }
+
     fn development(&mut self) {
         for (key, address) in self.listeners() {
             if !is_loopback(address.ip()) {

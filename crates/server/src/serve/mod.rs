@@ -7,6 +7,7 @@ mod descriptors;
 #[cfg(debug_assertions)]
 mod failpoint;
 mod health;
+mod key_metrics;
 mod keys;
 mod listeners;
 mod relay;
@@ -39,7 +40,10 @@ use crate::{
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn run(loaded: &Loaded) -> Result<Exit, Failed> {
     let fault = |error: &dyn std::error::Error| Failed::from_error(Exit::Failure, error);
-    let log = sso_telemetry::init(&(&loaded.config.log).into()).map_err(|error| fault(&error))?;
+    let config = &loaded.config;
+    let started =
+        sso_telemetry::init_with_traces(&(&config.log).into(), config.telemetry.traces().as_ref());
+    let (log, mut tracing) = started.map_err(|error| fault(&error))?;
     let metrics = Metrics::install().map_err(|error| fault(&error))?;
     register_metrics();
     #[cfg(debug_assertions)]
@@ -48,7 +52,12 @@ pub(crate) fn run(loaded: &Loaded) -> Result<Exit, Failed> {
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| fault(&error))?;
-    runtime.block_on(serve(loaded, log, metrics))
+    runtime.block_on(async {
+        tracing.start();
+        let exit = serve(loaded, log, metrics).await;
+        tracing.end().await;
+        exit
+    })
 }
 
 /// Every metric exists from the start.
@@ -62,7 +71,10 @@ fn register_metrics() {
     certificates::register_metrics();
     background::register_metrics();
     relay::register_metrics();
+    key_metrics::register();
     sso_kafka::register_metrics();
+    sso_telemetry::traces::register_metrics();
+    sso_telemetry::statements::register_metrics();
 }
 
 async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exit, Failed> {

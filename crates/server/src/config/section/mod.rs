@@ -7,6 +7,7 @@ mod database;
 mod kafka;
 pub(super) mod log;
 mod state;
+mod telemetry;
 mod throttle;
 mod transport;
 mod upkeep;
@@ -22,6 +23,7 @@ pub(crate) use database::Database;
 pub(crate) use kafka::{Compression, Kafka, Mechanism};
 pub(crate) use log::Log;
 pub(crate) use state::{Algorithm, Events, Keys, Revocation, Sink};
+pub(crate) use telemetry::{OtlpProtocol, Telemetry};
 pub(crate) use throttle::Throttle;
 pub(crate) use transport::{Admin, Grpc, Http, Shutdown};
 pub(crate) use upkeep::{Audit, Janitor};
@@ -53,6 +55,7 @@ pub(crate) struct Config {
     pub(crate) audit: Audit,
     pub(crate) janitor: Janitor,
     pub(crate) log: Log,
+    pub(crate) telemetry: Telemetry,
 }
 
 impl Default for Config {
@@ -78,6 +81,7 @@ impl Default for Config {
             audit: Audit::default(),
             janitor: Janitor::default(),
             log: Log::default(),
+            telemetry: Telemetry::default(),
         }
     }
 }
