@@ -96,11 +96,7 @@ struct Observer {
     measures: bool,
 }
 
-async fn observe(
-    State(observer): State<Observer>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response {
     let seen = Seen {
         id: RequestId::of(&request),
         method: method_label(request.method()),

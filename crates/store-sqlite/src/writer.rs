@@ -259,7 +259,7 @@ impl Worker {
         }
     }
 
-    fn run(&self, sql: &str) -> Result<(), Fault> {
+    fn run(&self, sql: &'static str) -> Result<(), Fault> {
         query::execute(&self.connection, sql, []).map(|_| ())
     }
 }

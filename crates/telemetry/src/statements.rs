@@ -144,11 +144,9 @@ fn table(operation: &str, sql: &'static str) -> &'static str {
         "DELETE" | "SELECT" => "FROM",
         _ => return "",
     };
-    let mut words = sql.split_ascii_whitespace().skip_while(|word| {
-        !word
-            .trim_start_matches('(')
-            .eq_ignore_ascii_case(before)
-    });
+    let mut words = sql
+        .split_ascii_whitespace()
+        .skip_while(|word| !word.trim_start_matches('(').eq_ignore_ascii_case(before));
     let word = words.nth(1).unwrap_or_default();
     let end = word
         .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
@@ -165,9 +163,17 @@ mod tests {
         for (sql, operation, table) in [
             ("SELECT * FROM users WHERE id = $1", "SELECT", "users"),
             ("\n  INSERT INTO outbox (id) VALUES (1)", "INSERT", "outbox"),
-            ("INSERT OR IGNORE INTO keys(id) VALUES (1)", "INSERT", "keys"),
+            (
+                "INSERT OR IGNORE INTO keys(id) VALUES (1)",
+                "INSERT",
+                "keys",
+            ),
             ("UPDATE sessions SET x = 1", "UPDATE", "sessions"),
-            ("DELETE FROM audit WHERE id IN (SELECT 1)", "DELETE", "audit"),
+            (
+                "DELETE FROM audit WHERE id IN (SELECT 1)",
+                "DELETE",
+                "audit",
+            ),
             (
                 "WITH s AS (SELECT 1 FROM x) UPDATE users SET a = 1",
                 "UPDATE",
