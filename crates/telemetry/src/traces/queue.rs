@@ -41,8 +41,8 @@ impl SpanProcessor for Queue {
         if !span.span_context.is_sampled() {
             return;
         }
-        let sent = self.sender().map(|sender| sender.try_send(span));
-        if !matches!(sent, Some(Ok(()))) {
+        let sent = self.sender().is_some_and(|sender| sender.try_send(span).is_ok());
+        if !sent {
             exporter::dropped(1);
         }
     }
