@@ -6,6 +6,7 @@
 
 mod dist;
 mod generate;
+mod grafana;
 mod kafka;
 mod shell;
 mod tools;
@@ -27,7 +28,8 @@ enum Cli {
     Tools,
     /// Formatting, lints, licences and sources of dependencies, generated files.
     Check,
-    /// Write the generated files: docs/config.*, docs/openapi/*.
+    /// Write the generated files: docs/config.*, docs/openapi/*, docs/metrics.md, dashboards,
+    /// the chart's copy of the rules.
     Gen,
     /// Measure against limits of the same run and print the report (docs/benchmarks.md has one).
     #[command(subcommand_required = false)]

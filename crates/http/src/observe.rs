@@ -69,6 +69,7 @@ pub fn register_metrics() {
     );
     for &(method, route, code) in ROUTES {
         counter!(REQUESTS, "route" => route, "method" => method, "code" => code).absolute(0);
+        let _ = histogram!(DURATION, "route" => route, "method" => method);
     }
 }
 
@@ -96,11 +97,7 @@ struct Observer {
     measures: bool,
 }
 
-async fn observe(
-    State(observer): State<Observer>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response {
     let seen = Seen {
         id: RequestId::of(&request),
         method: method_label(request.method()),

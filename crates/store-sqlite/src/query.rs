@@ -48,14 +48,13 @@ pub(crate) fn execute(
     sql: &'static str,
     params: impl Params,
 ) -> Result<usize, Fault> {
-    seen(sql, || Ok(connection.prepare_cached(sql)?.execute(params)?))
+    seen(sql, || {
+        Ok(connection.prepare_cached(sql)?.execute(params)?)
+    })
 }
 
 /// Runs a statement, with its span and its time.
-fn seen<T>(
-    sql: &'static str,
-    run: impl FnOnce() -> Result<T, Fault>,
-) -> Result<T, Fault> {
+fn seen<T>(sql: &'static str, run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     let statement = Family::of(sql).start("sqlite");
     let result = statement.span().in_scope(run);
     statement.end(result)

@@ -13,7 +13,7 @@ const OPERATIONS: [&str; 4] = ["INSERT", "UPDATE", "DELETE", "SELECT"];
 /// What is none of them: pragmas, notifications.
 const OTHER: &str = "OTHER";
 
-/// Describes the metric. Its series exist when a statement of their family was executed.
+/// Describes the metric. But for COMMIT its series exist when a statement of the family was executed.
 pub fn register_metrics() {
     describe_histogram!(
         DURATION,
@@ -22,6 +22,8 @@ pub fn register_metrics() {
          With PostgreSQL the round trip; of several statements in one round trip the family of \
          the first."
     );
+    let Family { operation, table } = Family::COMMIT;
+    let _ = histogram!(DURATION, "operation" => operation, "table" => table);
 }
 
 /// Statements of one kind on one table. There are as many as the stores' statements make, which
@@ -144,11 +146,9 @@ fn table(operation: &str, sql: &'static str) -> &'static str {
         "DELETE" | "SELECT" => "FROM",
         _ => return "",
     };
-    let mut words = sql.split_ascii_whitespace().skip_while(|word| {
-        !word
-            .trim_start_matches('(')
-            .eq_ignore_ascii_case(before)
-    });
+    let mut words = sql
+        .split_ascii_whitespace()
+        .skip_while(|word| !word.trim_start_matches('(').eq_ignore_ascii_case(before));
     let word = words.nth(1).unwrap_or_default();
     let end = word
         .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
@@ -165,9 +165,17 @@ mod tests {
         for (sql, operation, table) in [
             ("SELECT * FROM users WHERE id = $1", "SELECT", "users"),
             ("\n  INSERT INTO outbox (id) VALUES (1)", "INSERT", "outbox"),
-            ("INSERT OR IGNORE INTO keys(id) VALUES (1)", "INSERT", "keys"),
+            (
+                "INSERT OR IGNORE INTO keys(id) VALUES (1)",
+                "INSERT",
+                "keys",
+            ),
             ("UPDATE sessions SET x = 1", "UPDATE", "sessions"),
-            ("DELETE FROM audit WHERE id IN (SELECT 1)", "DELETE", "audit"),
+            (
+                "DELETE FROM audit WHERE id IN (SELECT 1)",
+                "DELETE",
+                "audit",
+            ),
             (
                 "WITH s AS (SELECT 1 FROM x) UPDATE users SET a = 1",
                 "UPDATE",

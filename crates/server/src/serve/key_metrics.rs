@@ -1,7 +1,10 @@
 //! How old the signing keys are, and when the next one is due.
 
 use metrics::{Unit, describe_gauge, gauge};
-use sso_core::{KeyPolicy, ports::store::{KeyUse, SealedKey}};
+use sso_core::{
+    KeyPolicy,
+    ports::store::{KeyUse, SealedKey},
+};
 use time::OffsetDateTime;
 
 const AGE: &str = "sso_key_age_seconds";

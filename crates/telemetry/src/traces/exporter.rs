@@ -51,11 +51,7 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub(super) const fn new(
-        traces: Traces,
-        resource: Resource,
-        spans: Receiver<SpanData>,
-    ) -> Self {
+    pub(super) const fn new(traces: Traces, resource: Resource, spans: Receiver<SpanData>) -> Self {
         Self {
             traces,
             resource,
@@ -87,7 +83,11 @@ impl Exporter {
                 Ok(Err(error)) => Some(error.to_string()),
                 Err(_elapsed) => Some("no answer in time".to_owned()),
             };
-            let outcome = if failed.is_none() { "exported" } else { "failed" };
+            let outcome = if failed.is_none() {
+                "exported"
+            } else {
+                "failed"
+            };
             counter!(SPANS, "outcome" => outcome).increment(count);
             match (&failed, away) {
                 (Some(error), false) => {
