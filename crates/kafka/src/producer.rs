@@ -149,7 +149,7 @@ impl Live {
             let queued_as = self.enqueue(record, settings, deadline, &span).await;
             queued.push((span, queued_as));
         }
-        let reports = queued.into_iter().map(|(span, queued)| async {
+        let reports = queued.into_iter().map(|(span, queued)| async move {
             let report = match queued {
                 Ok(queued) => self.report(queued, deadline).await,
                 Err(error) => Err(error),
