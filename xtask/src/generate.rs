@@ -25,9 +25,9 @@ const COPIES: [(&str, &str); 1] = [(
     "deploy/prometheus/rules/sso.yml",
 )];
 
-/// Writes every generated file.
-pub(crate) fn write() -> Result<()> {
-    for (path, text) in files()? {
+/// Writes every generated file whose path begins with `under`.
+pub(crate) fn write(under: &str) -> Result<()> {
+    for (path, text) in files(under)? {
         let file = root().join(&path);
         fs::create_dir_all(file.parent().context("a file lies in a folder")?)?;
         fs::write(file, text)?;
@@ -39,7 +39,7 @@ pub(crate) fn write() -> Result<()> {
 /// Fails if a generated file is not what `gen` would write.
 pub(crate) fn compare() -> Result<()> {
     let mut stale = Vec::new();
-    let files = files()?;
+    let files = files("")?;
     let count = files.len();
     for (path, text) in files {
         let found = fs::read_to_string(root().join(&path)).unwrap_or_default();
@@ -57,13 +57,15 @@ pub(crate) fn compare() -> Result<()> {
     Ok(())
 }
 
-/// Every generated file: its path and its text.
-fn files() -> Result<Vec<(String, String)>> {
+/// The generated files whose paths begin with `under`: path and text.
+fn files(under: &str) -> Result<Vec<(String, String)>> {
+    let wanted = |path: &str| path.starts_with(under);
     let mut files = grafana::files();
-    for (path, original) in COPIES {
+    files.retain(|(path, _)| wanted(path));
+    for (path, original) in COPIES.into_iter().filter(|(path, _)| wanted(path)) {
         files.push((path.to_owned(), fs::read_to_string(root().join(original))?));
     }
-    for (path, arguments) in PRINTED {
+    for (path, arguments) in PRINTED.into_iter().filter(|(path, _)| wanted(path)) {
         files.push((path.to_owned(), print(arguments)?));
     }
     Ok(files)

@@ -30,7 +30,11 @@ enum Cli {
     Check,
     /// Write the generated files: docs/config.*, docs/openapi/*, docs/metrics.md, dashboards,
     /// the chart's copy of the rules.
-    Gen,
+    Gen {
+        /// Only files whose paths begin so, e.g. `deploy/`.
+        #[arg(default_value = "")]
+        under: String,
+    },
     /// Measure against limits of the same run and print the report (docs/benchmarks.md has one).
     #[command(subcommand_required = false)]
     Bench {
@@ -78,7 +82,7 @@ fn main() -> Result<()> {
             check(&Part::Generated)
         }
         Cli::Part(part) => check(&part),
-        Cli::Gen => generate::write(),
+        Cli::Gen { under } => generate::write(&under),
         Cli::Dist(args) => dist::dist(&args),
         Cli::Bench { arguments } => {
             run(cargo([

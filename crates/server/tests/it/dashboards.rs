@@ -56,7 +56,8 @@ async fn load(server: &Server) -> Result<()> {
 async fn every_panel_has_data_and_no_alert_fires_on_a_healthy_server() -> Result<()> {
     let queries = queries()?;
     ensure!(queries.len() > 40, "{} queries", queries.len());
-    let site = site()?;
+    let mut site = site()?;
+    site.set("SSO__THROTTLE__ENABLED", false);
     let server = site.serve().await?;
     let rules = fs::read_to_string(deploy("prometheus/rules/sso.yml"))?;
     // Recorded as often as it is scraped here.
@@ -151,7 +152,9 @@ fn every_alert_is_tested_and_has_its_runbook() -> Result<()> {
 /// Users, addresses and paths are not part of a label.
 #[tokio::test]
 async fn many_users_and_paths_make_no_series() -> Result<()> {
-    let site = site()?;
+    let mut site = site()?;
+    // So that all of them are answered alike.
+    site.set("SSO__THROTTLE__ENABLED", false);
     let server = site.serve().await?;
     let strangers = |server: &Server, round: usize| {
         let http = server.http.clone();
@@ -171,7 +174,9 @@ async fn many_users_and_paths_make_no_series() -> Result<()> {
     let series = async || {
         let page = server.admin.get("/metrics", None).await?;
         let text = String::from_utf8(page.bytes.to_vec())?;
-        let series = text.lines().filter(|line| !line.starts_with('#'));
+        // Statements of the loops in the background are as many as the source has.
+        let series = (text.lines())
+            .filter(|line| !line.starts_with('#') && !line.starts_with("sso_store_statement_"));
         anyhow::Ok((series.count(), text))
     };
     load(&server).await?;
