@@ -6,6 +6,7 @@
 
 mod dist;
 mod generate;
+mod grafana;
 mod kafka;
 mod shell;
 mod tools;
@@ -27,8 +28,13 @@ enum Cli {
     Tools,
     /// Formatting, lints, licences and sources of dependencies, generated files.
     Check,
-    /// Write the generated files: docs/config.*, docs/openapi/*.
-    Gen,
+    /// Write the generated files: docs/config.*, docs/openapi/*, docs/metrics.md, dashboards,
+    /// the chart's copy of the rules.
+    Gen {
+        /// Only files whose paths begin so, e.g. `deploy/`.
+        #[arg(default_value = "")]
+        under: String,
+    },
     /// Measure against limits of the same run and print the report (docs/benchmarks.md has one).
     #[command(subcommand_required = false)]
     Bench {
@@ -82,8 +88,8 @@ fn main() -> Result<()> {
             check(&Part::Generated)
         }
         Cli::Part(part) => check(&part),
-        Cli::Gen => generate::write(),
         Cli::Stack { arguments } => stack(&arguments),
+        Cli::Gen { under } => generate::write(&under),
         Cli::Dist(args) => dist::dist(&args),
         Cli::Bench { arguments } => {
             run(cargo([

@@ -69,6 +69,7 @@ pub fn register_metrics() {
     );
     for &(method, route, code) in ROUTES {
         counter!(REQUESTS, "route" => route, "method" => method, "code" => code).absolute(0);
+        let _ = histogram!(DURATION, "route" => route, "method" => method);
     }
 }
 

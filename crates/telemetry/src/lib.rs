@@ -17,5 +17,5 @@ pub mod traces;
 
 pub use filter::{Filter, InvalidFilter};
 pub use logs::{Format, LogControl, LogError, Logs, init, init_with_traces};
-pub use metrics::{Metrics, MetricsError};
+pub use metrics::{Metrics, MetricsError, process_metrics, register_metrics};
 pub use traces::{Protocol, Traces, Tracing};

@@ -13,7 +13,7 @@ const OPERATIONS: [&str; 4] = ["INSERT", "UPDATE", "DELETE", "SELECT"];
 /// What is none of them: pragmas, notifications.
 const OTHER: &str = "OTHER";
 
-/// Describes the metric. Its series exist when a statement of their family was executed.
+/// Describes the metric. But for COMMIT its series exist when a statement of the family was executed.
 pub fn register_metrics() {
     describe_histogram!(
         DURATION,
@@ -22,6 +22,8 @@ pub fn register_metrics() {
          With PostgreSQL the round trip; of several statements in one round trip the family of \
          the first."
     );
+    let Family { operation, table } = Family::COMMIT;
+    let _ = histogram!(DURATION, "operation" => operation, "table" => table);
 }
 
 /// Statements of one kind on one table. There are as many as the stores' statements make, which
@@ -43,16 +45,19 @@ impl Family {
 
     /// The family of a statement.
     pub fn of(sql: &'static str) -> Self {
-        let mut words = sql
-            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .filter(|word| !word.is_empty());
+        let mut words = words(sql);
         // What changes something tells more than the reads it begins with (`WITH .. UPDATE`).
-        let changes = |word: &str| {
-            OPERATIONS[..3]
-                .iter()
-                .find(|known| word.eq_ignore_ascii_case(known))
-        };
-        let operation = match words.clone().find_map(changes) {
+        let before = std::iter::once("").chain(words.clone());
+        let mut changes = before
+            .zip(words.clone())
+            .filter(|(before, _)| !is_lock(before))
+            .filter_map(|(_, word)| {
+                OPERATIONS[..3]
+                    .iter()
+                    .copied()
+                    .find(|known| word.eq_ignore_ascii_case(known))
+            });
+        let operation = match changes.next() {
             Some(operation) => operation,
             None if words.any(|word| word.eq_ignore_ascii_case("SELECT")) => "SELECT",
             None => OTHER,
@@ -136,6 +141,17 @@ impl Drop for Statement {
     }
 }
 
+/// What is not punctuation.
+fn words(sql: &'static str) -> impl Iterator<Item = &'static str> + Clone {
+    sql.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| !word.is_empty())
+}
+
+/// Whether an UPDATE after this word only locks: `FOR UPDATE`, `FOR NO KEY UPDATE`.
+fn is_lock(before: &str) -> bool {
+    before.eq_ignore_ascii_case("FOR") || before.eq_ignore_ascii_case("KEY")
+}
+
 /// The word after the one that a table follows.
 fn table(operation: &str, sql: &'static str) -> &'static str {
     let before = match operation {
@@ -177,6 +193,11 @@ mod tests {
             (
                 "WITH s AS (SELECT 1 FROM x) UPDATE users SET a = 1",
                 "UPDATE",
+                "users",
+            ),
+            (
+                "SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE",
+                "SELECT",
                 "users",
             ),
             ("SELECT 1", "SELECT", ""),

@@ -10,6 +10,7 @@ mod events;
 mod healthcheck;
 mod import;
 mod keys;
+mod metrics;
 mod migrate;
 mod openapi;
 mod output;
@@ -102,6 +103,9 @@ enum Command {
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Print the OpenAPI document of the HTTP API or of the gRPC port.
     Openapi(openapi::OpenapiArgs),
+    /// Print docs/metrics.md.
+    #[command(hide = true)]
+    Metrics,
     /// Print the completions for a shell.
     #[command(after_help = "Examples:\n  \
         sso completions bash > /etc/bash_completion.d/sso\n  \
@@ -158,6 +162,7 @@ fn dispatch(cli: Cli) -> Result<Exit, crate::exit::Failed> {
         Command::Config(command) => config::run(&settings, &command),
         Command::Healthcheck(args) => healthcheck::run(&settings.load()?, &args),
         Command::Openapi(args) => openapi::run(&args),
+        Command::Metrics => metrics::run(),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
         Command::Man(args) => completions::man(&args, Cli::command()),
     }

@@ -61,7 +61,7 @@ pub(crate) fn run(loaded: &Loaded) -> Result<Exit, Failed> {
 }
 
 /// Every metric exists from the start.
-fn register_metrics() {
+pub(crate) fn register_metrics() {
     sso_core::metrics::register();
     sso_crypto::register_metrics();
     wiring::register_metrics();
@@ -73,8 +73,7 @@ fn register_metrics() {
     relay::register_metrics();
     key_metrics::register();
     sso_kafka::register_metrics();
-    sso_telemetry::traces::register_metrics();
-    sso_telemetry::statements::register_metrics();
+    sso_telemetry::register_metrics();
 }
 
 async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exit, Failed> {

@@ -41,6 +41,7 @@ use tokio::{
 pub use connection::{Connection, Dedicated};
 pub use errors::{ConnectError, OpenError, severs};
 pub use identity::{Identity, IdentityError, Role};
+pub use metrics::register as register_metrics;
 pub use outcome::{Find, Outcome, Ticket};
 pub use settings::{Settings, TlsSettings};
 pub use survey::{Found, Surveyed, Synchrony, survey};
