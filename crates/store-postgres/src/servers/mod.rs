@@ -171,6 +171,12 @@ impl Servers {
             .collect()
     }
 
+    /// What the primary's clock shows, since 1970: as it said within the last second or so, and
+    /// gone on since then. `None`: it has not said yet.
+    pub fn time(&self) -> Option<Duration> {
+        self.shared.topology.time(Instant::now())
+    }
+
     /// How each address is that was given as a replica's, in the order of the configuration.
     pub fn replicas(&self) -> Vec<(String, ReplicaState)> {
         let (shared, now) = (&self.shared, Instant::now());

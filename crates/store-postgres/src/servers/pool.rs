@@ -48,6 +48,7 @@ impl managed::Manager for Manager {
             driver,
             warnings,
             identity,
+            ..
         } = self.address.connect().await?;
         self.topology.observe(self.at, &identity, Instant::now());
         Ok(Wire {

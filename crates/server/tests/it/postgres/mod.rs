@@ -6,6 +6,7 @@ mod cluster;
 mod faults;
 mod instances;
 mod revoked;
+mod sentences;
 mod stale;
 mod start;
 mod told;
