@@ -16,6 +16,10 @@ use crate::{
 
 const PING: &str = "SELECT count(*) FROM compatibility";
 
+/// Longest wait for a replica's answer: it may hang and nobody has noticed yet. The primary is
+/// asked then.
+const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often a statement is sent again when it certainly did nothing.
 const ATTEMPTS: usize = 4;
 
@@ -151,7 +155,8 @@ impl PostgresStore {
         decode: Decode<T>,
     ) -> Option<Option<T>> {
         let replica = self.shared.servers.replica().await?;
-        let rows = query::rows(&replica, self.shared.patience, sql, params).await;
+        let patience = self.shared.patience.min(REPLICA_PATIENCE);
+        let rows = query::rows(&replica, patience, sql, params).await;
         let read = rows.and_then(|rows| query::first(&rows, decode));
         match read {
             Ok(row) => {

@@ -37,12 +37,17 @@ pub struct Identity {
 pub(super) struct ServerTime {
     /// Since 1970.
     said: Duration,
-    /// When it said so, half the round trip later or earlier.
     at: Instant,
+    /// The round trip.
     within: Duration,
 }
 
 impl ServerTime {
+    /// It said so at `at`, or up to half of `within` before or after that.
+    pub(super) fn of(said: Duration, at: Instant, within: Duration) -> Self {
+        Self { said, at, within }
+    }
+
     /// What it says at `now`.
     pub(super) fn at(&self, now: Instant) -> Duration {
         self.said + now.saturating_duration_since(self.at)
@@ -87,11 +92,9 @@ impl Identity {
         let said: f64 = readable(text(3)?)?
             .parse()
             .map_err(|_| IdentityError::Unreadable)?;
-        let time = ServerTime {
-            said: Duration::try_from_secs_f64(said).map_err(|_| IdentityError::Unreadable)?,
-            at: asked + (heard - asked) / 2,
-            within: heard - asked,
-        };
+        let said = Duration::try_from_secs_f64(said).map_err(|_| IdentityError::Unreadable)?;
+        let way = heard - asked;
+        let time = ServerTime::of(said, asked + way / 2, way);
         let identity = Self {
             system: system.parse().map_err(|_| IdentityError::Unreadable)?,
             role,
