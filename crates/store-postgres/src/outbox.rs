@@ -189,7 +189,7 @@ fn backlog(columns: &mut Columns<'_>) -> Result<Backlog, Fault> {
 #[async_trait]
 impl OutboxStore for PostgresStore {
     async fn pending_events(&self, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
-        self.read_all(PENDING, &[&i64::from(limit)], codec::event)
+        self.poll_all(PENDING, &[&i64::from(limit)], codec::event)
             .await
     }
 
@@ -223,8 +223,8 @@ impl OutboxStore for PostgresStore {
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
-        let backlog = self.read_first(BACKLOG, &[], backlog).await?;
-        Ok(backlog.unwrap_or_default())
+        let backlog = self.poll_all(BACKLOG, &[], backlog).await?;
+        Ok(backlog.into_iter().next().unwrap_or_default())
     }
 }
 

@@ -113,6 +113,17 @@ impl PostgresStore {
         decode: Decode<T>,
     ) -> Result<Vec<T>, StoreError> {
         counter!(READS, "role" => PRIMARY).increment(1);
+        self.poll_all(sql, params, decode).await
+    }
+
+    /// [`Self::read_all`] of a loop that looks again and again: not counted, as an idle service
+    /// would seem to read the primary all day.
+    pub(crate) async fn poll_all<T>(
+        &self,
+        sql: &'static str,
+        params: Params<'_>,
+        decode: Decode<T>,
+    ) -> Result<Vec<T>, StoreError> {
         let rows = self.again(sql, params).await?;
         Ok(query::all(&rows, decode)?)
     }
