@@ -1,5 +1,6 @@
 //! The adapters behind the ports, from the configuration: the only place that names them all.
 
+mod clock;
 mod copying;
 mod events;
 mod examine;
@@ -23,6 +24,7 @@ use sso_crypto::{
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 
+use clock::CommonClock;
 pub(crate) use copying::{Ends, MasterKeys};
 pub(crate) use events::{Outlet, examine_kafka, outlet};
 pub(crate) use examine::{Examined, examine, master_key_file};
@@ -33,7 +35,7 @@ pub(crate) use store::{
 use crate::{
     config::{Config, Loaded, section},
     exit::{Exit, Failed},
-    system::{RuntimeTasks, SystemClock},
+    system::RuntimeTasks,
 };
 
 pub(crate) use keys::{Keys, exit_of};
@@ -60,13 +62,17 @@ pub(crate) struct Parts {
 
 /// Opens the store and what stands on it.
 pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Result<Parts, Failed> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let common = Arc::new(CommonClock::default());
+    let clock: Arc<dyn Clock> = common.clone();
     let random = Arc::new(SystemRandom);
     let store::Opened {
         store,
         servers,
         shards,
     } = store::open(config, role, config.database.migrate, &clock).await?;
+    if let Some(servers) = &servers {
+        common.follow(servers.clone());
+    }
     let keys = Arc::new(keys::open(config, role, store.as_ref(), clock.clone()).await?);
     let hashes = Arc::new(start_hashing(config)?);
     let terms = LeaseTerms {

@@ -47,7 +47,7 @@ pub fn register_metrics() {
     describe_counter!(
         READS,
         Unit::Count,
-        "Reads of the store by the role of the server that answered."
+        "Reads of the store by the role of the server that answered; not those of the relay."
     );
     for role in [PRIMARY, REPLICA] {
         counter!(READS, "role" => role).absolute(0);

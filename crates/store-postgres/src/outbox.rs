@@ -192,7 +192,7 @@ impl OutboxStore for PostgresStore {
         limit: u32,
     ) -> Result<Vec<PendingEvent>, StoreError> {
         let shards: Vec<_> = shards.iter().map(i16::from).collect();
-        self.read_all(PENDING, &[&shards, &i64::from(limit)], codec::event)
+        self.poll_all(PENDING, &[&shards, &i64::from(limit)], codec::event)
             .await
     }
 
@@ -226,8 +226,8 @@ impl OutboxStore for PostgresStore {
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
-        let backlog = self.read_first(BACKLOG, &[], backlog).await?;
-        Ok(backlog.unwrap_or_default())
+        let backlog = self.poll_all(BACKLOG, &[], backlog).await?;
+        Ok(backlog.into_iter().next().unwrap_or_default())
     }
 }
 

@@ -19,6 +19,10 @@ use crate::{
 
 const PING: &str = "SELECT count(*) FROM compatibility";
 
+/// Longest wait for a replica's answer: it may hang and nobody has noticed yet. The primary is
+/// asked then.
+const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often a statement is sent again when it certainly did nothing.
 pub(crate) const ATTEMPTS: usize = 4;
 
@@ -112,6 +116,17 @@ impl PostgresStore {
         decode: Decode<T>,
     ) -> Result<Vec<T>, StoreError> {
         counter!(READS, "role" => PRIMARY).increment(1);
+        self.poll_all(sql, params, decode).await
+    }
+
+    /// [`Self::read_all`] of a loop that looks again and again: not counted, as an idle service
+    /// would seem to read the primary all day.
+    pub(crate) async fn poll_all<T>(
+        &self,
+        sql: &'static str,
+        params: Params<'_>,
+        decode: Decode<T>,
+    ) -> Result<Vec<T>, StoreError> {
         let rows = self.again(sql, params).await?;
         Ok(query::all(&rows, decode)?)
     }
@@ -154,7 +169,8 @@ impl PostgresStore {
         decode: Decode<T>,
     ) -> Option<Option<T>> {
         let replica = self.shared.servers.replica().await?;
-        let rows = query::rows(&replica, self.shared.patience, sql, params).await;
+        let patience = self.shared.patience.min(REPLICA_PATIENCE);
+        let rows = query::rows(&replica, patience, sql, params).await;
         let read = rows.and_then(|rows| query::first(&rows, decode));
         match read {
             Ok(row) => {

@@ -14,14 +14,14 @@ mod relay;
 mod replicas;
 mod routers;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sso_core::usecases::janitor::Ages;
 use sso_telemetry::{LogControl, Metrics};
 use sso_web::listener::Shutdown;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -36,6 +36,10 @@ use crate::{
     exit::{Exit, Failed},
     wiring::{self, Outlet, Parts, Role},
 };
+
+/// How long the first lease is tried for.
+const FIRST_BEAT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn run(loaded: &Loaded) -> Result<Exit, Failed> {
@@ -156,8 +160,7 @@ async fn start_loops(
     health: &Arc<Health>,
     metrics: &Metrics,
 ) -> Result<Loops, Failed> {
-    let first = parts.sso.revocations.beat().await;
-    first.map_err(|error| Failed::from_error(wiring::exit_of(&error), &error))?;
+    first_beat(parts).await?;
     health.all_up();
     let loops = Loops {
         stop: CancellationToken::new(),
@@ -201,6 +204,21 @@ async fn start_loops(
         .running
         .spawn(background::upkeep(metrics.clone(), stop()));
     Ok(loops)
+}
+
+/// The first beat may need more than one try: where leases are short it must be answered soon.
+async fn first_beat(parts: &Parts) -> Result<(), Failed> {
+    let end = Instant::now() + FIRST_BEAT;
+    loop {
+        match parts.sso.revocations.beat().await {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() >= end => {
+                return Err(Failed::from_error(wiring::exit_of(&error), &error));
+            }
+            Err(error) => tracing::warn!(%error, "the first beat gave no lease, trying again"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 impl Loops {

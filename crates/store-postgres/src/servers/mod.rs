@@ -53,8 +53,11 @@ use pool::Pool;
 use prober::Prober;
 use topology::{Topology, Use};
 
-/// Longest wait for a connection to a replica: then the next one, or the primary, is asked.
+/// Longest wait for a connection of a replica's to become free: then the next one is asked.
 const REPLICA_WAIT: Duration = Duration::from_millis(50);
+/// Longest time until a connection to any replica is there, new ones included: then the primary is
+/// asked. A replica is there to save time.
+const REPLICA_LIMIT: Duration = Duration::from_millis(500);
 /// Between two tries while the primary that is known refuses connections.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -126,6 +129,11 @@ impl Servers {
 
     /// A connection to a replica that is within the lag that is allowed; `None`: there is none now.
     pub async fn replica(&self) -> Option<Connection> {
+        let found = tokio::time::timeout(REPLICA_LIMIT, self.any_replica()).await;
+        found.ok().flatten()
+    }
+
+    async fn any_replica(&self) -> Option<Connection> {
         let shared = &self.shared;
         let addresses = shared.topology.readable(Instant::now());
         let turn = shared.turn.fetch_add(1, Ordering::Relaxed);
@@ -170,6 +178,12 @@ impl Servers {
         addresses
             .map(|(at, address)| (address.name.clone(), shared.topology.furthest(at, now)))
             .collect()
+    }
+
+    /// What the primary's clock shows, since 1970: as it said within the last second or so, and
+    /// gone on since then. `None`: it has not said yet.
+    pub fn time(&self) -> Option<Duration> {
+        self.shared.topology.time(Instant::now())
     }
 
     /// How each address is that was given as a replica's, in the order of the configuration.

@@ -114,7 +114,7 @@ pub async fn survey(settings: &Settings) -> Result<Vec<Surveyed>, OpenError> {
 }
 
 /// Up to where the primary has committed: the one of the highest timeline.
-async fn written(asked: impl Iterator<Item = &(Arc<Client>, Found)>) -> Option<String> {
+async fn written<'a>(asked: impl Iterator<Item = &'a (Arc<Client>, Found)>) -> Option<String> {
     let primaries = asked.filter(|(_, found)| found.role != Role::Replica);
     let (client, _) = primaries.max_by_key(|(_, found)| found.timeline)?;
     let row = client.query_one(WRITTEN, &[]).await.ok()?;

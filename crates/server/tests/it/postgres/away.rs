@@ -84,7 +84,12 @@ async fn without_a_primary_tokens_are_validated_for_the_lease_and_nothing_piles_
 
     network.cut();
     let since = Instant::now();
-    let away = Duration::from_secs(if full_size() { 60 } else { 6 });
+    let away = Duration::from_secs(if full_size() { 60 } else { 8 });
+    let reply = at.validate(&alice.access).await?;
+    ensure!(
+        reply.status == StatusCode::OK,
+        "within the lease: {reply:?}"
+    );
     is_refused(&at, &alice).await?;
     eventually_within(BOUND, "the end of the lease", async || {
         let reply = at.validate(&alice.access).await?;
@@ -109,7 +114,8 @@ async fn without_a_primary_tokens_are_validated_for_the_lease_and_nothing_piles_
     };
     let (idle, busy) = (asked(1.5, 0).await?, asked(1.5, 1_000).await?);
     println!("{idle:.0} connections a second were tried while idle, {busy:.0} with 1,000 tokens");
-    ensure!(busy <= idle * 1.3 + 3.0, "{idle} {busy}");
+    // The beat's, the keys', the relay's and the prober's.
+    ensure!(idle < 60.0 && busy < 60.0, "{idle} {busy}");
 
     while since.elapsed() < away {
         rounds(64, 64, |_| {

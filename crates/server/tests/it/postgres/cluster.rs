@@ -20,9 +20,9 @@ use super::unmigrated;
 use crate::support::{callers, eventually_within, token_of, unique};
 
 /// `revocation.lease` of these instances: short, so that a test can wait for its end.
-pub(super) const LEASE: Duration = Duration::from_secs(2);
+pub(super) const LEASE: Duration = Duration::from_secs(3);
 /// 1.2 leases: nobody accepts what ended so long ago, whatever happened to him.
-pub(super) const BOUND: Duration = Duration::from_millis(2400);
+pub(super) const BOUND: Duration = Duration::from_millis(3600);
 
 /// An instance and its clients.
 pub(super) struct Instance {
@@ -36,8 +36,10 @@ pub(super) struct Instance {
 pub(super) fn instance(primary: &str, replicas: &[String]) -> Result<Site> {
     let mut site = unmigrated(primary)?;
     site.set("SSO__DATABASE__REPLICAS", replicas.join(","))
-        .set("SSO__REVOCATION__LEASE", "2s")
+        .set("SSO__REVOCATION__LEASE", "3s")
         .set("SSO__REVOCATION__FENCE", "0s")
+        // No connection is closed while a client is about to use it.
+        .set("SSO__HTTP__HEADER_TIMEOUT", "5m")
         .set("SSO__THROTTLE__ENABLED", false)
         .set("SSO__GRPC__CALLERS", callers());
     Ok(site)

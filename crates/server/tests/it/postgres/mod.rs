@@ -7,6 +7,7 @@ mod copy;
 mod faults;
 mod instances;
 mod revoked;
+mod sentences;
 mod stale;
 mod start;
 mod told;

@@ -67,7 +67,9 @@ impl Kind {
             Self::Logout => alice.logout(&token, false).await,
             Self::LogoutEverywhere => alice.logout(&token, true).await,
             Self::Session => {
-                let session = alice.sessions().await?.json()["sessions"][0]["id"].clone();
+                let list = alice.sessions().await?;
+                ensure!(list.status == StatusCode::OK, "{list:?}");
+                let session = list.json()["sessions"][0]["id"].clone();
                 let path = format!("/auth/sessions/{}", session.as_str().unwrap_or_default());
                 let http = &at.server.http;
                 http.bearer(Method::DELETE, &path, Some(&token), "").await
@@ -325,7 +327,7 @@ async fn nothing_passes_anywhere_after_everywhere_under_load() -> Result<()> {
     three.guard.end(three.patrols).await?;
     // A machine that is shared may be slow for a moment.
     ensure!(took.len() * 100 >= count * 95, "only {}", took.len());
-    let limit = if full_size() { 600 } else { 1_100 };
+    let limit = if full_size() { 600 } else { 2_000 };
     ensure!(p99 <= Duration::from_millis(limit), "p99 {p99:?}");
     Ok(())
 }
@@ -374,15 +376,14 @@ async fn an_instance_that_is_cut_off_accepts_for_its_lease_and_comes_back() -> R
             three.network.cut();
         }
         let since = Instant::now();
-        three.guard.each(two).await?;
-        eventually_within(LEASE * 2, "the end of the lease", async || {
+        let end = eventually_within(LEASE * 2, "the end of the lease", async || {
             let reply = third.validate(&alive.access).await?;
             ensure!(reply.status != StatusCode::UNAUTHORIZED, "{reply:?}");
             Ok(reply.status == StatusCode::SERVICE_UNAVAILABLE)
-        })
-        .await?;
+        });
+        let end = async { end.await.map(|()| since.elapsed()) };
+        let (lasted, _) = tokio::try_join!(end, three.guard.each(two))?;
         // The beat that was answered last was sent a while before the cut.
-        let lasted = since.elapsed();
         ensure!(lasted > LEASE / 4 && lasted < BOUND, "{lasted:?}");
         three.guard.each(two).await?;
         three.network.mend();

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::ensure;
@@ -300,4 +300,29 @@ async fn replicas_that_are_near_carry_four_reads_of_five() -> Result<()> {
     println!("{share:.3} of {replicas} reads and some were the replicas'");
     ensure!(share >= 0.8, "replicas carry only {share:.3} of the reads");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_hangs_holds_nobody_up() -> Result<()> {
+    let (mut pair, urls) = pair(1).await?;
+    let [one, _] = two(&pair, &urls).await?;
+    let alice = Persona::register(&one.server.http, &unique()).await?;
+    let reads = async || one.metric("sso_store_reads_total{role=\"replica\"}").await;
+    eventually_within(Duration::from_secs(20), "a read there", async || {
+        let before = reads().await?;
+        ensure!(alice.info().await?.status == 200);
+        Ok(reads().await? > before)
+    })
+    .await?;
+    pair.replicas[0].node.freeze()?;
+    // Until it is noticed, and after that.
+    for _ in 0..20 {
+        let start = Instant::now();
+        let reply = alice.info().await?;
+        ensure!(reply.status == 200, "{reply:?}");
+        let took = start.elapsed();
+        ensure!(took < Duration::from_secs(4), "info took {took:?}");
+    }
+    pair.replicas[0].node.thaw()?;
+    pair.ready().await
 }
