@@ -73,10 +73,19 @@ impl Lane {
     }
 }
 
-/// The shards of a lane are in use until this is dropped.
+/// The shards are in use until this is dropped.
 struct InUse<'a> {
     all: &'a AtomicU8,
     shards: ShardSet,
+}
+
+impl InUse<'_> {
+    /// Of these only those in `shards`.
+    fn only(&mut self, shards: ShardSet) {
+        let unused = self.shards.without(shards);
+        self.all.fetch_and(!unused.bits(), Ordering::SeqCst);
+        self.shards = self.shards.and(shards);
+    }
 }
 
 impl Drop for InUse<'_> {
@@ -121,10 +130,12 @@ impl Relay {
     /// Delivers one batch of a lane's pending events, oldest first, and records what became of them.
     /// A crash between the two delivers again, with the same ids.
     pub async fn round(&self, lane: &mut Lane) -> Result<Round, StoreError> {
-        // In use before it is looked up whose they are: what is given up meanwhile waits for us.
-        let _in_use = self.enter(lane.shards);
         self.tell(lane).await?;
+        // In use before it is looked up whose they are: what is given up meanwhile waits for us, and
+        // what was given up before does not.
+        let mut in_use = self.enter(lane.shards);
         let mine = self.mine().and(lane.shards);
+        in_use.only(mine);
         if mine.is_empty() {
             return Ok(Round::default());
         }

@@ -30,6 +30,7 @@ on_every_store! {
     only_events_of_the_shards_that_are_held_are_delivered
     a_shard_that_is_lost_while_its_events_are_read_is_not_delivered
     the_shards_of_a_lane_are_in_use_while_it_delivers
+    what_is_given_up_is_not_in_use_in_the_next_round
 }
 
 /// Answers as it is told, and remembers what it was given.
@@ -374,4 +375,22 @@ async fn the_shards_of_a_lane_are_in_use_while_it_delivers(store: AnyStore) {
         busy.iter().all(|shards| [even, odd].contains(shards)),
         "{seen:?}"
     );
+}
+
+async fn what_is_given_up_is_not_in_use_in_the_next_round(store: AnyStore) {
+    let app = app(store).await;
+    for number in 0..20 {
+        app.register(&format!("u{number}")).await.unwrap();
+    }
+    let (held, sink) = (
+        Arc::new(Held::default()),
+        Arc::new(Tending(Mutex::default())),
+    );
+    let relay = Arc::new(relay(&app, sink.clone(), held.clone()));
+    *sink.0.lock().unwrap() = Some(relay.clone());
+    let some = ShardSet::from_bits(0b0000_1111);
+    held.set(some);
+    relay.round(&mut lane()).await.unwrap();
+    *sink.0.lock().unwrap() = None;
+    assert_eq!(*held.1.lock().unwrap(), [some]);
 }

@@ -74,8 +74,8 @@ pub(super) struct Loops {
     relay: Arc<Relay>,
     stored: watch::Sender<()>,
     health: Arc<Health>,
-    /// Of each lane, why it does not get on.
-    problems: Arc<Mutex<[Option<String>; LANES as usize]>>,
+    /// Why each lane, and at last the share of the shards, does not get on.
+    problems: Arc<Mutex<[Option<String>; LANES as usize + 1]>>,
 }
 
 impl Loops {
@@ -116,9 +116,8 @@ impl Loops {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.relay.tend().await {
-                tracing::debug!(%error, "no shards of the outbox can be held");
-            }
+            let tended = self.relay.tend().await;
+            self.tell(LANES.into(), tended.err().map(|error| error.to_string()));
             gauge!(SHARDS).set(f64::from(self.relay.mine().len()));
         }
     }
@@ -139,7 +138,9 @@ impl Loops {
             let started = Instant::now();
             let stopping = stop.is_cancelled();
             let round = self.relay.round(&mut lane).await;
-            let well = self.tell(number, &round);
+            let problem = problem_of(&round);
+            let well = problem.is_none();
+            self.tell(number, problem);
             if stopping {
                 return;
             }
@@ -176,14 +177,8 @@ impl Loops {
         pause / 2 + pause.mul_f64(f64::from(byte[0]) / 512.0)
     }
 
-    /// Tells readiness how the lanes get on; whether this one does.
-    fn tell(&self, number: usize, round: &Result<Round, StoreError>) -> bool {
-        let problem = match round {
-            Ok(round) if round.unreachable => Some("the sink is away".to_owned()),
-            Ok(_) => None,
-            Err(error) => Some(error.to_string()),
-        };
-        let well = problem.is_none();
+    /// Tells readiness how all get on.
+    fn tell(&self, number: usize, problem: Option<String>) {
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mine) = problems.get_mut(number) {
             *mine = problem;
@@ -191,7 +186,6 @@ impl Loops {
         let first = problems.iter().flatten().next();
         self.health
             .set(Dependency::Events, first.map(String::as_str));
-        well
     }
 
     async fn show_outbox(&self) {
@@ -205,6 +199,14 @@ impl Loops {
             }
             Err(error) => tracing::warn!(%error, "the outbox cannot be counted"),
         }
+    }
+}
+
+fn problem_of(round: &Result<Round, StoreError>) -> Option<String> {
+    match round {
+        Ok(round) if round.unreachable => Some("the sink is away".to_owned()),
+        Ok(_) => None,
+        Err(error) => Some(error.to_string()),
     }
 }
 
