@@ -4,6 +4,7 @@
 pub mod app;
 pub mod clock;
 pub mod contract;
+pub mod history;
 pub mod http;
 pub mod memory;
 pub mod persona;
