@@ -13,3 +13,4 @@ pub mod process;
 pub mod random;
 pub mod servers;
 pub mod tasks;
+pub mod workload;
