@@ -1,0 +1,1 @@
+//! The primary is away for longer than a lease.
