@@ -1,9 +1,12 @@
 //! What happens to the cluster.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use sso_testkit::servers::Patroni;
+use tokio::time::sleep;
+
+use crate::PATIENCE;
 
 /// One of the things that happen to a leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,17 +27,19 @@ pub(crate) enum Fault {
 
 /// How long commits are acknowledged and not shipped.
 const UNSHIPPED: Duration = Duration::from_secs(1);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(100);
 /// How long the deposed primary runs on beside the new one.
 const BESIDE: Duration = Duration::from_secs(4);
 
 /// Lets it happen, and repairs it; returns when the cluster is as it was before.
 pub(crate) async fn happen(cluster: &mut Patroni, fault: Fault) -> Result<()> {
-    let leader = cluster.leader().await?;
+    let leader = leader(cluster).await?;
     match fault {
         Fault::KillNode => kill(cluster, leader).await?,
         Fault::KillNodeUnshipped => {
             cluster.freeze_senders().await?;
-            tokio::time::sleep(UNSHIPPED).await;
+            sleep(UNSHIPPED).await;
             kill(cluster, leader).await?;
         }
         Fault::Switchover => {
@@ -50,7 +55,7 @@ pub(crate) async fn happen(cluster: &mut Patroni, fault: Fault) -> Result<()> {
         Fault::KillPatroni => {
             cluster.kill9_patroni_only(leader)?;
             cluster.leader_after(leader).await?;
-            tokio::time::sleep(BESIDE).await;
+            sleep(BESIDE).await;
             cluster.kill9_postgres_only(leader).await?;
             cluster.start_node(leader)?;
         }
@@ -64,16 +69,27 @@ async fn kill(cluster: &mut Patroni, leader: usize) -> Result<()> {
     cluster.start_node(leader)
 }
 
+/// On a busy machine a leader may be asked a moment too early.
+async fn leader(cluster: &Patroni) -> Result<usize> {
+    let started = Instant::now();
+    loop {
+        match cluster.leader().await {
+            Err(_) if started.elapsed() < PATIENCE => sleep(LOOK).await,
+            leader => return leader,
+        }
+    }
+}
+
 /// Waits until the leader leads no more.
 async fn demoted(cluster: &Patroni, leader: usize) -> Result<()> {
     let node = cluster.server(leader);
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     loop {
         // While it restarts it does not answer.
         if node.is_standby().await.unwrap_or(true) {
             return Ok(());
         }
-        anyhow::ensure!(started.elapsed() < crate::PATIENCE, "it leads on");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        ensure!(started.elapsed() < PATIENCE, "it leads on");
+        sleep(LOOK).await;
     }
 }

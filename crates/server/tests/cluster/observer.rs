@@ -63,9 +63,7 @@ impl Drop for Observer {
 async fn write(config: &Config) -> Result<()> {
     let (client, connection) = config.connect(NoTls).await?;
     let driver = tokio::spawn(connection);
-    let asked = client
-        .query_one("select pg_is_in_recovery()", &[])
-        .await;
+    let asked = client.query_one("select pg_is_in_recovery()", &[]).await;
     let done = match asked {
         Ok(row) if !row.get::<_, bool>(0) => client
             .query_one("select pg_logical_emit_message(true, 'observer', '')", &[])
@@ -95,9 +93,14 @@ impl Outage {
     }
 }
 
-/// The longest since `from`.
-pub(crate) fn outage(from: Duration, successes: &[Duration]) -> Outage {
-    let mut times: Vec<_> = successes.iter().copied().filter(|at| *at > from).collect();
+/// The longest since `from`; it may last until `now`.
+pub(crate) fn outage(from: Duration, now: Duration, successes: &[Duration]) -> Outage {
+    let mut times: Vec<_> = successes
+        .iter()
+        .copied()
+        .filter(|at| *at > from && *at < now)
+        .collect();
+    times.push(now);
     times.sort_unstable();
     let (mut last, mut longest) = (from, Outage { from, to: from });
     for at in times {

@@ -101,6 +101,25 @@ impl<'a> Ends<'a> {
         }
     }
 
+    /// Whom a call is about.
+    pub(super) fn user_of(&self, call: &'a Call) -> Option<&'a str> {
+        match &call.action {
+            Action::Register { user, .. }
+            | Action::Login { user, .. }
+            | Action::ChangePassword { user, .. }
+            | Action::LogoutEverywhere { user }
+            | Action::SetDisabled { user, .. }
+            | Action::SetAdmin { user, .. }
+            | Action::IsAdmin { user } => Some(user),
+            Action::Refresh { session, .. }
+            | Action::Validate { session, .. }
+            | Action::Logout { session } => self
+                .sessions
+                .get(session.as_str())
+                .map(|origin| origin.user),
+        }
+    }
+
     /// Whether anybody was told of this session.
     pub(super) fn knows(&self, session: &str) -> bool {
         self.sessions.contains_key(session)
@@ -130,9 +149,8 @@ impl<'a> Ends<'a> {
             || refreshes.may_look_stolen(token.session, end)
             || self.of_user_of(token.session).any(|one| {
                 let made = self.made(token, one);
-                let before = made.is_some_and(|(from, _)| {
-                    one.call.done_by().is_none_or(|by| from <= by)
-                });
+                let before =
+                    made.is_some_and(|(from, _)| one.call.done_by().is_none_or(|by| from <= by));
                 one.call.start <= end && before && self.opened_by(token.session) != Some(one.number)
             })
     }

@@ -14,6 +14,11 @@ use super::{
     register::{Register, Stale},
 };
 
+/// Most contradictions that are shown in full.
+const SHOWN: usize = 5;
+/// How much after a contradiction its story goes on.
+const AFTERMATH: Duration = Duration::from_secs(2);
+
 /// Under which terms a history is read.
 #[derive(Debug, Clone)]
 pub struct Terms {
@@ -72,6 +77,8 @@ pub struct Contradiction {
     pub complaint: Complaint,
     /// The call.
     pub call: Call,
+    /// The calls about the same user until then, and a little longer.
+    pub story: Vec<Call>,
 }
 
 /// An acknowledged write that a failover lost, as far as an answer showed it.
@@ -104,8 +111,11 @@ impl fmt::Display for Verdict {
             writeln!(f, "  {} ({:?})", loss.of, loss.shown_by)?;
         }
         writeln!(f, "contradictions: {}", self.contradictions.len())?;
-        for found in self.contradictions.iter().take(20) {
-            writeln!(f, "  {:?}: {:?}", found.complaint, found.call)?;
+        for found in self.contradictions.iter().take(SHOWN) {
+            writeln!(f, "{:?}: {:?}, after", found.complaint, found.call)?;
+            for call in &found.story {
+                writeln!(f, "  {call:?}")?;
+            }
         }
         Ok(())
     }
@@ -114,6 +124,7 @@ impl fmt::Display for Verdict {
 /// Reads calls that are sorted by their ends.
 pub(super) fn judge(calls: &[Call], terms: &Terms) -> Verdict {
     let mut judge = Judge {
+        calls,
         terms,
         users: HashMap::new(),
         ends: Ends::of(calls),
@@ -138,6 +149,7 @@ pub(super) fn judge(calls: &[Call], terms: &Terms) -> Verdict {
 }
 
 struct Judge<'a> {
+    calls: &'a [Call],
     terms: &'a Terms,
     users: HashMap<&'a str, User>,
     ends: Ends<'a>,
@@ -367,15 +379,25 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn complain(&mut self, complaint: Complaint, call: &Call) {
+    fn complain(&mut self, complaint: Complaint, call: &'a Call) {
+        let user = self.ends.user_of(call);
+        let of_user = self.calls.iter().filter(|other| {
+            other.start <= call.end + AFTERMATH && self.ends.user_of(other) == user
+        });
+        let story = if self.contradictions.len() < SHOWN {
+            of_user.cloned().collect()
+        } else {
+            Vec::new()
+        };
         self.contradictions.push(Contradiction {
             complaint,
             call: call.clone(),
+            story,
         });
     }
 
     /// A contradiction, unless a failover may have lost what it contradicts.
-    fn suspect(&mut self, complaint: Complaint, call: &Call, of: &str) {
+    fn suspect(&mut self, complaint: Complaint, call: &'a Call, of: &str) {
         if self.terms.durability == Durability::Synchronous {
             return self.complain(complaint, call);
         }

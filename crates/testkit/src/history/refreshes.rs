@@ -42,14 +42,16 @@ impl<'a> Refreshes<'a> {
     /// have been made for longer than the grace, or of one before the last.
     pub(super) fn may_look_stolen(&self, session: &str, end: Duration) -> bool {
         let uses = self.of_session(session);
-        uses.iter().filter(|used| used.call.start <= end).any(|used| {
-            uses.iter().any(|earlier| {
-                earlier.generation >= used.generation
-                    && earlier.call.may_be_done()
-                    && !std::ptr::eq(earlier.call, used.call)
-                    && earlier.call.start + self.grace <= used.call.end
+        uses.iter()
+            .filter(|used| used.call.start <= end)
+            .any(|used| {
+                uses.iter().any(|earlier| {
+                    earlier.generation >= used.generation
+                        && earlier.call.may_be_done()
+                        && !std::ptr::eq(earlier.call, used.call)
+                        && earlier.call.start + self.grace <= used.call.end
+                })
             })
-        })
     }
 
     /// Whether a refresh by this token may be refused although its session goes on: it is not the
@@ -62,8 +64,7 @@ impl<'a> Refreshes<'a> {
         });
         others.into_iter().any(|used| {
             used.generation > generation
-                || (used.generation == generation
-                    && used.call.start + self.grace <= asked.end)
+                || (used.generation == generation && used.call.start + self.grace <= asked.end)
         })
     }
 

@@ -94,7 +94,10 @@ impl<V: Clone + PartialEq> Register<V> {
     /// Whether `value` must have been the current one at every moment from `start` to `end`.
     pub(super) fn must_be(&self, value: &V, start: Duration, end: Duration) -> bool {
         self.writes.iter().any(|write| {
-            let Some(by) = write.done_by.filter(|by| write.value == *value && *by < start) else {
+            let Some(by) = write
+                .done_by
+                .filter(|by| write.value == *value && *by < start)
+            else {
                 return false;
             };
             debug_assert!(by >= write.start);

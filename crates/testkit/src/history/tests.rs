@@ -470,7 +470,10 @@ fn the_longest_time_without_an_answer_is_told() {
         .call(0, login("one"), ok());
     let verdict = told.verdict(Durability::Synchronous);
     let logins = verdict.figures[&Kind::Login];
-    assert_eq!((logins.calls, logins.unavailable, logins.unknown), (4, 1, 1));
+    assert_eq!(
+        (logins.calls, logins.unavailable, logins.unknown),
+        (4, 1, 1)
+    );
     assert_eq!(logins.longest_gap, MS(1_020));
     assert_eq!(logins.slowest, MS(5));
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sso_core::ports::Random;
 use tokio::sync::watch;
 
-use super::{User, wire::Wire};
+use super::wire::Wire;
 use crate::{
     history::{Grant, Outcome, Why},
     random::SeededRandom,
@@ -91,14 +91,9 @@ impl Client {
 
     async fn register(&mut self, at: usize) {
         self.users += 1;
-        let user = User {
-            name: format!("user-{}-{}-{}", self.seed, self.number, self.users),
-            password: self.password(),
-        };
-        let wire = Arc::clone(&self.wire);
-        let outcome = wire
-            .register(self.number, at, &user.name, &user.password)
-            .await;
+        let name = format!("user-{}-{}-{}", self.seed, self.number, self.users);
+        let password = self.password();
+        let outcome = self.wire.register(self.number, at, &name, &password).await;
         let sessions = match outcome {
             Outcome::Done {
                 grant: Some(grant), ..
@@ -108,8 +103,8 @@ impl Client {
             _ => return,
         };
         self.user = Some(Account {
-            name: user.name,
-            passwords: vec![user.password],
+            name,
+            passwords: vec![password],
             before: None,
             sessions,
             over: Vec::new(),

@@ -3,7 +3,7 @@
 //! Each client has one user at a time: it registers, logs in (with the password before, too),
 //! refreshes, changes the password, logs out, also everywhere, and validates tokens, living ones and
 //! ended ones, on an instance that is drawn anew for each call. Besides, each instance is asked to
-//! validate a token that lives as long as the workload, 50 times a second, and to log its user in
+//! validate a token that lives as long as the workload, 50 times a second, and to register somebody
 //! ten times a second, whether the calls before were answered or not: what is not served for a
 //! moment shows.
 
@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 
 use crate::{
-    history::{Action, Grant, History, Outcome},
+    history::{Grant, History, Outcome},
     process::Server,
 };
 use client::Client;
@@ -24,10 +24,12 @@ use wire::Wire;
 
 /// How often each instance is asked to validate the token that lives.
 const VALIDATE: Duration = Duration::from_millis(20);
-/// How often each instance is asked to log in.
-const LOGIN: Duration = Duration::from_millis(100);
+/// How often each instance is asked to register somebody.
+const REGISTER: Duration = Duration::from_millis(100);
 /// Most of these under way at once.
 const UNDER_WAY: usize = 200;
+
+const PASSWORD: &str = "the password of those who are steady";
 
 /// The number of the first client that only asks the same again and again; that of instance `n` is
 /// this plus `n`.
@@ -52,9 +54,10 @@ impl Workload {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for instance in 0..instances.len() {
-            let (user, grant) = steady_user(&wire, instance, seed).await?;
+            let name = format!("steady-{seed}-{instance}");
+            let grant = steady_session(&wire, instance, &name).await?;
             let (wire, stopped) = (Arc::clone(&wire), stopped.clone());
-            tasks.spawn(steady(wire, stopped, instance, user, grant));
+            tasks.spawn(steady(wire, stopped, instance, name, grant));
         }
         for number in 0..clients {
             let client = Client::new(Arc::clone(&wire), number, seed);
@@ -76,41 +79,30 @@ impl Workload {
     }
 }
 
-/// A user with a session that nobody ends.
-async fn steady_user(wire: &Wire, instance: usize, seed: u64) -> Result<(User, Grant)> {
-    let user = User {
-        name: format!("steady-{seed}-{instance}"),
-        password: format!("the password of steady {instance}"),
-    };
-    let registered = wire
-        .register(STEADY + instance, instance, &user.name, &user.password)
-        .await;
-    match registered {
+/// A session that nobody ends.
+async fn steady_session(wire: &Wire, instance: usize, name: &str) -> Result<Grant> {
+    let registered = wire.register(STEADY + instance, instance, name, PASSWORD);
+    match registered.await {
         Outcome::Done {
             grant: Some(grant), ..
-        } => Ok((user, grant)),
-        other => Err(anyhow::anyhow!("{other:?}")).context("a user that stays"),
+        } => Ok(grant),
+        other => Err(anyhow::anyhow!("{other:?}")).context("a session that stays"),
     }
-}
-
-#[derive(Debug, Clone)]
-struct User {
-    name: String,
-    password: String,
 }
 
 async fn steady(
     wire: Arc<Wire>,
     mut stopped: watch::Receiver<bool>,
     instance: usize,
-    user: User,
+    name: String,
     grant: Grant,
 ) {
     let mut calls = JoinSet::new();
+    let mut registered = 0;
     let mut validate = tokio::time::interval(VALIDATE);
-    let mut login = tokio::time::interval(LOGIN);
+    let mut register = tokio::time::interval(REGISTER);
     validate.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    login.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    register.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let client = STEADY + instance;
     loop {
         tokio::select! {
@@ -119,10 +111,11 @@ async fn steady(
                 let (wire, grant) = (Arc::clone(&wire), grant.clone());
                 calls.spawn(async move { wire.validate(client, instance, &grant).await });
             }
-            _ = login.tick() => {
-                let (wire, user) = (Arc::clone(&wire), user.clone());
+            _ = register.tick() => {
+                registered += 1;
+                let (wire, name) = (Arc::clone(&wire), format!("{name}-{registered}"));
                 calls.spawn(async move {
-                    wire.login(client, instance, &user.name, &user.password).await
+                    wire.register(client, instance, &name, PASSWORD).await
                 });
             }
         }
@@ -132,9 +125,4 @@ async fn steady(
         }
     }
     while calls.join_next().await.is_some() {}
-}
-
-/// Whether a call is one of those that are made again and again.
-pub fn is_steady(client: usize, action: &Action) -> bool {
-    client >= STEADY && matches!(action, Action::Validate { .. } | Action::Login { .. })
 }
