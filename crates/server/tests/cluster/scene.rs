@@ -90,10 +90,11 @@ impl Scene {
             .context("the cluster does not come back")?
             .with_context(|| format!("{fault:?}"))?;
         tokio::time::sleep(CALM).await;
-        self.judge_round(fault, from)
+        self.judge_round(fault, from);
+        Ok(())
     }
 
-    fn judge_round(&mut self, fault: Fault, from: Duration) -> Result<()> {
+    fn judge_round(&mut self, fault: Fault, from: Duration) {
         let (calls, now) = (self.history.calls(), self.history.now());
         let shown = outage(from, now, &self.observer.written());
         let mut line = format!(
@@ -133,7 +134,6 @@ impl Scene {
         self.report.push(line);
         self.late
             .extend(late.into_iter().map(|late| format!("{fault:?}: {late}")));
-        Ok(())
     }
 
     /// Ends the clients; what their history says.
