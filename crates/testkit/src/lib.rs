@@ -4,6 +4,7 @@
 pub mod app;
 pub mod clock;
 pub mod contract;
+pub mod history;
 pub mod http;
 pub mod memory;
 pub mod persona;
@@ -12,3 +13,4 @@ pub mod process;
 pub mod random;
 pub mod servers;
 pub mod tasks;
+pub mod workload;
