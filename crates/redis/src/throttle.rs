@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use redis::Script;
 use sso_core::{
     Network,
-    ports::{Attempt, Clock, Permit, Settled, Throttle, ThrottleReason, Throttled},
+    ports::{Attempt, Clock, Permit, Random, RandomIds, Settled, Throttle, ThrottleReason, Throttled},
     throttle::{Count, LocalThrottle, Rules, Tally},
     values::Email,
 };
@@ -61,6 +61,8 @@ pub struct SharedThrottleSettings {
 pub struct SharedThrottle {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
+    /// Names attempts.
+    random: Arc<dyn Random>,
     waiting: Semaphore,
     /// When Redis may be asked again, in milliseconds of the monotonic clock.
     rests_until: AtomicU64,
@@ -111,6 +113,7 @@ impl SharedThrottle {
         settings: SharedThrottleSettings,
         digest: Digest,
         clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
     ) -> Self {
         let (outcomes, queue) = mpsc::channel(MOST_OUTCOMES);
         let rules = local.rules();
@@ -125,6 +128,7 @@ impl SharedThrottle {
                 untold: Mutex::default(),
             }),
             clock,
+            random,
             waiting: Semaphore::new(MAX_WAITING),
             rests_until: AtomicU64::new(0),
             outcomes,
@@ -181,7 +185,7 @@ impl Throttle for SharedThrottle {
         let keys = self.shared.keys(attempt.email, attempt.network);
         let mut waits = None;
         loop {
-            let id = Uuid::new_v4();
+            let id = self.random.uuid_v4();
             let Some(verdict) = self.ask(&attempt, &keys, id).await else {
                 count_attempt(Counted::Local);
                 return self.shared.local.admit(attempt).await;

@@ -16,6 +16,7 @@ mod kind;
 mod load;
 mod network;
 mod problems;
+mod redis;
 #[cfg(test)]
 mod properties;
 mod remote;
@@ -32,6 +33,7 @@ pub(crate) use document::{example_toml, manual_md, schema, show};
 pub(crate) use load::{Loaded, load};
 pub(crate) use network::CorsOrigin;
 pub(crate) use problems::Problems;
+pub(crate) use redis::in_clear as redis_in_clear;
 pub(crate) use remote::{Credential, Urls};
 pub(crate) use section::Config;
 pub(crate) use sources::Sources;

@@ -20,6 +20,8 @@ pub(super) enum Dependency {
     Kafka,
     /// Without it the first event after a start waits.
     Registry,
+    /// Without it revocations take some beats.
+    Redis,
 }
 
 impl Dependency {
@@ -34,6 +36,7 @@ impl Dependency {
             Self::Keys => "keys",
             Self::Kafka => "kafka",
             Self::Registry => "registry",
+            Self::Redis => "redis",
         }
     }
 
@@ -45,6 +48,7 @@ impl Dependency {
             Self::Events | Self::Kafka => "events wait",
             Self::Keys => "new signing keys are not known",
             Self::Registry => "after a start events wait",
+            Self::Redis => "revocations reach everywhere some beats later, instances throttle alone",
         }
     }
 }

@@ -7,6 +7,7 @@ mod descriptors;
 mod health;
 mod keys;
 mod listeners;
+mod redis;
 mod routers;
 
 use std::sync::Arc;
@@ -56,6 +57,7 @@ fn register_metrics() {
     certificates::register_metrics();
     background::register_metrics();
     sso_kafka::register_metrics();
+    sso_redis::register_metrics();
 }
 
 async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exit, Failed> {
@@ -72,7 +74,7 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     let health = Arc::new(Health::new(
         parts.sso.clock.clone(),
         parts.sso.revocations.clone(),
-        dependencies(&outlet),
+        &dependencies(&outlet, &parts),
     ));
     let grpc_health = sso_grpc::Health::new();
     let shutdown = Shutdown {
@@ -113,11 +115,15 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
 }
 
 /// What this installation depends on beside what every one does.
-fn dependencies(outlet: &Outlet) -> &'static [Dependency] {
-    match outlet.kafka {
-        Some(_) => &[Dependency::Kafka, Dependency::Registry],
-        None => &[],
+fn dependencies(outlet: &Outlet, parts: &Parts) -> Vec<Dependency> {
+    let mut others = Vec::new();
+    if outlet.kafka.is_some() {
+        others.extend([Dependency::Kafka, Dependency::Registry]);
     }
+    if parts.helpers.is_some() {
+        others.push(Dependency::Redis);
+    }
+    others
 }
 
 /// The loops beside the listeners.
@@ -142,6 +148,13 @@ async fn start_loops(
         running: TaskTracker::new(),
     };
     let stop = || loops.stop.clone();
+    redis::start(
+        parts.helpers.as_ref(),
+        &parts.sso,
+        health,
+        &loops.running,
+        &loops.stop,
+    );
     if let Some(kafka) = outlet.kafka {
         let look = background::look(kafka, health.clone(), stop());
         loops.running.spawn(look);

@@ -22,6 +22,7 @@ mod network;
 mod overload;
 mod policy;
 mod postgres;
+mod redis;
 mod reseal;
 mod revocation;
 mod schemathesis;

@@ -4,6 +4,7 @@ mod configuration;
 mod data;
 mod kafka;
 mod machine;
+mod redis;
 
 use clap::Args;
 use serde::Serialize;
@@ -127,6 +128,7 @@ fn examine(loaded: &Loaded) -> Vec<Finding> {
     let mut findings = configuration::examine(loaded);
     findings.extend(data::examine(&loaded.config));
     findings.extend(kafka::examine(&loaded.config));
+    findings.extend(redis::examine(&loaded.config));
     findings.extend(machine::examine(&loaded.config));
     findings
 }
