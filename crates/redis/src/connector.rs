@@ -84,7 +84,12 @@ impl Connector {
         let connect = client.get_multiplexed_async_connection_with_config(&config);
         match timeout(limit, connect).await {
             Ok(connected) => connected.map_err(failed),
-            Err(_) => Err(Problem::silent(address, whose, limit)),
+            Err(_) => Err(Problem::silent(
+                address,
+                whose,
+                self.settings.tls.is_some(),
+                limit,
+            )),
         }
     }
 
@@ -113,7 +118,9 @@ impl Connector {
             Whose::Server => (&self.settings.access, self.settings.database),
             Whose::Sentinel => (&self.settings.sentinel_access, 0),
         };
-        let info = to.into_connection_info()?.set_redis_settings(of(access, database));
+        let info = to
+            .into_connection_info()?
+            .set_redis_settings(of(access, database));
         match &self.tls {
             None => Client::open(info),
             Some(certificates) => Client::build_with_tls(info, certificates.clone()),

@@ -22,7 +22,12 @@ const VERSION: &str = "sso revocation 1";
 pub(crate) fn encode(entry: &Revocation, seal: &Digest) -> Option<Vec<(&'static str, String)>> {
     let values = values(entry)?;
     let sealed = sealed(&values, seal);
-    Some(FIELDS.into_iter().zip(values.into_iter().chain([sealed])).collect())
+    Some(
+        FIELDS
+            .into_iter()
+            .zip(values.into_iter().chain([sealed]))
+            .collect(),
+    )
 }
 
 /// What stands in the stream, if somebody who has the key wrote it.
@@ -145,7 +150,9 @@ mod tests {
 
     fn written(entry: &Revocation) -> Vec<Vec<u8>> {
         let fields = encode(entry, &seal(1)).unwrap();
-        let flat = fields.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+        let flat = fields
+            .into_iter()
+            .flat_map(|(name, value)| [name.to_owned(), value]);
         flat.map(String::into_bytes).collect()
     }
 

@@ -21,8 +21,16 @@ pub(crate) enum Counted {
 
 /// Describes them and makes their series exist at 0.
 pub fn register_metrics() {
-    describe_gauge!(CONNECTED, Unit::Count, "1 while a master of Redis is connected, else 0.");
-    describe_counter!(CONNECTIONS, Unit::Count, "Connections to a master of Redis that were made.");
+    describe_gauge!(
+        CONNECTED,
+        Unit::Count,
+        "1 while a master of Redis is connected, else 0."
+    );
+    describe_counter!(
+        CONNECTIONS,
+        Unit::Count,
+        "Connections to a master of Redis that were made."
+    );
     describe_counter!(MASTERS, Unit::Count, "Changes of the master of Redis.");
     describe_counter!(
         APPENDED,
@@ -39,7 +47,11 @@ pub fn register_metrics() {
         Unit::Count,
         "1 while failed logins of all instances are counted together, 0 while each counts alone."
     );
-    describe_counter!(COUNTED, Unit::Count, "Attempts to log in, by where they were counted.");
+    describe_counter!(
+        COUNTED,
+        Unit::Count,
+        "Attempts to log in, by where they were counted."
+    );
     gauge!(CONNECTED).set(0.0);
     gauge!(SHARED).set(0.0);
     counter!(CONNECTIONS).absolute(0);

@@ -39,16 +39,26 @@ impl Problem {
         Self(sentence.into())
     }
 
-    pub(crate) fn silent(address: &Address, whose: Whose, limit: Duration) -> Self {
+    /// A server that speaks in clear may wait for more when it is spoken to by TLS.
+    pub(crate) fn silent(address: &Address, whose: Whose, tls: bool, limit: Duration) -> Self {
         let who = name(whose);
-        Self(format!("{who} {address} does not answer within {limit:?}"))
+        let hint = if tls {
+            ": is it there, and does it speak TLS?"
+        } else {
+            ""
+        };
+        Self(format!(
+            "{who} {address} does not answer within {limit:?}{hint}"
+        ))
     }
 
     pub(crate) fn of(address: &Address, whose: Whose, tls: bool, error: &RedisError) -> Self {
         let who = format!("{} {address}", name(whose));
         let refused = matches!(error.code(), Some("WRONGPASS" | "NOAUTH"))
             || error.kind() == ErrorKind::AuthenticationFailed
-            || error.detail().is_some_and(|text| text.contains("AUTH <password>"));
+            || error
+                .detail()
+                .is_some_and(|text| text.contains("AUTH <password>"));
         if refused {
             let keys = whose.password();
             return Self(format!("{who} does not know us: correct {keys}"));
@@ -56,20 +66,32 @@ impl Problem {
         if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) {
             let keys = whose.password();
             let what = error.detail().unwrap_or("a command is not allowed");
-            return Self(format!("{who} does not let us ({what}): allow it to the user of {keys}"));
+            return Self(format!(
+                "{who} does not let us ({what}): allow it to the user of {keys}"
+            ));
         }
         let text = error.to_string();
         if text.contains("InvalidContentType") || text.contains("corrupt message") {
-            return Self(format!("{who} does not speak TLS: it is another port, or redis.tls is wrong"));
+            return Self(format!(
+                "{who} does not speak TLS: it is another port, or redis.tls is wrong"
+            ));
         }
         if text.contains("certificate") {
-            return Self(format!("{who} cannot be trusted ({text}): correct redis.tls_ca, or the name"));
+            return Self(format!(
+                "{who} cannot be trusted ({text}): correct redis.tls_ca, or the name"
+            ));
         }
         if error.is_timeout() {
-            return Self(format!("{who} does not answer in time"));
+            let hint = if tls { ": does it speak TLS?" } else { "" };
+            return Self(format!("{who} does not answer in time{hint}"));
         }
-        if !tls && error.is_connection_dropped() {
-            return Self(format!("{who} closed the connection: is it gone, or does it want TLS (redis.tls)?"));
+        if error.is_connection_refusal() {
+            return Self(format!("{who} is not there: the connection was refused"));
+        }
+        if !tls && (error.is_connection_dropped() || error.kind() == ErrorKind::Parse) {
+            return Self(format!(
+                "{who} closed the connection: is it gone, or does it want TLS (redis.tls)?"
+            ));
         }
         Self(format!("{who}: {text}"))
     }

@@ -25,6 +25,8 @@ use crate::{
 const RESUBSCRIBE: Duration = Duration::from_mins(1);
 /// Between two attempts to subscribe.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long others are waited for when most have answered: one of them may know more.
+const STRAGGLERS: Duration = Duration::from_millis(50);
 /// Told to us by a sentinel that has a new master.
 const SWITCHED: &str = "+switch-master";
 
@@ -77,14 +79,11 @@ impl Sentinels {
         }
         let most = self.all.len() / 2 + 1;
         let (mut said, mut problem) = (Vec::new(), None);
-        while let Some(answer) = asked.join_next().await {
+        while let Some(answer) = next(&mut asked, said.len() >= most).await {
             match answer {
                 Ok(Ok(master)) => said.push(master),
                 Ok(Err(why)) => problem = Some(why),
                 Err(error) => problem = Some(Problem::new(error.to_string())),
-            }
-            if said.len() >= most {
-                break;
             }
         }
         let by_most = said.len() >= most;
@@ -116,6 +115,17 @@ impl Sentinels {
         }
         listening
     }
+}
+
+/// Those that are late are not waited for when most have answered.
+async fn next<T: 'static>(
+    asked: &mut JoinSet<T>,
+    enough: bool,
+) -> Option<Result<T, tokio::task::JoinError>> {
+    if !enough {
+        return asked.join_next().await;
+    }
+    timeout(STRAGGLERS, asked.join_next()).await.ok().flatten()
 }
 
 /// Until the subscription ends, or is old.

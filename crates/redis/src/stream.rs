@@ -125,11 +125,7 @@ impl RevocationStream {
     }
 
     /// Reads along until `stop`, and gives entries of ours to `hear`.
-    pub async fn read(
-        &self,
-        hear: impl Fn(&[Revocation]) + Send + Sync,
-        stop: CancellationToken,
-    ) {
+    pub async fn read(&self, hear: impl Fn(&[Revocation]) + Send + Sync, stop: CancellationToken) {
         let mut links = self.redis.links();
         let mut place = Place::default();
         let turns = async {

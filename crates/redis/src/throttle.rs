@@ -18,7 +18,9 @@ use async_trait::async_trait;
 use redis::Script;
 use sso_core::{
     Network,
-    ports::{Attempt, Clock, Permit, Random, RandomIds, Settled, Throttle, ThrottleReason, Throttled},
+    ports::{
+        Attempt, Clock, Permit, Random, RandomIds, Settled, Throttle, ThrottleReason, Throttled,
+    },
     throttle::{Count, LocalThrottle, Rules, Tally},
     values::Email,
 };
@@ -205,9 +207,7 @@ impl Throttle for SharedThrottle {
                 }
                 Verdict::Waits => {}
             }
-            self.clock
-                .sleep_until(self.clock.monotonic() + AGAIN)
-                .await;
+            self.clock.sleep_until(self.clock.monotonic() + AGAIN).await;
         }
     }
 
@@ -251,8 +251,7 @@ impl Shared {
         match answer {
             Ok(answer) => {
                 let (verdict, tally) = read(&answer)?;
-                self.local
-                    .take_over(attempt.email, attempt.network, &tally);
+                self.local.take_over(attempt.email, attempt.network, &tally);
                 Some(verdict)
             }
             Err(error) => {

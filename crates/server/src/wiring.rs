@@ -24,9 +24,9 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use events::{Outlet, examine_kafka, outlet};
+pub(crate) use examine::{Examined, examine, master_key_file};
 pub(crate) use redis::{Helpers, examine_redis};
 pub(crate) use sso_redis::Status as RedisStatus;
-pub(crate) use examine::{Examined, examine, master_key_file};
 pub(crate) use store::{
     MigrationStatus, Role, migrate, migration_status, of_sqlite, register_metrics,
 };
@@ -83,7 +83,10 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
     if let Some(helpers) = &helpers {
         revocations = revocations.announcing(helpers.stream.clone());
     }
-    let throttle = match (local_throttle(config, &clock, random.as_ref()), &mut helpers) {
+    let throttle = match (
+        local_throttle(config, &clock, random.as_ref()),
+        &mut helpers,
+    ) {
         (None, _) => Arc::new(Unthrottled),
         (Some(local), None) => Arc::new(local) as Arc<dyn Throttle>,
         (Some(local), Some(helpers)) => {

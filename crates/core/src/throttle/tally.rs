@@ -7,11 +7,7 @@ use super::{
     LocalThrottle, ThrottleSettings, lock,
     memories::{FORGET_ACCOUNT, FORGET_PAIR, NETWORK_PAUSE, REPEATER},
 };
-use crate::{
-    caller::Network,
-    ports::Permit,
-    values::Email,
-};
+use crate::{caller::Network, ports::Permit, values::Email};
 
 /// Failures in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

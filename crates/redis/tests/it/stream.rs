@@ -69,7 +69,9 @@ impl Instance {
 fn entry(id: i64) -> Revocation {
     Revocation {
         id,
-        revoked: Revoked::Session(SessionId::from_uuid(Uuid::from_u128(id.unsigned_abs().into()))),
+        revoked: Revoked::Session(SessionId::from_uuid(Uuid::from_u128(
+            id.unsigned_abs().into(),
+        ))),
         effect: None,
         until: datetime!(2026-01-01 00:00 UTC),
         stamp: Stamp {
@@ -105,8 +107,12 @@ async fn nonsense_is_ignored_and_never_keeps_anybody_from_hearing() -> Result<()
     let (client, _guard) = follow(one(server.address())).await?;
     let instance = Instance::start(&client, KEEP, 1);
     let stranger = Instance::start(&client, KEEP, 2);
-    server.command(&["xadd", KEY, "*", "hello", "world"]).await?;
-    server.command(&["xadd", KEY, "*", "\u{fffd}\n", ""]).await?;
+    server
+        .command(&["xadd", KEY, "*", "hello", "world"])
+        .await?;
+    server
+        .command(&["xadd", KEY, "*", "\u{fffd}\n", ""])
+        .await?;
     stranger.stream.announce(&[entry(13)]);
     stranger.hears(13).await?;
     instance.stream.announce(&[entry(1)]);
@@ -143,7 +149,8 @@ async fn what_matters_no_more_is_trimmed_and_an_idle_stream_goes() -> Result<()>
     let many: Vec<_> = (1..=1_000).map(entry).collect();
     instance.stream.announce(&many);
     instance.hears(1_000).await?;
-    let length = async || -> Result<u32> { Ok(server.command(&["xlen", KEY]).await?.trim().parse()?) };
+    let length =
+        async || -> Result<u32> { Ok(server.command(&["xlen", KEY]).await?.trim().parse()?) };
     assert_eq!(length().await?, 1_000);
     eventually("the trim", async || {
         instance.stream.announce(&[entry(2_000)]);

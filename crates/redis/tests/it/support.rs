@@ -54,7 +54,11 @@ pub(crate) fn one(at: SocketAddr) -> Settings {
 
 pub(crate) fn sentinels(cluster: &RedisSentinel) -> Settings {
     of(Target::Sentinels {
-        addresses: cluster.sentinel_addresses().into_iter().map(address).collect(),
+        addresses: cluster
+            .sentinel_addresses()
+            .into_iter()
+            .map(address)
+            .collect(),
         master_name: RedisSentinel::MASTER_NAME.to_owned(),
     })
 }

@@ -16,7 +16,7 @@ use sso_core::{
 use sso_redis::{Redis, SharedThrottle, SharedThrottleSettings};
 use sso_testkit::{
     random::SeededRandom,
-    servers::{Redis as Server, RedisSentinel},
+    servers::{Redis as Server, RedisSentinel, redis::RedisServer},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -48,8 +48,7 @@ impl Instance {
             patience,
         };
         let random = Arc::new(SeededRandom::new(1));
-        let throttle =
-            SharedThrottle::new(redis.clone(), local, shared, digest(1), clock, random);
+        let throttle = SharedThrottle::new(redis.clone(), local, shared, digest(1), clock, random);
         let throttle = Arc::new(throttle);
         let stop = CancellationToken::new();
         let (teller, ends) = (throttle.clone(), stop.clone());
@@ -68,6 +67,15 @@ impl Instance {
         self.admit(account, network).await?.settle(Settled::Failed);
         Ok(())
     }
+}
+
+/// Waits until Redis knows what became of every attempt.
+async fn told(redis: &Redis, at: &RedisServer) -> Result<()> {
+    eventually("all outcomes", async || {
+        let under_way = at.command(&["keys", "test:*:now"]).await?;
+        Ok(under_way.trim().is_empty() && is_up(redis))
+    })
+    .await
 }
 
 async fn admit(throttle: &dyn Throttle, account: u32, network: u8) -> Result<Permit, Throttled> {
@@ -105,7 +113,10 @@ async fn failures_over_three_instances_are_counted_as_one_and_a_success_ends_the
         instance.admit(2, 1).await?.settle(Settled::Unjudged);
     }
     let keys = redis.server.command(&["keys", "*"]).await?;
-    assert!(!keys.contains("a1@") && keys.contains("test:throttle:account:"), "{keys}");
+    assert!(
+        !keys.contains("a1@") && keys.contains("test:throttle:account:"),
+        "{keys}"
+    );
     Ok(())
 }
 
@@ -132,19 +143,28 @@ async fn attempts_under_way_anywhere_count_until_they_are_settled() -> Result<()
     Ok(())
 }
 
+async fn under_way(looks: &mut redis::aio::MultiplexedConnection) -> Result<Vec<String>> {
+    Ok(redis::cmd("KEYS")
+        .arg("test:*:now")
+        .query_async(looks)
+        .await?)
+}
+
 /// One instance alone judges as the throttle of a process does.
 #[tokio::test]
 async fn the_script_judges_as_the_process_does() -> Result<()> {
-    let redis = Server::start().await?;
-    let (client, _guard) = follow(one(redis.server.address())).await?;
+    let server = Server::start().await?;
+    let (client, _guard) = follow(one(server.server.address())).await?;
     let settings = ThrottleSettings {
         account_failures: 6,
         network_accounts: 4,
         ..ThrottleSettings::default()
     };
+    let looks = redis::Client::open(server.url())?;
+    let mut looks = looks.get_multiplexed_async_connection().await?;
     let mut judged = 0;
     for seed in 0_u32..10 {
-        redis.server.command(&["flushall"]).await?;
+        server.server.command(&["flushall"]).await?;
         // A local count that does not help: a new one for each attempt.
         let local = LocalThrottle::new(settings.clone(), RealClock::new(), keys());
         let shared = Instance::start(&client, &settings);
@@ -167,8 +187,10 @@ async fn the_script_judges_as_the_process_does() -> Result<()> {
             for permit in [here, there].into_iter().flatten() {
                 permit.settle(settled);
             }
-            // Outcomes are told in order, before the next question.
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            // Outcomes are told before the next question.
+            while !under_way(&mut looks).await?.is_empty() {
+                tokio::task::yield_now().await;
+            }
         }
         // Turns come each second: then the two clocks decide.
         if started.elapsed() < Duration::from_millis(900) {
@@ -187,31 +209,37 @@ async fn without_redis_each_goes_on_from_what_all_have_counted_and_nothing_begin
 -> Result<()> {
     let mut redis = Server::start().await?;
     let (client, _guard) = follow(one(redis.server.address())).await?;
-    let settings = ThrottleSettings::default();
+    let settings = ThrottleSettings {
+        account_failures: 5,
+        ..ThrottleSettings::default()
+    };
     let (one, two) = (
         Instance::start(&client, &settings),
         Instance::start(&client, &settings),
     );
-    for instance in [&one, &two, &one, &two] {
-        instance.fail(1, 1).await?;
+    for (network, instance) in (1..).zip([&one, &two, &one, &two]) {
+        instance.fail(1, network).await?;
+        told(&client, &redis.server).await?;
     }
     redis.server.kill9()?;
     eventually("the loss", async || Ok(!is_up(&client))).await?;
-    // The fifth: the one that failed last knows of four.
-    two.fail(1, 1).await?;
-    let refused = two.admit(1, 1).await;
-    assert_eq!(reason(&refused), Some(ThrottleReason::AccountNetwork));
+    // The fifth: the one that failed last knows of four. Then one turn a minute.
+    two.fail(1, 5).await?;
+    two.admit(1, 6).await?.settle(Settled::Unjudged);
+    let capped = two.admit(1, 7).await;
+    assert_eq!(reason(&capped), Some(ThrottleReason::Account));
     two.fail(2, 1).await?;
 
     // Back, and without its data.
     redis.server.start().await?;
     redis.server.command(&["flushall"]).await?;
     eventually("the return", async || Ok(is_up(&client))).await?;
-    let refused = two.admit(1, 1).await;
-    assert_eq!(reason(&refused), Some(ThrottleReason::AccountNetwork));
+    two.admit(1, 8).await?.settle(Settled::Unjudged);
+    let capped = two.admit(1, 9).await;
+    assert_eq!(reason(&capped), Some(ThrottleReason::Account));
     // By that Redis knows it again, and tells the other.
-    let refused = one.admit(1, 1).await;
-    assert_eq!(reason(&refused), Some(ThrottleReason::AccountNetwork));
+    let capped = one.admit(1, 10).await;
+    assert_eq!(reason(&capped), Some(ThrottleReason::Account));
     one.fail(2, 1).await
 }
 
@@ -228,6 +256,7 @@ async fn a_failover_that_loses_data_neither_locks_out_nor_resets_the_total() -> 
     cluster.cut_replication().await?;
     for number in 0..12_u8 {
         three[usize::from(number) % 3].fail(1, number).await?;
+        told(&client, &cluster.servers[master]).await?;
     }
     cluster.servers[master].kill9()?;
     cluster.master_after(master).await?;
@@ -248,8 +277,7 @@ async fn a_redis_that_hangs_holds_up_nobody() -> Result<()> {
     let mut redis = Server::start().await?;
     let (client, _guard) = follow(one(redis.server.address())).await?;
     let patience = Duration::from_millis(50);
-    let instance =
-        Instance::with_patience(&client, &ThrottleSettings::default(), patience);
+    let instance = Instance::with_patience(&client, &ThrottleSettings::default(), patience);
     instance.fail(1, 1).await?;
     redis.server.freeze()?;
     let started = Instant::now();

@@ -16,9 +16,9 @@ mod kind;
 mod load;
 mod network;
 mod problems;
-mod redis;
 #[cfg(test)]
 mod properties;
+mod redis;
 mod remote;
 pub(crate) mod section;
 mod sources;

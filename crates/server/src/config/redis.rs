@@ -333,7 +333,13 @@ mod tests {
         assert!(!format!("{url:?}").contains("secret"));
         let short: RedisUrl = "redis://:pw@a".parse().unwrap();
         assert_eq!((short.username(), short.port()), (None, PORT));
-        for bad in ["redis:", "http://a", "redis://a/b", "redis://a?x", "redis://"] {
+        for bad in [
+            "redis:",
+            "http://a",
+            "redis://a/b",
+            "redis://a?x",
+            "redis://",
+        ] {
             assert!(bad.parse::<RedisUrl>().is_err(), "{bad}");
         }
     }

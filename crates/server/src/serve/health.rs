@@ -48,7 +48,9 @@ impl Dependency {
             Self::Events | Self::Kafka => "events wait",
             Self::Keys => "new signing keys are not known",
             Self::Registry => "after a start events wait",
-            Self::Redis => "revocations reach everywhere some beats later, instances throttle alone",
+            Self::Redis => {
+                "revocations reach everywhere some beats later, instances throttle alone"
+            }
         }
     }
 }

@@ -19,9 +19,7 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
         ));
     }
     findings.push(match wiring::examine_redis(config) {
-        Ok(RedisStatus::Up(master)) => {
-            Finding::ok("redis", format!("the master {master} answers"))
-        }
+        Ok(RedisStatus::Up(master)) => Finding::ok("redis", format!("the master {master} answers")),
         Ok(RedisStatus::Down(what)) => Finding::error("redis", what, WITHOUT),
         Ok(RedisStatus::Unknown) => Finding::error("redis", "nobody has looked", WITHOUT),
         Err(failed) => Finding::error("redis", failed.message().to_owned(), "correct it"),

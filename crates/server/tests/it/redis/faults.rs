@@ -26,7 +26,10 @@ impl Load {
             };
             counted.fetch_add(1, Relaxed);
             let reply = valid.at(&three.servers[number % 3].http).info().await?;
-            ensure!(reply.status == StatusCode::OK, "a valid token was refused: {reply:?}");
+            ensure!(
+                reply.status == StatusCode::OK,
+                "a valid token was refused: {reply:?}"
+            );
             number += 1;
         }
         Ok(())
@@ -58,7 +61,10 @@ async fn revocations_go_on_whatever_happens_to_redis() -> Result<()> {
     faults?;
     one?;
     two?;
-    assert!(pending <= everywhere / 100, "{pending} of {everywhere} were pending");
+    assert!(
+        pending <= everywhere / 100,
+        "{pending} of {everywhere} were pending"
+    );
     Ok(())
 }
 
@@ -102,16 +108,26 @@ async fn faults(redis: &mut RedisSentinel, three: &Three, load: &Load) -> Result
     load.go_on("after a restart without data").await?;
 
     let server = &redis.servers[redis.master().await?];
-    server.command(&["set", "sso:revocations", "nonsense"]).await?;
+    server
+        .command(&["set", "sso:revocations", "nonsense"])
+        .await?;
     load.go_on("beside another type").await?;
-    let last = ["xadd", "sso:revocations", "18446744073709551615-1", "a", "b"];
+    let last = [
+        "xadd",
+        "sso:revocations",
+        "18446744073709551615-1",
+        "a",
+        "b",
+    ];
     server.command(&last).await?;
     load.go_on("without ids").await?;
     for _ in 0..50 {
         let nonsense = ["xadd", "sso:revocations", "*", "id", "1", "seal", "none"];
         // Another may have used up the ids.
         let _ = server.command(&nonsense).await;
-        server.command(&["xtrim", "sso:revocations", "maxlen", "0"]).await?;
+        server
+            .command(&["xtrim", "sso:revocations", "maxlen", "0"])
+            .await?;
     }
     load.go_on("between nonsense").await?;
 

@@ -39,7 +39,7 @@ pub(crate) fn on(database: &str, redis: Option<&RedisSentinel>) -> Result<Site> 
         .set("SSO__DATABASE__MIGRATE", true)
         .set("SSO__KEYS__MASTER_KEY", MASTER_KEY)
         .set("SSO__HTTP__PUBLIC_URL", "https://sso.example.com")
-        .set("SSO__REVOCATION__LEASE", "2s")
+        .set("SSO__REVOCATION__LEASE", "4s")
         .set("SSO__REVOCATION__FENCE", "0s");
     if let Some(redis) = redis {
         let sentinels = redis.sentinel_addresses();
@@ -55,7 +55,9 @@ pub(crate) fn on(database: &str, redis: Option<&RedisSentinel>) -> Result<Site> 
 impl Three {
     pub(crate) async fn start(name: &str, redis: Option<&RedisSentinel>) -> Result<Self> {
         let database = Postgres::shared().await?.database(name).await?;
-        let sites: Vec<_> = (0..3).map(|_| on(&database, redis)).collect::<Result<_>>()?;
+        let sites: Vec<_> = (0..3)
+            .map(|_| on(&database, redis))
+            .collect::<Result<_>>()?;
         sites[0].run_ok(&["migrate", "up"])?;
         let servers = try_join_all(sites.iter().map(Site::serve)).await?;
         let three = Self { sites, servers };
@@ -142,7 +144,10 @@ async fn with_redis_everywhere_comes_at_once() -> Result<()> {
     assert!(p50 < Duration::from_millis(120), "{p50:?}");
     let metrics = three.servers[0].admin.get("/metrics", None).await?;
     let metrics = String::from_utf8_lossy(&metrics.bytes).into_owned();
-    for line in ["sso_redis_connected 1", "sso_redis_received_total{outcome=\"foreign\"} 0"] {
+    for line in [
+        "sso_redis_connected 1",
+        "sso_redis_received_total{outcome=\"foreign\"} 0",
+    ] {
         assert!(metrics.lines().any(|found| found == line), "{metrics}");
     }
     Ok(())

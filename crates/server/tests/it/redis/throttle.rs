@@ -15,7 +15,11 @@ async fn failed_logins_over_three_instances_are_one_row_through_a_failover() -> 
     let owner = Persona::register(&from(&three.servers[0].http, 1), &unique()).await?;
     for number in 0..5 {
         let server = &three.servers[number % 3];
-        assert_eq!(status(&owner, server, 2, "not the secret").await?, 401, "{number}");
+        assert_eq!(
+            status(&owner, server, 2, "not the secret").await?,
+            401,
+            "{number}"
+        );
     }
     for server in &three.servers {
         assert_eq!(status(&owner, server, 2, "not the secret").await?, 429);
@@ -30,7 +34,11 @@ async fn failed_logins_over_three_instances_are_one_row_through_a_failover() -> 
     redis.flushall().await?;
     for number in 0..5 {
         let server = &three.servers[0];
-        assert_eq!(status(&owner, server, 3, "not the secret").await?, 401, "{number}");
+        assert_eq!(
+            status(&owner, server, 3, "not the secret").await?,
+            401,
+            "{number}"
+        );
     }
     redis.flushall().await?;
     for server in &three.servers {
