@@ -359,8 +359,18 @@ mod tests {
             ("PASSWORD", "hidden"),
             ("TLS_CA", "ca.pem"),
         ];
-        assert_snapshot!(problems(&half), @"");
-        assert_snapshot!(problems(&[("PASSWORD", "hidden"), ("KEY_PREFIX", "a b")]), @"");
-        assert_snapshot!(problems(&[("URL", "redis://hidden@a:b"), ("SENTINELS", "a")]), @"");
+        assert_snapshot!(problems(&half), @r"
+        redis.sentinels (SSO__REDIS__SENTINELS): is set beside redis.url: one of them must go
+        redis.url (SSO__REDIS__URL): holds a user or a password, and redis.username or redis.password too: one of them must go
+        ");
+        assert_snapshot!(problems(&[("PASSWORD", "hidden"), ("KEY_PREFIX", "a b")]), @r"
+        redis.key_prefix (SSO__REDIS__KEY_PREFIX): must be 1 to 64 of the characters a-z A-Z 0-9 . _ : -
+        redis.url (default): or redis.sentinels must be set: other keys of redis are
+        ");
+        let wrong = [("URL", "redis://hidden@a:b"), ("SENTINELS", "a")];
+        assert_snapshot!(problems(&wrong), @r"
+        redis.sentinels (SSO__REDIS__SENTINELS): must be a host and a port, such as sentinel1.example.com:26379 or [::1]:26379
+        redis.url (SSO__REDIS__URL): must be a URL of Redis such as redis://redis.example.com:6379 or rediss://sso@redis.example.com:6379/0
+        ");
     }
 }
