@@ -6,6 +6,7 @@ mod events;
 mod examine;
 mod keys;
 pub(crate) mod master_key;
+mod redis;
 mod store;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
@@ -28,6 +29,8 @@ use clock::CommonClock;
 pub(crate) use copying::{Ends, MasterKeys};
 pub(crate) use events::{Outlet, examine_kafka, outlet};
 pub(crate) use examine::{Examined, examine, master_key_file};
+pub(crate) use redis::{Helpers, examine_redis};
+pub(crate) use sso_redis::Status as RedisStatus;
 pub(crate) use store::{
     MigrationStatus, Role, migrate, migration_status, of_sqlite, register_metrics, survey,
 };
@@ -54,6 +57,8 @@ pub(crate) struct Parts {
     pub(crate) stored: watch::Sender<()>,
     /// Asks for a beat before its time.
     pub(crate) early_beat: Arc<Notify>,
+    /// Redis, if a server has one.
+    pub(crate) helpers: Option<Helpers>,
     /// Work after the answer, to be waited for.
     pub(crate) tasks: TaskTracker,
     /// The servers of PostgreSQL; None: embedded.
@@ -84,13 +89,31 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
     let nudge = stored.clone();
     let early_beat = Arc::new(Notify::new());
     let hasten = Arc::clone(&early_beat);
-    let revocations = Revocations::new(store.clone(), Arc::clone(&clock), terms)
+    let mut helpers = match role {
+        Role::Server => redis::helpers(config, &keys.workshop.master())?,
+        Role::Command => None,
+    };
+    let mut revocations = Revocations::new(store.clone(), Arc::clone(&clock), terms)
         .telling(keys.tokens.clone())
         .hastening(Arc::new(move || hasten.notify_one()));
+    if let Some(helpers) = &helpers {
+        revocations = revocations.announcing(helpers.stream.clone());
+    }
+    let throttle = match (
+        local_throttle(config, &clock, random.as_ref()),
+        &mut helpers,
+    ) {
+        (None, _) => Arc::new(Unthrottled),
+        (Some(local), None) => Arc::new(local) as Arc<dyn Throttle>,
+        (Some(local), Some(helpers)) => {
+            let master = keys.workshop.master();
+            helpers.throttle(&config.redis, local, &master, &clock, random.clone())
+        }
+    };
     let sso = Sso {
         revocations: Arc::new(revocations),
         store,
-        throttle: throttle(config, &clock, random.as_ref()),
+        throttle,
         hasher: Arc::clone(&hashes) as _,
         tokens: keys.tokens.clone(),
         keys: keys.workshop.clone(),
@@ -109,6 +132,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         shards,
         stored,
         early_beat,
+        helpers,
         tasks,
         servers,
     })
@@ -212,10 +236,15 @@ fn start_hashing(config: &Config) -> Result<HashPool, Failed> {
         .map_err(|error| Failed::from_error(Exit::Configuration, &error))
 }
 
-fn throttle(config: &Config, clock: &Arc<dyn Clock>, random: &dyn Random) -> Arc<dyn Throttle> {
+/// `None` if nothing is throttled.
+fn local_throttle(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    random: &dyn Random,
+) -> Option<LocalThrottle> {
     let limits = &config.throttle;
     if !limits.enabled {
-        return Arc::new(Unthrottled);
+        return None;
     }
     let settings = ThrottleSettings {
         free_attempts: limits.login_free_attempts,
@@ -228,7 +257,7 @@ fn throttle(config: &Config, clock: &Arc<dyn Clock>, random: &dyn Random) -> Arc
         tracked: limits.max_tracked,
     };
     let keys = account_keys(random);
-    Arc::new(LocalThrottle::new(settings, Arc::clone(clock), keys))
+    Some(LocalThrottle::new(settings, Arc::clone(clock), keys))
 }
 
 fn policy(config: &Config) -> Policy {

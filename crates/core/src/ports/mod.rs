@@ -1,5 +1,6 @@
 //! What the use cases need from outside: object-safe traits, one room each.
 
+mod announcements;
 mod callers;
 mod clock;
 mod cursors;
@@ -13,6 +14,7 @@ mod tasks;
 mod throttle;
 mod tokens;
 
+pub use announcements::Announcements;
 pub use callers::Callers;
 pub use clock::Clock;
 pub use cursors::Cursors;

@@ -18,6 +18,7 @@ mod network;
 mod problems;
 #[cfg(test)]
 mod properties;
+mod redis;
 mod remote;
 pub(crate) mod section;
 mod sources;
@@ -33,6 +34,7 @@ pub(crate) use document::{example_toml, manual_md, schema, show};
 pub(crate) use load::{Loaded, load};
 pub(crate) use network::CorsOrigin;
 pub(crate) use problems::Problems;
+pub(crate) use redis::in_clear as redis_in_clear;
 pub(crate) use remote::{Credential, Urls};
 pub(crate) use section::Config;
 pub(crate) use sources::Sources;

@@ -255,7 +255,8 @@ impl Rules<'_> {
     }
 
     fn events(&mut self) {
-        for (key, others, text) in super::events::broken(self.config) {
+        let redis = super::redis::broken(self.config);
+        for (key, others, text) in super::events::broken(self.config).into_iter().chain(redis) {
             self.broken(key, others, text);
         }
     }

@@ -23,6 +23,8 @@ pub(super) enum Dependency {
     Kafka,
     /// Without it the first event after a start waits.
     Registry,
+    /// Without it revocations take some beats.
+    Redis,
     /// A replica, by its place in the configuration. Without it others carry its reads.
     Replica(usize),
 }
@@ -39,6 +41,7 @@ impl Dependency {
             Self::Keys => "keys",
             Self::Kafka => "kafka",
             Self::Registry => "registry",
+            Self::Redis => "redis",
             Self::Replica(at) => return format!("replica-{}", at + 1).into(),
         };
         name.into()
@@ -52,6 +55,9 @@ impl Dependency {
             Self::Events | Self::Kafka => "events wait",
             Self::Keys => "new signing keys are not known",
             Self::Registry => "after a start events wait",
+            Self::Redis => {
+                "revocations reach everywhere some beats later, instances throttle alone"
+            }
             Self::Replica(_) => "it is not read: other servers carry its reads",
         }
     }

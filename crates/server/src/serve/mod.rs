@@ -10,6 +10,7 @@ mod health;
 mod key_metrics;
 mod keys;
 mod listeners;
+mod redis;
 mod relay;
 mod replicas;
 mod routers;
@@ -77,6 +78,7 @@ pub(crate) fn register_metrics() {
     relay::register_metrics();
     key_metrics::register();
     sso_kafka::register_metrics();
+    sso_redis::register_metrics();
     sso_telemetry::register_metrics();
 }
 
@@ -143,6 +145,9 @@ fn dependencies(outlet: &Outlet, parts: &Parts) -> Vec<Dependency> {
     if outlet.kafka.is_some() {
         all.extend([Dependency::Kafka, Dependency::Registry]);
     }
+    if parts.helpers.is_some() {
+        all.push(Dependency::Redis);
+    }
     all
 }
 
@@ -167,6 +172,13 @@ async fn start_loops(
         running: TaskTracker::new(),
     };
     let stop = || loops.stop.clone();
+    redis::start(
+        parts.helpers.as_ref(),
+        &parts.sso,
+        health,
+        &loops.running,
+        &loops.stop,
+    );
     if let Some(kafka) = outlet.kafka {
         let look = background::look(kafka, health.clone(), stop());
         loops.running.spawn(look);

@@ -23,6 +23,7 @@ mod network;
 mod overload;
 mod policy;
 mod postgres;
+mod redis;
 mod relay;
 mod reseal;
 mod revocation;

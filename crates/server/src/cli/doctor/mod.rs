@@ -4,6 +4,7 @@ mod configuration;
 mod data;
 mod kafka;
 mod machine;
+mod redis;
 mod servers;
 
 use clap::Args;
@@ -129,6 +130,7 @@ fn examine(loaded: &Loaded) -> Vec<Finding> {
     findings.extend(data::examine(&loaded.config));
     findings.extend(servers::examine(&loaded.config));
     findings.extend(kafka::examine(&loaded.config));
+    findings.extend(redis::examine(&loaded.config));
     findings.extend(machine::examine(&loaded.config));
     findings
 }

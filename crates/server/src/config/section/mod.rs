@@ -6,6 +6,7 @@ mod callers;
 mod database;
 mod kafka;
 pub(super) mod log;
+mod redis;
 mod state;
 mod telemetry;
 mod throttle;
@@ -22,6 +23,7 @@ pub(crate) use callers::{Caller, Callers};
 pub(crate) use database::Database;
 pub(crate) use kafka::{Compression, Kafka, Mechanism};
 pub(crate) use log::Log;
+pub(crate) use redis::Redis;
 pub(crate) use state::{Algorithm, Events, Keys, Revocation, Sink};
 pub(crate) use telemetry::{OtlpProtocol, Telemetry};
 pub(crate) use throttle::Throttle;
@@ -41,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) admin: Admin,
     pub(crate) shutdown: Shutdown,
     pub(crate) database: Database,
+    pub(crate) redis: Redis,
     pub(crate) revocation: Revocation,
     pub(crate) events: Events,
     pub(crate) kafka: Kafka,
@@ -67,6 +70,7 @@ impl Default for Config {
             admin: Admin::default(),
             shutdown: Shutdown::default(),
             database: Database::default(),
+            redis: Redis::default(),
             revocation: Revocation::default(),
             events: Events::default(),
             kafka: Kafka::default(),
