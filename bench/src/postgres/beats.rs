@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use rustix::time::{ClockId, clock_gettime};
 use sso_core::ports::{
-    Clock, RandomIds,
+    Clock,
     store::{Question, RevocationFeed},
 };
 use sso_crypto::SystemRandom;
@@ -69,10 +69,11 @@ async fn instance(url: &str, number: usize) -> Result<PostgresStore> {
     let terms = Terms {
         lease: Duration::from_secs(10),
         fence: Duration::from_secs(2),
+        standbys: None,
         name: format!("bench {number}"),
     };
     let servers = store.servers().clone();
-    let leases = Leases::new(servers, Arc::new(Machine), terms, SystemRandom.uuid_v4());
+    let leases = Leases::new(servers, Arc::new(Machine), terms, Arc::new(SystemRandom));
     Ok(store.with_leases(leases))
 }
 

@@ -41,7 +41,9 @@ impl SpanProcessor for Queue {
         if !span.span_context.is_sampled() {
             return;
         }
-        let sent = self.sender().is_some_and(|sender| sender.try_send(span).is_ok());
+        let sent = self
+            .sender()
+            .is_some_and(|sender| sender.try_send(span).is_ok());
         if !sent {
             exporter::dropped(1);
         }
