@@ -13,7 +13,7 @@ use super::{
 };
 use crate::support::unique;
 
-/// Changes the time of the processes that it is loaded into; not that of CLOCK_BOOTTIME.
+/// Changes the time of the processes that it is loaded into; not that of `CLOCK_BOOTTIME`.
 fn library() -> Result<String> {
     let architecture = format!("{}-linux-gnu", std::env::consts::ARCH);
     let folders = [
