@@ -155,14 +155,13 @@ async fn ask(
     name: String,
 ) -> Result<(Address, u64), Problem> {
     let mut kept = kept.lock().await;
-    let mut connection = match kept.take() {
-        Some(connection) => connection,
-        None => {
-            let patience = connector.command_timeout();
-            connector
-                .connect(&address, Whose::Sentinel, patience)
-                .await?
-        }
+    let mut connection = if let Some(connection) = kept.take() {
+        connection
+    } else {
+        let patience = connector.command_timeout();
+        connector
+            .connect(&address, Whose::Sentinel, patience)
+            .await?
     };
     let failed = |error| connector.problem(&address, Whose::Sentinel, &error);
     let mut question = redis::cmd("SENTINEL");

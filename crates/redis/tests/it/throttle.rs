@@ -2,7 +2,10 @@
 
 use std::{
     net::IpAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -24,6 +27,7 @@ use crate::support::{RealClock, digest, eventually, follow, is_up, one, sentinel
 
 /// Enough for a busy machine.
 const PATIENCE: Duration = Duration::from_millis(500);
+static SEEDS: AtomicU64 = AtomicU64::new(1);
 
 struct Instance {
     throttle: Arc<SharedThrottle>,
@@ -47,7 +51,8 @@ impl Instance {
             prefix: "test".to_owned(),
             patience,
         };
-        let random = Arc::new(SeededRandom::new(1));
+        // Of its own: instances that name their attempts alike count too few.
+        let random = Arc::new(SeededRandom::new(SEEDS.fetch_add(1, Ordering::Relaxed)));
         let throttle = SharedThrottle::new(redis.clone(), local, shared, digest(1), clock, random);
         let throttle = Arc::new(throttle);
         let stop = CancellationToken::new();

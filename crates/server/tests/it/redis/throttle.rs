@@ -30,6 +30,8 @@ async fn failed_logins_over_three_instances_are_one_row_through_a_failover() -> 
     let master = redis.master().await?;
     redis.servers[master].kill9()?;
     redis.master_after(master).await?;
+    redis.servers[master].start().await?;
+    redis.ready().await?;
     three.have_redis("up").await?;
     redis.flushall().await?;
     for number in 0..5 {
