@@ -24,7 +24,7 @@ WITH here AS MATERIALIZED (
 )
 SELECT NULL::bigint AS id, NULL::text AS xid, here.timeline, NULL::text AS kind,
        (SELECT id FROM mine) AS subject, here.system AS version, here.snapshot::text AS effect,
-       NULL::timestamptz AS until
+       clock_timestamp() AS until
 FROM here
 UNION ALL
 SELECT id, xid::text, timeline, kind, subject, version, effect, until
