@@ -128,9 +128,7 @@ async fn a_read_only_transaction_is_undone_and_goes_well_when_it_is_none_any_mor
 async fn a_server_without_a_free_connection_is_unavailable_until_it_has_one() -> Result<()> {
     let options = Options::new()
         .setting("max_connections", "12")
-        .setting("superuser_reserved_connections", "1")
-        .setting("max_wal_senders", "0")
-        .setting("wal_level", "minimal");
+        .setting("superuser_reserved_connections", "1");
     let server = options.start().await?;
     let mut few = settings(&server.url())?;
     few.acquire_timeout = std::time::Duration::from_secs(1);

@@ -22,12 +22,17 @@ use sso_testkit::{
 
 use crate::support::{Database, LONG, settings};
 
+/// The URL that leads through a network of ours.
+fn detour(url: &str, network: &Proxy) -> Result<String> {
+    let (before, after) = url.rsplit_once('@').context("no password")?;
+    let (_, path) = after.split_once('/').context("no database")?;
+    Ok(format!("{before}@{}/{path}", network.address()))
+}
+
 /// A store that reaches its database through a network of ours.
 async fn through(database: &Database) -> Result<(Arc<PostgresStore>, Proxy)> {
     let network = Proxy::start(Postgres::shared().await?.node.address())?;
-    let (before, after) = database.url.rsplit_once('@').context("no password")?;
-    let (_, path) = after.split_once('/').context("no database")?;
-    let url = format!("{before}@{}/{path}", network.address());
+    let url = detour(&database.url, &network)?;
     let store = PostgresStore::open(&settings(&url)?, Limits::default(), false).await?;
     Ok((Arc::new(store), network))
 }
@@ -100,13 +105,18 @@ async fn what_is_on_no_standby_is_not_answered_as_done() -> Result<()> {
         commit: LONG,
         lookup: Duration::from_secs(2),
     };
+    let network = Proxy::start(primary.address())?;
+    let url = detour(&url, &network)?;
     let store = PostgresStore::open(&settings(&url)?, limits, false).await?;
     let mut tx = store.begin().await?;
     tx.set_disabled(alice.id, true).await?;
+    network.freeze_answers();
     let commit = tokio::spawn(tx.commit());
     let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                where wait_event = 'SyncRep'";
     while primary.execute(end).await? != "1" {}
+    network.reset();
+    network.mend();
     let committed = commit.await?;
     let Err(StoreError::Unavailable(_)) = committed else {
         bail!("{committed:?}");
@@ -152,6 +162,11 @@ async fn a_login_whose_answer_was_lost_is_answered_as_done() -> Result<()> {
     let given = Given::new();
     let port: Arc<dyn Store> = store.clone();
     let alice = given.user(&port, "alice@example.com").await;
+    // Its statements are prepared by the first.
+    let first = given.new_session(alice.id, START);
+    let record = NewAudit::new(START, AuditAction::Login, AuditResult::Success);
+    let done = store.log_in(&login(&first, &alice, &record)).await?;
+    assert!(done.is_some());
     let new = given.new_session(alice.id, START);
     network.freeze_answers();
     let logging_in = tokio::spawn({
@@ -161,13 +176,17 @@ async fn a_login_whose_answer_was_lost_is_answered_as_done() -> Result<()> {
             store.log_in(&login(&new, &alice, &record)).await
         }
     });
-    while database.execute("select count(*) from sessions").await? != "1" {}
+    while database.execute("select count(*) from sessions").await? != "2" {}
     network.reset();
+    // None is left through which the answer could still come.
+    database
+        .wait_for("backend_type = 'client backend'", |sessions| sessions == 0)
+        .await?;
     network.mend();
     let done = logging_in.await??.context("it is stale")?;
     assert_eq!((done.user, done.session.id), (alice, new.id));
     let written = "select (select count(*) from sessions), (select count(*) from audit)";
-    assert_eq!(database.execute(written).await?, "1|1");
+    assert_eq!(database.execute(written).await?, "2|2");
     Ok(())
 }
 
