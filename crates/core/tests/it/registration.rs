@@ -17,7 +17,8 @@ use sso_events::registration::RegistrationMessage;
 use sso_testkit::app::{App, anonymous, email_of, password_of};
 
 use crate::support::{
-    AnyStore, access, app, app_with, assert_alive, assert_over, at_once, code, on_every_store, refreshing, spy::SpyStore,
+    AnyStore, access, app, app_with, assert_alive, assert_over, at_once, code, on_every_store,
+    refreshing, spy::SpyStore,
 };
 
 on_every_store! {
@@ -121,7 +122,7 @@ async fn what_the_store_did_not_do_is_done_once_more(store: AnyStore) {
     spy.undo_commits.store(1, Ordering::Relaxed);
     let second = app.login("alice", &password).await.unwrap();
     spy.undo_commits.store(1, Ordering::Relaxed);
-    app.logout(&second.access_token).await.unwrap();
+    app.logout(&second.access_token, false).await.unwrap();
     assert_over(&app, &second).await;
     spy.undo_commits.store(1, Ordering::Relaxed);
     app.change(tokens.user, Change::Disable).await.unwrap();
