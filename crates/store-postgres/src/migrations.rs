@@ -24,6 +24,24 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[(
 /// Indexes that are built while the tables are in use: name and `CREATE INDEX CONCURRENTLY`.
 const INDEXES: &[(&str, &str)] = &[];
 
+/// What a program knows of the schema.
+struct Schema {
+    migrations: &'static [(u32, &'static str, &'static str)],
+    indexes: &'static [(&'static str, &'static str)],
+}
+
+/// What this one knows.
+const OURS: Schema = Schema {
+    migrations: MIGRATIONS,
+    indexes: INDEXES,
+};
+
+impl Schema {
+    fn latest(&self) -> u32 {
+        self.migrations.last().map_or(0, |(version, ..)| *version)
+    }
+}
+
 /// How long to wait for another process that migrates.
 const OTHERS: Duration = Duration::from_mins(1);
 /// Between two tries. Waiting inside the server would hold a snapshot, for which the other
@@ -98,7 +116,7 @@ impl MigrationStatus {
         }
         Ok(Self {
             current,
-            latest: latest(),
+            latest: OURS.latest(),
             pending,
         })
     }
@@ -107,26 +125,11 @@ impl MigrationStatus {
 /// Whether this program can serve the database as it is, or why it never can. `false`: it must be
 /// migrated before.
 pub(crate) async fn may_serve(client: &Client, migrate: bool) -> Result<bool, SchemaError> {
-    let found = current(client).await?;
-    if client
-        .query_one(HALF_COPIED, &[])
-        .await?
-        .try_get::<_, bool>(0)?
-    {
+    let half_copied = client.query_one(HALF_COPIED, &[]).await?;
+    if half_copied.try_get(0)? {
         return Err(SchemaError::HalfCopied);
     }
-    if found > latest() {
-        admit_newer(client, found).await?;
-        return Ok(true);
-    }
-    match (migrate, found == latest()) {
-        (false, true) => Ok(true),
-        (false, false) => Err(SchemaError::Behind {
-            found,
-            needed: latest(),
-        }),
-        (true, is_latest) => Ok(is_latest && are_built(client, INDEXES).await?),
-    }
+    OURS.may_serve(client, migrate).await
 }
 
 /// Fails unless the schema is exactly this program's: another one's may hold more, or less.
@@ -148,22 +151,75 @@ pub(crate) async fn require_latest(client: &Client) -> Result<(), SchemaError> {
 
 /// Brings the schema up to date. `client` is used for nothing else: closing it frees the lock.
 pub(crate) async fn migrate(client: &mut Client) -> Result<(), SchemaError> {
-    if client.query_one(IN_RECOVERY, &[]).await?.try_get(0)? {
-        return Err(SchemaError::Replica);
+    OURS.migrate(client).await
+}
+
+impl Schema {
+    async fn may_serve(&self, client: &Client, migrate: bool) -> Result<bool, SchemaError> {
+        let (found, latest) = (current(client).await?, self.latest());
+        if found > latest {
+            self.admit_newer(client, found).await?;
+            return Ok(true);
+        }
+        match (migrate, found == latest) {
+            (false, true) => Ok(true),
+            (false, false) => Err(SchemaError::Behind {
+                found,
+                needed: latest,
+            }),
+            (true, is_latest) => Ok(is_latest && are_built(client, self.indexes).await?),
+        }
     }
-    client.batch_execute(BOUNDS).await?;
-    lock(client, OTHERS).await?;
-    // Another process may have done it meanwhile, or a newer one more than that.
-    let found = current(client).await?;
-    if found > latest() {
-        return admit_newer(client, found).await;
+
+    async fn migrate(&self, client: &mut Client) -> Result<(), SchemaError> {
+        if client.query_one(IN_RECOVERY, &[]).await?.try_get(0)? {
+            return Err(SchemaError::Replica);
+        }
+        client.batch_execute(BOUNDS).await?;
+        lock(client, OTHERS).await?;
+        // Another process may have done it meanwhile, or a newer one more than that.
+        let found = current(client).await?;
+        if found > self.latest() {
+            return self.admit_newer(client, found).await;
+        }
+        if found < self.latest() {
+            self.run(client).await?;
+        }
+        build(client, self.indexes).await?;
+        client.query_one(UNLOCK, &[]).await?;
+        Ok(())
     }
-    if found < latest() {
-        run(client).await?;
+
+    /// A newer program has migrated it: fine, as long as that took nothing away that this one uses.
+    async fn admit_newer(&self, client: &Client, found: u32) -> Result<(), SchemaError> {
+        let row = client.query_one(MIN_VERSION, &[]).await?;
+        let needed = u32::try_from(row.try_get::<_, i32>(0)?).unwrap_or(u32::MAX);
+        let known = self.latest();
+        if needed <= known {
+            return Ok(());
+        }
+        Err(SchemaError::Newer {
+            found,
+            needed,
+            known,
+        })
     }
-    build(client, INDEXES).await?;
-    client.query_one(UNLOCK, &[]).await?;
-    Ok(())
+
+    async fn run(&self, client: &mut Client) -> Result<(), SchemaError> {
+        let migrations = self
+            .migrations
+            .iter()
+            .map(|(_, name, sql)| Migration::unapplied(name, sql))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(failed)?;
+        Runner::new(&migrations)
+            .set_grouped(true)
+            .set_abort_missing(false)
+            .run_async(client)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
 }
 
 /// The schema's number: 0 for an empty database, an error for another program's.
@@ -212,20 +268,6 @@ async fn history(client: &Client) -> Result<u32, SchemaError> {
     Ok(last)
 }
 
-/// A newer program has migrated it: fine, as long as that took nothing away that this one uses.
-async fn admit_newer(client: &Client, found: u32) -> Result<(), SchemaError> {
-    let row = client.query_one(MIN_VERSION, &[]).await?;
-    let needed = u32::try_from(row.try_get::<_, i32>(0)?).unwrap_or(u32::MAX);
-    if needed <= latest() {
-        return Ok(());
-    }
-    Err(SchemaError::Newer {
-        found,
-        needed,
-        known: latest(),
-    })
-}
-
 /// The lock is the session's: it ends with the connection at the latest.
 async fn lock(client: &Client, within: Duration) -> Result<(), SchemaError> {
     let deadline = Instant::now() + within;
@@ -239,21 +281,6 @@ async fn lock(client: &Client, within: Duration) -> Result<(), SchemaError> {
         }
         sleep(AGAIN).await;
     }
-    Ok(())
-}
-
-async fn run(client: &mut Client) -> Result<(), SchemaError> {
-    let migrations = MIGRATIONS
-        .iter()
-        .map(|(_, name, sql)| Migration::unapplied(name, sql))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(failed)?;
-    Runner::new(&migrations)
-        .set_grouped(true)
-        .set_abort_missing(false)
-        .run_async(client)
-        .await
-        .map_err(failed)?;
     Ok(())
 }
 
@@ -309,10 +336,6 @@ async fn build(
         })?;
     }
     Ok(())
-}
-
-fn latest() -> u32 {
-    MIGRATIONS.last().map_or(0, |(version, ..)| *version)
 }
 
 #[cfg(test)]
@@ -413,6 +436,10 @@ mod tests {
         assert_eq!(count(&client, tables).await, 0);
         client.batch_execute("DROP TYPE audit").await.unwrap();
         migrate(&mut client).await.unwrap();
-        assert_eq!(current(&client).await.unwrap(), latest());
+        assert_eq!(current(&client).await.unwrap(), OURS.latest());
     }
 }
+
+#[cfg(test)]
+#[path = "migrations_beside_tests.rs"]
+mod beside;

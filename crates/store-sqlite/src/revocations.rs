@@ -190,6 +190,7 @@ impl RevocationFeed for SqliteStore {
         // Only now: of a beat that was dropped in between nothing counts as seen.
         self.remember(seen);
         Ok(Answer {
+            at: None,
             entries,
             timeline: 0,
             snapshot: Snapshot::up_to(seen.last.unsigned_abs()),

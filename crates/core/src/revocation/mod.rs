@@ -7,6 +7,7 @@
 mod feed;
 mod hints;
 mod lease;
+mod primary_clock;
 mod set;
 mod status;
 mod steady;
@@ -30,6 +31,7 @@ use self::{
     feed::Feed,
     hints::{Hints, Verdict},
     lease::Lease,
+    primary_clock::PrimaryClock,
     steady::Steady,
 };
 use crate::{
@@ -80,6 +82,7 @@ pub struct Revocations {
     set: RevocationSet,
     feed: Arc<Feed>,
     steady: Steady,
+    primary_clock: PrimaryClock,
     /// Milliseconds for which what is heard is believed at least.
     life: AtomicU64,
     hints: Hints,
@@ -104,6 +107,7 @@ impl Revocations {
             set: RevocationSet::default(),
             feed: Arc::default(),
             steady: Steady::default(),
+            primary_clock: PrimaryClock::default(),
             life: AtomicU64::new(0),
             hints: Hints::default(),
             lease: Lease::default(),
@@ -165,6 +169,13 @@ impl Revocations {
         self.steady.now(self.clock.now(), self.clock.monotonic())
     }
 
+    /// The time by the store's clock, as of the last beats; by this instance's where the store has
+    /// none or has not told it yet. What instances compare with each other's is told by it.
+    pub fn primary_now(&self) -> OffsetDateTime {
+        let told = self.primary_clock.now(self.clock.monotonic());
+        told.unwrap_or_else(|| self.clock.now())
+    }
+
     /// Whether a token that is good by itself is still good. A token of the seed has no `ver`: what
     /// was done to its user is in his row, which the use case asks. Looks the set up first and reads the
     /// lease last: the other way round a process frozen in between would accept what it had missed.
@@ -220,6 +231,9 @@ impl Revocations {
         };
         match self.primary.beat(question).await {
             Ok(answer) => {
+                if let Some(at) = answer.at {
+                    self.primary_clock.said(at, sent, self.clock.monotonic());
+                }
                 self.obey_answer(&answer, sent);
                 Ok(())
             }

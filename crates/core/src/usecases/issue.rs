@@ -36,8 +36,10 @@ impl Sso {
     /// Signs both tokens from rows that the primary has just returned. Nothing is read.
     pub(crate) fn issue(&self, user: &User, session: &Session) -> Result<SignedIn, SignError> {
         let now = self.clock.now();
-        // No longer than this can the new token be good; see `revocation_until`.
+        // No longer than this can the new token be good; see `revocation_until`. A clock that is
+        // fast gives no token a longer life than the others take it to have.
         self.revocations.latest(now);
+        let now = now.min(self.now());
         let now = whole_seconds(now);
         let access = AccessClaims {
             user: user.id,
@@ -98,7 +100,7 @@ impl Sso {
 
     /// The same, for who learns only later how long tokens were made to live.
     pub(crate) fn until(&self) -> Until {
-        let latest = self.revocations.latest(self.clock.now());
+        let latest = self.revocations.latest(self.clock.now()).max(self.now());
         let least = latest + self.policy.revocation_life(Duration::ZERO);
         Until {
             least,
@@ -126,9 +128,10 @@ impl Sso {
         }
     }
 
-    /// The time, in the microseconds that stores keep: what is written is what is read.
+    /// The time by the store's clock, in the microseconds that stores keep: what is written is what
+    /// is read.
     pub(crate) fn now(&self) -> OffsetDateTime {
-        let now = self.clock.now();
+        let now = self.revocations.primary_now();
         now.replace_nanosecond(now.nanosecond() / 1_000 * 1_000)
             .unwrap_or(now)
     }

@@ -7,6 +7,7 @@ use sso_core::{
     Caller,
     ports::store::{Freshness, Liveness},
     usecases::{
+        administer::Change,
         login,
         register::{self, Input, Register, RegisterError},
     },
@@ -16,13 +17,15 @@ use sso_events::registration::RegistrationMessage;
 use sso_testkit::app::{App, anonymous, email_of, password_of};
 
 use crate::support::{
-    AnyStore, access, app, app_with, at_once, code, on_every_store, refreshing, spy::SpyStore,
+    AnyStore, access, app, app_with, assert_alive, assert_over, at_once, code, on_every_store,
+    refreshing, spy::SpyStore,
 };
 
 on_every_store! {
     tokens_come_from_what_was_written_and_nothing_is_read_back
     the_event_is_in_progress_once_the_user_is_stored
     a_commit_that_fails_leaves_neither_user_nor_event
+    what_the_store_did_not_do_is_done_once_more
     of_fifty_registrations_of_one_address_one_wins
     where_registration_is_switched_off_only_the_operator_registers
     only_the_operator_creates_users
@@ -117,6 +120,29 @@ async fn a_commit_that_fails_leaves_neither_user_nor_event(store: AnyStore) {
             .is_empty()
     );
     app.register("alice").await.unwrap();
+}
+
+/// Once: the second failure is the client's to wait for.
+async fn what_the_store_did_not_do_is_done_once_more(store: AnyStore) {
+    let spy = SpyStore::before(store);
+    let app = app(spy.clone()).await;
+    spy.undo_commits.store(1, Ordering::Relaxed);
+    let tokens = app.register("alice").await.unwrap();
+    assert_alive(&app, &tokens).await;
+    assert_eq!(app.sso.store.pending_events(10).await.unwrap().len(), 1);
+    let password = password_of("alice");
+    spy.undo_commits.store(1, Ordering::Relaxed);
+    let second = app.login("alice", &password).await.unwrap();
+    spy.undo_commits.store(1, Ordering::Relaxed);
+    app.logout(&second.access_token, false).await.unwrap();
+    assert_over(&app, &second).await;
+    spy.undo_commits.store(1, Ordering::Relaxed);
+    app.change(tokens.user, Change::Disable).await.unwrap();
+    assert_over(&app, &tokens).await;
+
+    spy.undo_commits.store(2, Ordering::Relaxed);
+    assert_eq!(code(app.register("bob").await), "unavailable");
+    app.register("bob").await.unwrap();
 }
 
 async fn of_fifty_registrations_of_one_address_one_wins(store: AnyStore) {

@@ -232,6 +232,7 @@ impl Heard {
         Ok(Self {
             mine: codec::get::<Option<Uuid>>(word, "subject")?.is_some(),
             answer: Answer {
+                at: codec::get(word, "until")?,
                 entries,
                 timeline: codec::timeline(word)?,
                 snapshot: visible,

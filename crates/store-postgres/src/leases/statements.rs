@@ -24,7 +24,7 @@ WITH here AS MATERIALIZED (
 )
 SELECT NULL::bigint AS id, NULL::text AS xid, here.timeline, NULL::text AS kind,
        (SELECT id FROM mine) AS subject, here.system AS version, here.snapshot::text AS effect,
-       NULL::timestamptz AS until
+       clock_timestamp() AS until
 FROM here
 UNION ALL
 SELECT id, xid::text, timeline, kind, subject, version, effect, until
@@ -138,3 +138,72 @@ pub(crate) const ALL: &[&str] = &[
     DO_AGAIN,
     RAISE,
 ];
+
+#[cfg(test)]
+mod tests {
+    use sso_testkit::servers::Postgres;
+    use time::OffsetDateTime;
+    use tokio_postgres::{Client, NoTls};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const READER: Uuid = Uuid::from_u128(1);
+
+    struct Asked {
+        client: Client,
+        timeline: i64,
+        system: i64,
+    }
+
+    impl Asked {
+        /// Whether the beat with this number changed the row.
+        async fn changes(&self, beat: i64, answered: i64) -> bool {
+            let (long_ago, snapshot) = (OffsetDateTime::UNIX_EPOCH, NOTHING);
+            let rows = self
+                .client
+                .query(
+                    BEAT,
+                    &[
+                        &READER,
+                        &beat,
+                        &answered,
+                        &self.timeline,
+                        &self.system,
+                        &snapshot,
+                        &long_ago,
+                    ],
+                )
+                .await
+                .unwrap();
+            let word = &rows[0];
+            word.get::<_, Option<Uuid>>("subject").is_some()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_beat_changes_its_row_once_and_not_after_a_later_one() {
+        let server = Postgres::shared().await.unwrap();
+        let url = server.database("beat_numbers").await.unwrap();
+        let (mut client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        crate::migrations::migrate(&mut client).await.unwrap();
+        let none: Vec<Uuid> = Vec::new();
+        let row = client
+            .query_one(REGISTER, &[&READER, &1_i64, &"test", &none])
+            .await
+            .unwrap();
+        let asked = Asked {
+            timeline: row.get("timeline"),
+            system: row.get("system"),
+            client,
+        };
+        assert!(asked.changes(3, 1).await);
+        // One that was given up comes late, and one comes twice.
+        assert!(!asked.changes(2, 1).await);
+        assert!(!asked.changes(3, 1).await);
+        // What was answered must be there: this is a row from before.
+        assert!(!asked.changes(9, 4).await);
+        assert!(asked.changes(4, 3).await);
+    }
+}

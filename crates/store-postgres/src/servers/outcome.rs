@@ -121,13 +121,27 @@ impl Ticket {
 /// Over the connection that has shown it: another one may lead elsewhere.
 async fn confirm(connection: &Connection) -> Result<Option<Outcome>, Error> {
     let warnings = connection.warnings();
+    let mut unanswered = Unanswered(Some(connection));
     connection.batch_execute(CONFIRM).await?;
+    unanswered.0 = None;
     if connection.warnings() == warnings {
         return Ok(Some(Outcome::Committed));
     }
     // Somebody has ended its wait.
     connection.evict();
     Ok(None)
+}
+
+/// Closes the connection when it is dropped: the server may wait for a standby for long, and nobody
+/// shall wait behind that.
+struct Unanswered<'a>(Option<&'a Connection>);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0 {
+            connection.evict();
+        }
+    }
 }
 
 const fn of(found: bool) -> Outcome {

@@ -1,26 +1,38 @@
 //! A COMMIT whose answer is lost with its connection.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use sso_core::ports::{
     Store, StoreError,
-    store::{Freshness, UserReads},
+    store::{
+        AuditAction, AuditResult, Freshness, Liveness, NewAudit, NewLogin, NewSession, Until, User,
+        UserReads,
+    },
 };
 use sso_store_postgres::{Limits, PostgresStore};
 use sso_testkit::{
+    clock::START,
     contract::Given,
-    servers::{Postgres, Proxy},
+    servers::{Pair, Postgres, Proxy},
 };
 
-use crate::support::{Database, settings};
+use crate::support::{Database, LONG, settings};
+
+/// The URL that leads through a network of ours.
+fn detour(url: &str, network: &Proxy) -> Result<String> {
+    let (before, after) = url.rsplit_once('@').context("no password")?;
+    let (_, path) = after.split_once('/').context("no database")?;
+    Ok(format!("{before}@{}/{path}", network.address()))
+}
 
 /// A store that reaches its database through a network of ours.
 async fn through(database: &Database) -> Result<(Arc<PostgresStore>, Proxy)> {
     let network = Proxy::start(Postgres::shared().await?.node.address())?;
-    let (before, after) = database.url.rsplit_once('@').context("no password")?;
-    let (_, path) = after.split_once('/').context("no database")?;
-    let url = format!("{before}@{}/{path}", network.address());
+    let url = detour(&database.url, &network)?;
     let store = PostgresStore::open(&settings(&url)?, Limits::default(), false).await?;
     Ok((Arc::new(store), network))
 }
@@ -54,7 +66,150 @@ async fn what_was_not_committed_is_refused_and_nothing_of_it_is_there() -> Resul
     tx.insert_user(&new).await?;
     network.reset();
     let committed = tx.commit().await;
-    assert!(matches!(committed, Err(StoreError::Unavailable(_))));
+    assert!(matches!(committed, Err(StoreError::Undone(_))));
     assert_eq!(store.user(new.id, Freshness::Primary).await?, None);
+    // With the same ids.
+    let mut tx = store.begin().await?;
+    tx.insert_user(&new).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_cut_off_before_its_commit_is_undone() -> Result<()> {
+    let database = Database::migrated().await?;
+    let (store, network) = through(&database).await?;
+    let given = Given::new();
+    let mut tx = store.begin().await?;
+    tx.insert_user(&given.new_user("alice@example.com")).await?;
+    network.reset();
+    let step = tx.insert_user(&given.new_user("bob@example.com")).await;
+    assert!(matches!(step, Err(StoreError::Undone(_))), "{step:?}");
+    Ok(())
+}
+
+/// It is visible on the primary, whose wait for the standby was ended, and a failover loses it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_no_standby_is_not_answered_as_done() -> Result<()> {
+    let pair = Pair::start().await?;
+    let url = pair.primary.url("postgres");
+    let store = PostgresStore::open(&settings(&url)?, Limits::default(), true).await?;
+    let given = Given::new();
+    let port: Arc<dyn Store> = Arc::new(store.clone());
+    let alice = given.user(&port, "alice@example.com").await;
+    let primary = &pair.primary;
+    primary.set("synchronous_commit", "local").await?;
+    primary.set("synchronous_standby_names", "replica1").await?;
+    pair.replicas[0].link.cut();
+    let limits = Limits {
+        commit: LONG,
+        lookup: Duration::from_secs(2),
+    };
+    let network = Proxy::start(primary.address())?;
+    let url = detour(&url, &network)?;
+    let store = PostgresStore::open(&settings(&url)?, limits, false).await?;
+    let mut tx = store.begin().await?;
+    tx.set_disabled(alice.id, true).await?;
+    network.freeze_answers();
+    let commit = tokio::spawn(tx.commit());
+    let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+               where wait_event = 'SyncRep'";
+    while primary.execute(end).await? != "1" {}
+    network.reset();
+    network.mend();
+    let committed = commit.await?;
+    let Err(StoreError::Unavailable(_)) = committed else {
+        bail!("{committed:?}");
+    };
+    let row = store.user(alice.id, Freshness::Primary).await?;
+    assert_eq!(row.map(|row| row.disabled), Some(true));
+
+    // The same again only looks, and waits nevertheless.
+    let mut tx = store.begin().await?;
+    tx.set_disabled(alice.id, true).await?;
+    let commit = tokio::spawn(tx.commit());
+    let waits = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'
+                 and query like '%COMMIT%'";
+    tokio::time::timeout(LONG, async {
+        while primary.execute(waits).await? != "1" {}
+        anyhow::Ok(())
+    })
+    .await??;
+    pair.replicas[0].link.mend();
+    commit.await??;
+    Ok(())
+}
+
+fn login<'a>(new: &'a NewSession, alice: &User, record: &'a NewAudit) -> NewLogin<'a> {
+    NewLogin {
+        session: new,
+        seen: alice.version,
+        keep: 5,
+        alive: Liveness::at(new.created_at),
+        until: Until {
+            least: new.created_at,
+            from: new.created_at,
+        },
+        record,
+    }
+}
+
+/// Sent again with the same ids: its session is there and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_whose_answer_was_lost_is_answered_as_done() -> Result<()> {
+    let database = Database::migrated().await?;
+    let (store, network) = through(&database).await?;
+    let given = Given::new();
+    let port: Arc<dyn Store> = store.clone();
+    let alice = given.user(&port, "alice@example.com").await;
+    // Its statements are prepared by the first.
+    let first = given.new_session(alice.id, START);
+    let record = NewAudit::new(START, AuditAction::Login, AuditResult::Success);
+    let done = store.log_in(&login(&first, &alice, &record)).await?;
+    assert!(done.is_some());
+    let new = given.new_session(alice.id, START);
+    network.freeze_answers();
+    let logging_in = tokio::spawn({
+        let (store, new, alice) = (store.clone(), new.clone(), alice.clone());
+        async move {
+            let record = NewAudit::new(START, AuditAction::Login, AuditResult::Success);
+            store.log_in(&login(&new, &alice, &record)).await
+        }
+    });
+    while database.execute("select count(*) from sessions").await? != "2" {}
+    network.reset();
+    // None is left through which the answer could still come.
+    database
+        .wait_for("backend_type = 'client backend'", |sessions| sessions == 0)
+        .await?;
+    network.mend();
+    let done = logging_in.await??.context("it is stale")?;
+    assert_eq!((done.user, done.session.id), (alice, new.id));
+    let written = "select (select count(*) from sessions), (select count(*) from audit)";
+    assert_eq!(database.execute(written).await?, "2|2");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_is_one_round_trip() -> Result<()> {
+    /// Each way.
+    const FAR: Duration = Duration::from_millis(250);
+    let database = Database::migrated().await?;
+    let (store, network) = through(&database).await?;
+    let given = Given::new();
+    let port: Arc<dyn Store> = store.clone();
+    let alice = given.user(&port, "alice@example.com").await;
+    let record = NewAudit::new(START, AuditAction::Login, AuditResult::Success);
+    let mut took = Vec::new();
+    for delay in [Duration::ZERO, FAR] {
+        // Statements are prepared by the first.
+        network.delay(delay);
+        let new = given.new_session(alice.id, START);
+        let start = Instant::now();
+        let done = store.log_in(&login(&new, &alice, &record)).await?;
+        took.push(start.elapsed());
+        assert!(done.is_some());
+    }
+    assert!(took[1] >= 2 * FAR && took[1] < 4 * FAR, "{took:?}");
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod beside;
 mod contract;
+mod faults;
 mod leases;
 mod lost_answers;
 mod opening;

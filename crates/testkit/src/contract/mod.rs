@@ -26,6 +26,7 @@ mod given;
 pub mod keys;
 pub mod lifecycle;
 pub mod lives;
+pub mod logins;
 pub mod networks;
 pub mod outbox;
 pub mod races;
@@ -73,6 +74,10 @@ macro_rules! store_contract {
                 an_expired_session_can_still_be_ended
                 live_sessions_are_newest_first_without_what_is_over
                 the_oldest_live_sessions_end_but_those_kept
+            }
+            logins {
+                a_login_opens_a_session_ends_the_oldest_and_is_recorded
+                a_login_at_a_stale_version_does_nothing
             }
             networks {
                 a_session_makes_its_network_known_to_its_user

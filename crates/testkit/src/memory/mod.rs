@@ -219,6 +219,7 @@ impl RevocationFeed for MemoryStore {
             .copied()
             .collect();
         Ok(Answer {
+            at: None,
             entries,
             timeline: 0,
             snapshot: Snapshot::up_to(last.unsigned_abs()),

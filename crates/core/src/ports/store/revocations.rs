@@ -139,6 +139,8 @@ pub struct Answer {
     pub timeline: u32,
     /// What was visible when it was given: all of that is in this answer or an earlier one.
     pub snapshot: Snapshot,
+    /// What the store's clock said then, where it has one of its own.
+    pub at: Option<OffsetDateTime>,
 }
 
 /// How an instance learns of revocations that others commit, and they of its obedience.

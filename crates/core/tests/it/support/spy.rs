@@ -36,6 +36,8 @@ pub(crate) struct SpyStore {
     replica: Mutex<Option<Vec<User>>>,
     /// The next commit fails.
     pub(crate) fail_commit: Arc<AtomicBool>,
+    /// So many of the next commits are certainly not done.
+    pub(crate) undo_commits: Arc<AtomicUsize>,
     /// The next outcome of a delivery is not stored.
     pub(crate) fail_settle: AtomicBool,
     /// The next beat is not answered.
@@ -66,6 +68,7 @@ impl SpyStore {
             writes: AtomicUsize::default(),
             replica: Mutex::default(),
             fail_commit: Arc::default(),
+            undo_commits: Arc::default(),
             fail_settle: AtomicBool::default(),
             fail_beat: AtomicBool::default(),
             beat_takes: Mutex::default(),
@@ -123,6 +126,7 @@ impl Store for SpyStore {
         Ok(Box::new(SpyTx {
             inner,
             fail: Arc::clone(&self.fail_commit),
+            undo: Arc::clone(&self.undo_commits),
         }))
     }
 

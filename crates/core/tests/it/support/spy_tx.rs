@@ -1,7 +1,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -25,6 +25,7 @@ use time::OffsetDateTime;
 pub(super) struct SpyTx {
     pub(super) inner: Box<dyn Tx>,
     pub(super) fail: Arc<AtomicBool>,
+    pub(super) undo: Arc<AtomicUsize>,
 }
 
 #[async_trait]
@@ -32,6 +33,10 @@ impl Tx for SpyTx {
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
         if self.fail.swap(false, Relaxed) {
             return Err(StoreError::unavailable("as the test wants"));
+        }
+        let left = |left: usize| left.checked_sub(1);
+        if self.undo.fetch_update(Relaxed, Relaxed, left).is_ok() {
+            return Err(StoreError::undone("as the test wants"));
         }
         self.inner.commit().await
     }

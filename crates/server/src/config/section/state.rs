@@ -33,7 +33,7 @@ pub(crate) struct Revocation {
     /// many of them must follow the primary, or nothing is answered `everywhere`. By default those
     /// that hold a replication slot. Give the number if they follow without slots, or if a slot has
     /// none.
-    #[schemars(extend("x-minimum" = 0, "x-maximum" = 100))]
+    #[schemars(extend("minimum" = 0, "maximum" = 100))]
     pub(crate) standbys: Option<u32>,
 }
 

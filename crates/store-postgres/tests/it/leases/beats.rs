@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use sso_core::ports::TokenRefused;
+use sso_core::ports::{Clock as _, TokenRefused};
 use sso_store_postgres::servers::Settings;
 use sso_testkit::servers::Proxy;
 use tokio::task::JoinSet;
@@ -224,6 +224,23 @@ async fn a_process_loads_what_others_committed_before_it_was_there() -> Result<(
     assert!(second.accepts(alive) && !second.accepts(ended));
     let status = second.revocations.status();
     assert_eq!((status.trusted, status.timeline), (true, 1));
+    Ok(())
+}
+
+/// This instance's wall clock stands still, years ago.
+#[tokio::test]
+async fn the_time_is_the_primarys_whatever_the_clock_of_the_instance_says() -> Result<()> {
+    let database = database().await?;
+    let reader = Instance::new(&database.url).await?;
+    assert_eq!(reader.revocations.primary_now(), reader.clock.now());
+    reader.beat().await?;
+    let row = database.sql.query_one("select now()", &[]).await?;
+    let theirs: time::OffsetDateTime = row.get(0);
+    let told = reader.revocations.primary_now();
+    assert!((told - theirs).abs() < time::Duration::MINUTE, "{told}");
+    // It runs on between beats.
+    reader.clock.jump(LEASE);
+    assert!(reader.revocations.primary_now() >= told + LEASE);
     Ok(())
 }
 
