@@ -152,7 +152,7 @@ async fn questions(grpc: &mut Grpc, alice: &Persona, nobody: &Nobody) -> Result<
     }
     let came = nobody.came() - before;
     eprintln!("{asked} validations, {came} connections in 2 s");
-    ensure!(asked > 200, "{asked} validations say nothing");
+    ensure!(asked > 100, "{asked} validations say nothing");
     ensure!(came <= 60, "{came} connections for {asked} validations");
     Ok(())
 }
@@ -197,7 +197,7 @@ async fn back(serving: &Server, alice: &Persona) -> Result<()> {
             return Ok(());
         }
         ensure!(
-            started.elapsed() < Duration::from_secs(5),
+            started.elapsed() < Duration::from_secs(10),
             "not back: {login:?}"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
