@@ -227,6 +227,11 @@ async fn everything_moves_and_goes_on_where_it_was() -> Result<()> {
     // Numbers go on after those that came.
     Persona::register(&serving.http, "frank").await?;
 
+    delivered_once(&new, &pending).await
+}
+
+/// What waited on the old site is delivered by the new one, each once.
+async fn delivered_once(new: &Site, pending: &Value) -> Result<()> {
     let pending: Vec<_> = pending
         .as_array()
         .context("no list")?
