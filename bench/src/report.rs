@@ -100,7 +100,8 @@ impl Report {
             text.push_str(&row);
         }
         for (what, note) in &self.1 {
-            text.push_str(&format!("\n{what}:\n\n```\n{}\n```\n", note.trim()));
+            let note = format!("\n{what}:\n\n```\n{}\n```\n", note.trim());
+            text.push_str(&note);
         }
         text
     }

@@ -164,7 +164,7 @@ async fn pgbench(place: &Place, script: &std::path::Path, run: Duration) -> Resu
         "-n", "-M", "prepared", "-j", "2", "-c", &clients, "-T", &seconds, "-f", &script,
     ];
     let node = &place.server.node;
-    let limit = run + Duration::from_secs(60);
+    let limit = run + Duration::from_mins(1);
     let said = node.client("pgbench", "flows", &arguments, limit).await?;
     let rate = said.lines().find_map(|line| line.strip_prefix("tps = "));
     let rate = rate.and_then(|rest| rest.split_whitespace().next());

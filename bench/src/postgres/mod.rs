@@ -18,7 +18,7 @@ use sso_testkit::{
 use crate::Plan;
 
 /// Loading millions of rows takes minutes.
-const LOADING: Duration = Duration::from_secs(3600);
+const LOADING: Duration = Duration::from_hours(1);
 
 const MASTER_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 

@@ -54,7 +54,7 @@ async fn pass(client: TcpStream, target: SocketAddr, trips: Arc<AtomicU64>) -> R
         }
     });
     let back = copy(from_server, to_client, || {
-        heard.store(true, Ordering::Release)
+        heard.store(true, Ordering::Release);
     });
     // One end that is gone ends both.
     tokio::select! { done = there => done, done = back => done }

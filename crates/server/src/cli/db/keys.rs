@@ -59,10 +59,10 @@ pub(super) fn resealed(rows: Vec<Row>, master: &MasterKeys) -> Result<Vec<Row>, 
         new: Arc::new(new.clone()),
         random: Arc::new(SystemRandom),
     };
-    let sealed = sealer
+    let anew = sealer
         .reseal(&keys(&rows)?)
         .map_err(|error| Failed::from_error(Exit::DataDamaged, &error))?;
-    let both = rows.into_iter().zip(sealed);
+    let both = rows.into_iter().zip(anew);
     Ok(both
         .map(|(mut row, key)| {
             if let Some(cell) = row.0.get_mut(SEALED) {

@@ -30,11 +30,12 @@ impl Report {
         let tables: Vec<_> = self
             .tables
             .iter()
-            .map(|(table, tally)| match self.dry_run {
-                true => json!({ "table": table.name(), "rows": tally.rows }),
-                false => json!({
-                    "table": table.name(), "rows": tally.rows, "digest": tally::hex(tally),
-                }),
+            .map(|(table, tally)| {
+                let mut line = json!({ "table": table.name(), "rows": tally.rows });
+                if !self.dry_run {
+                    line["digest"] = json!(tally::hex(tally));
+                }
+                line
             })
             .collect();
         json!({ "dry_run": self.dry_run, "resumed": self.resumed, "tables": tables })
@@ -42,9 +43,10 @@ impl Report {
 
     fn text(&self) {
         for (table, tally) in &self.tables {
-            let digest = match self.dry_run {
-                true => String::new(),
-                false => format!("  {}", tally::short(tally)),
+            let digest = if self.dry_run {
+                String::new()
+            } else {
+                format!("  {}", tally::short(tally))
             };
             output::print_line(&format!("{:<14} {:>11}{digest}", table.name(), tally.rows));
         }
