@@ -5,7 +5,7 @@ use metrics::counter;
 use sso_core::ports::{Store, StoreError, Tx, store::Freshness};
 
 use crate::{
-    MigrationStatus, PRIMARY, READS, REPLICA, SchemaError,
+    MigrationStatus, PRIMARY, READS, REPLICA, RETRIES, SchemaError,
     error::Fault,
     leases::Leases,
     migrations,
@@ -179,6 +179,7 @@ impl PostgresStore {
                 Err(fault) if fault.did_nothing() => {}
                 rows => return Ok(rows?),
             }
+            counter!(RETRIES).increment(1);
         }
         Ok(self.once(sql, params).await??)
     }
@@ -195,6 +196,7 @@ impl PostgresStore {
                 Err(fault) if fault.did_nothing() => {}
                 rows => return Ok(rows?),
             }
+            counter!(RETRIES).increment(1);
         }
         Ok(self.once(sql, params).await??)
     }
