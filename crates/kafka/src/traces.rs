@@ -16,7 +16,7 @@ pub(crate) fn send(event: &Envelope, topic: &str) -> Span {
         otel.status_code = Empty,
         messaging.system = "kafka",
         messaging.operation.name = "send",
-        messaging.operation.r#type = "send",
+        "messaging.operation.type" = "send",
         messaging.destination.name = topic,
         messaging.message.id = %event.id,
     );
@@ -46,7 +46,7 @@ pub(crate) fn process(event: &Event, topic: &str, group: &str) -> Span {
         trace_id = Empty,
         messaging.system = "kafka",
         messaging.operation.name = "process",
-        messaging.operation.r#type = "process",
+        "messaging.operation.type" = "process",
         messaging.destination.name = topic,
         messaging.consumer.group.name = group,
         messaging.message.id = %event.id,

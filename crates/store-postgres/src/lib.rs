@@ -41,6 +41,8 @@ pub use store::{Limits, OpenError, PostgresStore};
 
 /// Reads by the role of the server that answered.
 const READS: &str = "sso_store_reads_total";
+/// Statements sent once more.
+const RETRIES: &str = "sso_store_retries_total";
 
 /// Describes this crate's metrics and makes their series exist at 0.
 pub fn register_metrics() {
@@ -49,6 +51,12 @@ pub fn register_metrics() {
         Unit::Count,
         "Reads of the store by the role of the server that answered; not those of the relay."
     );
+    describe_counter!(
+        RETRIES,
+        Unit::Count,
+        "Statements that were sent again because they certainly did nothing, or may be done twice."
+    );
+    counter!(RETRIES).absolute(0);
     for role in [PRIMARY, REPLICA] {
         counter!(READS, "role" => role).absolute(0);
     }

@@ -8,7 +8,7 @@ use sso_core::ports::{
 };
 
 use crate::{
-    MigrationStatus, PRIMARY, READS, REPLICA, SchemaError,
+    MigrationStatus, PRIMARY, READS, REPLICA, RETRIES, SchemaError,
     error::Fault,
     leases::Leases,
     migrations,
@@ -198,6 +198,7 @@ impl PostgresStore {
                 Err(fault) if fault.did_nothing() => {}
                 rows => return Ok(rows?),
             }
+            counter!(RETRIES).increment(1);
         }
         Ok(self.once(sql, params).await??)
     }
@@ -214,6 +215,7 @@ impl PostgresStore {
                 Err(fault) if fault.did_nothing() => {}
                 rows => return Ok(rows?),
             }
+            counter!(RETRIES).increment(1);
         }
         Ok(self.once(sql, params).await??)
     }

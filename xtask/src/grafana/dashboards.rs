@@ -313,6 +313,15 @@ const STORE: &[Panel] = &[
         ],
     },
     Panel {
+        title: "Statements sent again",
+        text: "After a failure that did nothing.",
+        unit: Unit::PerSecond,
+        queries: &[(
+            r#"sum by (instance) (rate(sso_store_retries_total[$__rate_interval]))"#,
+            "{{instance}}",
+        )],
+    },
+    Panel {
         title: "Rows deleted",
         text: "By the janitor.",
         unit: Unit::PerSecond,

@@ -90,7 +90,7 @@ impl Catalogue {
                 document,
                 "| `{name}` | {} | {} | {} | {} |",
                 entry.kind,
-                entry.unit.map_or("", |unit| unit_of(&unit)),
+                entry.unit.map_or("", unit_of),
                 labels.join(", "),
                 entry.text,
             )?;
@@ -103,7 +103,7 @@ impl Catalogue {
     }
 }
 
-fn unit_of(unit: &Unit) -> &'static str {
+fn unit_of(unit: Unit) -> &'static str {
     match unit {
         Unit::Count => "",
         other => other.as_str(),
