@@ -1,6 +1,8 @@
 //! Events from PostgreSQL to Kafka: how quickly a backlog drains against the producer library alone,
-//! what they cost a registration, and how soon a consumer has one.
+//! what they cost a registration, how soon a consumer has one, and what an outage of the brokers
+//! costs.
 
+mod away;
 mod drain;
 mod prompt;
 
@@ -76,9 +78,10 @@ impl World {
 
 /// Everything in turn, so that a busy moment hits both sides of a ratio.
 pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
-    let world = World::start().await?;
-    drain::measure(&world, plan, report).await?;
-    prompt::measure(&world, plan, report).await
+    let mut world = World::start().await?;
+    let drained = drain::measure(&world, plan, report).await?;
+    prompt::measure(&world, plan, report).await?;
+    away::measure(&mut world, plan, report, &drained).await
 }
 
 /// Things a second.

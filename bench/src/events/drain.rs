@@ -25,9 +25,15 @@ const EACH_SECOND: u64 = 20_000;
 /// Records of the library alone that are under way.
 const IN_FLIGHT: usize = 8_000;
 
-/// Fills the outbox, lets one instance drain it, and sends as many records of the same size.
-pub(super) async fn measure(world: &World, plan: &Plan, report: &mut Report) -> Result<()> {
-    let count = EACH_SECOND * plan.run.as_secs().max(1);
+/// So many events for a run.
+pub(super) fn size(plan: &Plan) -> u64 {
+    EACH_SECOND * plan.run.as_secs().max(1)
+}
+
+/// Fills the outbox, lets one instance drain it, and sends as many records of the same size. The
+/// rates of the drains.
+pub(super) async fn measure(world: &World, plan: &Plan, report: &mut Report) -> Result<Series> {
+    let count = size(plan);
     let (mut alone, mut ours) = (Series::default(), Series::default());
     let (site, sql) = world.site(plan, "drain").await?;
     // The registry knows the schema, the topic is warm.
@@ -63,11 +69,11 @@ pub(super) async fn measure(world: &World, plan: &Plan, report: &mut Report) -> 
         ">= 0.50",
         &ratio,
     );
-    Ok(())
+    Ok(ours)
 }
 
 /// Stores so many events of as many users, and lets nothing of the runs before be in the way.
-async fn fill(sql: &Client, count: u64) -> Result<()> {
+pub(super) async fn fill(sql: &Client, count: u64) -> Result<()> {
     sql.batch_execute("truncate outbox").await?;
     let payload = encode_registration(&Registered {
         event_id: Uuid::from_u128(1 << 127),
@@ -88,7 +94,7 @@ async fn fill(sql: &Client, count: u64) -> Result<()> {
 }
 
 /// From the first event that stands as delivered to the last.
-async fn drain(sql: &Client, count: u64) -> Result<f64> {
+pub(super) async fn drain(sql: &Client, count: u64) -> Result<f64> {
     let delivered = "select count(*) from outbox where status = 'Success'";
     let before = loop {
         let delivered: i64 = sql.query_one(delivered, &[]).await?.get(0);

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Registrations under way at once.
-const CLIENTS: usize = 16;
+pub(super) const CLIENTS: usize = 16;
 
 /// Registers at two instances in turn: the events of one go to Kafka, of the other to its log.
 pub(super) async fn measure(world: &World, plan: &Plan, report: &mut Report) -> Result<()> {
@@ -79,7 +79,8 @@ pub(super) async fn measure(world: &World, plan: &Plan, report: &mut Report) -> 
     Ok(())
 }
 
-struct Register(Http);
+/// A client that registers one user after the other.
+pub(super) struct Register(pub(super) Http);
 
 impl Ask for Register {
     async fn ask(&mut self) -> Result<()> {

@@ -11,7 +11,10 @@ use rdkafka::{
     producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer},
 };
 use sso_events::failpoint::{self, Step};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::RwLock,
+    time::{Instant, sleep, timeout_at},
+};
 use tracing::Span;
 
 use crate::{
@@ -69,6 +72,8 @@ impl SinkSettings {
 pub(crate) struct Live {
     pub(crate) producer: FutureProducer<Context>,
     context: Context,
+    /// Held in common by who sends, alone by who must know whose fault a refusal is.
+    company: RwLock<()>,
 }
 
 impl std::fmt::Debug for Live {
@@ -83,7 +88,11 @@ impl Live {
         let context = settings.connection.context();
         let producer = FutureProducer::from_config_and_context(&config, context.clone())?;
         metrics::producer_made();
-        Ok(Self { producer, context })
+        Ok(Self {
+            producer,
+            context,
+            company: RwLock::default(),
+        })
     }
 
     /// Whether the topic is there. Blocks, at most for `patience`.
@@ -113,11 +122,15 @@ impl Live {
     ) -> Vec<Result<(), Verdict>> {
         let mut reports = Vec::with_capacity(records.len());
         for records in records.chunks(AT_ONCE) {
+            let company = self.company.read().await;
             let sent = self.send_at_once(records, settings).await;
+            drop(company);
             for (record, report) in records.iter().zip(sent) {
                 reports.push(match report {
-                    // One too large in a request, and all of the request are refused.
-                    Err(error) if records.len() > 1 && verdict::blames_the_batch(&error) => {
+                    // One too large in a request, and all of the request are refused; another
+                    // delivery's too, for librdkafka puts into it what there is.
+                    Err(error) if verdict::blames_the_batch(&error) => {
+                        let _alone = self.company.write().await;
                         let again = self.send_at_once(&[record], settings).await;
                         again.into_iter().try_for_each(|report| report)
                     }

@@ -134,7 +134,7 @@ pub(crate) async fn may_serve(client: &Client, migrate: bool) -> Result<bool, Sc
 
 /// Fails unless the schema is exactly this program's: another one's may hold more, or less.
 pub(crate) async fn require_latest(client: &Client) -> Result<(), SchemaError> {
-    let (found, known) = (current(client).await?, latest());
+    let (found, known) = (current(client).await?, OURS.latest());
     match found.cmp(&known) {
         std::cmp::Ordering::Equal => Ok(()),
         std::cmp::Ordering::Less => Err(SchemaError::Behind {

@@ -106,3 +106,26 @@ async fn what_is_of_no_schema_is_refused() -> Result<()> {
     assert_eq!(reports[2], Ok(()));
     Ok(())
 }
+
+/// librdkafka puts into one request what there is, and brokers refuse all of it.
+#[tokio::test]
+async fn what_is_refused_in_the_company_of_another_delivery_is_not_blamed() -> Result<()> {
+    let kafka = Kafka::start().await?;
+    let limit = [("max.message.bytes", "500")];
+    kafka.create_topic_with(TOPIC, 1, &limit).await?;
+    let registry = Registry::in_memory()?;
+    let sink = sink(&kafka, &registry)?;
+    let mut large = event(id(1), id(2));
+    large.traceparent = Some("x".repeat(600));
+    let large = [large];
+    for number in 0..20 {
+        let good = [event(id(100 + number), id(200 + number))];
+        let (refused, taken) = tokio::join!(sink.deliver(&large), sink.deliver(&good));
+        assert!(
+            matches!(refused[..], [Err(DeliveryError::Refused(_))]),
+            "{refused:?}"
+        );
+        assert_eq!(taken, [Ok(())], "{number}");
+    }
+    Ok(())
+}

@@ -153,7 +153,11 @@ impl Loops {
                     pause = BACKOFF.0;
                     if round.refused > 0 { REFUSED } else { SCAN }
                 }
-                _ => {
+                failed => {
+                    // Where some get on the others of the lane must not wait long.
+                    if failed.is_ok_and(|round| round.delivered > 0) {
+                        pause = BACKOFF.0;
+                    }
                     let wait = self.jittered(pause);
                     pause = (pause * 2).min(BACKOFF.1);
                     wait

@@ -5,11 +5,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use sso_events::failpoint::Step;
 
-use super::{Load, World, deliver, is_full_size, within};
+use super::{Load, World, deliver, within};
 
 /// With `SSO_FULL_SIZE=1` the full size.
 fn size() -> (usize, usize) {
-    if is_full_size() { (200, 32) } else { (20, 8) }
+    let full = std::env::var_os("SSO_FULL_SIZE").is_some();
+    if full { (200, 32) } else { (20, 8) }
 }
 
 /// How often the step is passed before the kill: registrations are many, batches few.

@@ -1,0 +1,57 @@
+//! The brokers away: what registrations notice, and how quickly the backlog drains afterwards while
+//! they go on.
+
+use anyhow::Result;
+
+use super::{
+    World, drain,
+    prompt::{CLIENTS, Register},
+};
+use crate::{
+    Plan,
+    load::closed_loop,
+    report::{Report, Series},
+};
+
+/// Registers with and without brokers in turn. `drained` are the rates of a backlog with nothing
+/// beside it.
+pub(super) async fn measure(
+    world: &mut World,
+    plan: &Plan,
+    report: &mut Report,
+    drained: &Series,
+) -> Result<()> {
+    let (site, sql) = world.site(plan, "away").await?;
+    let server = site.serve().await?;
+    let client = |_| Register(server.http.clone());
+    let (mut there, mut away) = (Series::default(), Series::default());
+    let mut after = Series::default();
+    for run in 0..=plan.runs {
+        let with = closed_loop(CLIENTS, plan.run, server.pid(), client).await?;
+        world.kafka.kill_all();
+        let without = closed_loop(CLIENTS, plan.run, server.pid(), client).await?;
+        drain::fill(&sql, drain::size(plan)).await?;
+        world.kafka.start_all().await?;
+        let rate = drain::drain(&sql, drain::size(plan)).await?;
+        // The first run warms up.
+        if run > 0 {
+            there.push(with.p99_millis);
+            away.push(without.p99_millis);
+            after.push(rate);
+        }
+    }
+    report.goal(
+        "registration p99, brokers away / there",
+        "ratio",
+        "<= 1.10",
+        &away.over(&there),
+    );
+    report.figure("outbox drained after an outage", "1/s", &after);
+    report.goal(
+        "outbox drained after an outage / drained alone",
+        "ratio",
+        ">= 0.80",
+        &after.over(drained),
+    );
+    Ok(())
+}
