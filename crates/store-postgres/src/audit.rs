@@ -121,12 +121,6 @@ impl<'a> Columns<'a> {
         columns
     }
 
-    /// The parameters of [`APPEND_OF_SESSION`].
-    pub(crate) fn params_of<'b>(&'b self, session: &'b Uuid) -> [&'b (dyn ToSql + Sync); 13] {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = self.params();
-        [a, b, c, d, e, f, g, h, i, j, k, l, session]
-    }
-
     pub(crate) fn params(&self) -> [&(dyn ToSql + Sync); 12] {
         [
             &self.at,

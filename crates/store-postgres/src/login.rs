@@ -119,6 +119,8 @@ impl PostgresTx {
         let (keep, networks) = (i64::from(login.keep), i64::from(MAX_NETWORKS));
         let records = std::slice::from_ref(login.record);
         let record = audit::Columns::of(records);
+        let mut recorded = record.params().to_vec();
+        recorded.push(&session);
         let steps: [(&'static str, Params<'_>); 4] = [
             (sessions::OPEN, &opening.params()),
             (networks::FORGET, &[&user, &networks]),
@@ -134,7 +136,7 @@ impl PostgresTx {
                     &login.until.from,
                 ],
             ),
-            (audit::APPEND_OF_SESSION, &record.params_of(&session)),
+            (audit::APPEND_OF_SESSION, &recorded),
         ];
         let warnings = self.connection.warnings();
         let [opened, _, ended, _] = self.all_at_once(steps).await?;

@@ -57,18 +57,18 @@ fn waits_for_all(names: &str) -> bool {
         None => ("1", names),
     };
     let mut quoted = false;
-    let mut named = 1;
+    let mut standbys = 1;
     for letter in list.chars() {
         match letter {
             '"' => quoted = !quoted,
-            ',' if !quoted => named += 1,
+            ',' if !quoted => standbys += 1,
             '*' if !quoted => return false,
             _ => {}
         }
     }
     let required = rule.split_whitespace().last();
     let required = required.and_then(|number| number.parse::<usize>().ok());
-    !list.trim().is_empty() && required.is_some_and(|required| required >= named)
+    !list.trim().is_empty() && required.is_some_and(|required| required >= standbys)
 }
 
 #[cfg(test)]
