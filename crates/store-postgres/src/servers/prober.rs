@@ -116,7 +116,13 @@ impl Prober {
             }
         }
         let now = Instant::now();
-        if self.held.is_empty() || self.anew.is_none_or(|anew| now - anew >= ANEW) {
+        // An address that refuses at once must not be asked again at once.
+        let pause = if self.held.is_empty() {
+            self.interval
+        } else {
+            ANEW
+        };
+        if self.anew.is_none_or(|anew| now - anew >= pause) {
             self.anew = Some(now);
             self.connect();
         }
