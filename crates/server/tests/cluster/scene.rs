@@ -123,7 +123,8 @@ impl Scene {
                 here.length().as_secs_f64(),
                 here.to.as_secs_f64() - shown.to.as_secs_f64(),
             );
-            if here.to > shown.to + back() {
+            // One that was not stopped has its longest pause at any time.
+            if here.length() > back() && here.to > shown.to + back() {
                 late.push(format!("instance {instance} writes again too late"));
             }
             if unavailable > 0 && here.length() < LEASE {

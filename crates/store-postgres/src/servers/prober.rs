@@ -116,8 +116,8 @@ impl Prober {
             }
         }
         let now = Instant::now();
+        // An address that refuses at once must not be asked again at once.
         let pause = if self.held.is_empty() {
-            // A connection that is refused at once must not be tried again at once.
             self.interval
         } else {
             ANEW

@@ -171,3 +171,28 @@ async fn who_waits_for_a_primary_that_hangs_waits_for_a_bounded_time_in_bounded_
     network.mend();
     eventually("the primary", async || Ok(servers.primary().await.is_ok())).await
 }
+
+/// A server that is down refuses at once. Seen red: 800 connections a second, and a core at work.
+#[tokio::test]
+async fn an_address_that_refuses_at_once_is_asked_in_the_interval_of_the_probes() -> Result<()> {
+    let server = Postgres::shared().await?;
+    let network = Proxy::start(server.node.address())?;
+    let url = through(&server.url(), network.address())?;
+    let servers = Servers::open(&settings(&url, &[])?).await?;
+    let refusing = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    network.set_target(refusing.local_addr()?);
+    network.reset();
+    let (mut came, start) = (0, Instant::now());
+    while let Ok(accepted) =
+        tokio::time::timeout_at((start + Duration::from_secs(1)).into(), refusing.accept()).await
+    {
+        drop(accepted?);
+        came += 1;
+    }
+    drop(servers);
+    ensure!(
+        (1..=40).contains(&came),
+        "{came} connections in a second, at 50 ms each"
+    );
+    Ok(())
+}
