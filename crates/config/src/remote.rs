@@ -121,6 +121,19 @@ impl fmt::Display for TopicName {
     }
 }
 
+/// In an option, where no `with` reaches.
+impl Serialize for TopicName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        text::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for TopicName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer)
+    }
+}
+
 /// One or more URLs of the same server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Urls(Vec<String>);
