@@ -48,7 +48,8 @@ pub(super) fn parse(url: &PostgresUrl) -> Option<Parsed> {
             _ => kept.push(part),
         }
     }
-    let mut config = Config::from_str(&format!("{base}?{}", kept.join("&"))).ok()?;
+    let query = if kept.is_empty() { "" } else { "?" };
+    let mut config = Config::from_str(&format!("{base}{query}{}", kept.join("&"))).ok()?;
     if config.get_hosts().is_empty() {
         return None;
     }

@@ -29,19 +29,19 @@ struct Document;
 pub(crate) enum Refusals {
     /// `invalid_token`, `wrong_token_type`, `token_expired`, `token_revoked`.
     #[response(status = 401)]
-    Unauthenticated(#[to_schema] ErrorBody),
+    Unauthenticated(ErrorBody),
     /// `forbidden`: another user's account, or a deposit.
     #[response(status = 403)]
-    Forbidden(#[to_schema] ErrorBody),
+    Forbidden(ErrorBody),
     /// `internal`.
     #[response(status = 500)]
-    Internal(#[to_schema] ErrorBody),
+    Internal(ErrorBody),
     /// `unavailable`: try again after `Retry-After`.
     #[response(status = 503)]
-    Unavailable(#[to_schema] ErrorBody),
+    Unavailable(ErrorBody),
     /// `deadline_exceeded`.
     #[response(status = 504)]
-    Late(#[to_schema] ErrorBody),
+    Late(ErrorBody),
 }
 
 /// There is no such account.

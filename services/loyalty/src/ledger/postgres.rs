@@ -25,12 +25,12 @@ const TRANSFER: &str =
     "INSERT INTO transfers (kind, comment, by_user) VALUES ($1, $2, $3) RETURNING id";
 /// Never below zero, whoever comes between.
 const MOVE: &str = "
-    UPDATE accounts SET balance = balance + $2
-    WHERE id = $1 AND balance + $2 BETWEEN 0 AND $3
+    UPDATE accounts SET balance = balance + $2::bigint
+    WHERE id = $1 AND balance + $2::bigint BETWEEN 0 AND $3::bigint
     RETURNING balance";
 const ENTRIES: &str = "
     INSERT INTO entries (account_id, transfer_id, points, balance)
-    VALUES ($1, $2, $3, $4), ($5, $2, -$3, NULL)";
+    VALUES ($1::bigint, $2::bigint, $3::bigint, $4::bigint), ($5::bigint, $2::bigint, -$3::bigint, NULL)";
 /// Waits for another request of the same key to end.
 const TAKE_KEY: &str = "
     INSERT INTO keys (by_user, key, user_id, fingerprint) VALUES ($1, $2, $3, $4)

@@ -106,3 +106,22 @@ async fn poison_is_parked_listed_and_sent_again_and_others_go_on() -> Result<()>
     .await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn who_registers_at_sso_has_his_points_a_moment_later() -> Result<()> {
+    let mut shop = Shop::new(Store::Sqlite).await?;
+    let bus = Bus::new().await?;
+    bus.connect(&mut shop.loyalty);
+    drop(shop.sso);
+    shop.site
+        .set("SSO__EVENTS__SINK", "kafka")
+        .set("SSO__KAFKA__BROKERS", bus.kafka.brokers())
+        .set("SSO__KAFKA__REGISTRY_URL", bus.registry.url());
+    shop.sso = shop.site.serve().await?;
+    let running = shop.loyalty.start().await?;
+    let alice = shop.user("alice").await?;
+    eventually("alice has her points", async || {
+        Ok(balance(&running.http, &alice.access, &alice.id).await? == Some(100))
+    })
+    .await
+}

@@ -23,7 +23,7 @@ const LOOK: &str = "
     FROM mails WHERE event_id = $1";
 const SENT: &str = "UPDATE mails SET sent_at = now() WHERE event_id = $1 AND sent_at IS NULL";
 const RELEASE: &str = "
-    UPDATE mails SET claimed_until = '-infinity'
+    UPDATE mails SET claimed_until = 'epoch'
     WHERE event_id = $1 AND claimed_by = $2 AND sent_at IS NULL";
 const FORGET: &str = "UPDATE mails SET user_id = NULL WHERE user_id = $1";
 const CLEAN: &str = "

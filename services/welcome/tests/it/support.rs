@@ -16,7 +16,8 @@ pub(crate) const DEAD_LETTERS: &str = "registration.welcome.dead-letter";
 /// A cluster, a registry, a mail server, and the service before its start.
 pub(crate) struct World {
     pub(crate) kafka: Kafka,
-    pub(crate) registry: Registry,
+    /// Alive as long as the world is.
+    _registry: Registry,
     pub(crate) smtp: SmtpSink,
     pub(crate) welcome: Program,
     schema: u32,
@@ -43,7 +44,7 @@ impl World {
             .set("smtp.retry_longest", "200ms");
         Ok(Self {
             kafka,
-            registry,
+            _registry: registry,
             smtp,
             welcome,
             schema,
