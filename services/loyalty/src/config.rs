@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sso_config::{
     Derived, Rules, Sections, duration,
     remote::{Credential, Urls},
-    values::Text,
+    values::{Misshapen, Shape, Text, text},
 };
 use sso_service::{
     Common, Configured,
@@ -75,8 +75,8 @@ pub(crate) struct Sso {
     #[schemars(extend("x-shape" = "a name"))]
     pub(crate) issuer: String,
     /// The audiences that are accepted (`aud`). By default the issuer, as `sso` writes it.
-    #[schemars(extend("x-shape" = "names"), length(min = 0, max = 16), inner(extend("x-shape" = "a name")))]
-    pub(crate) audience: Vec<String>,
+    #[schemars(with = "Vec<Text<Audience>>", length(min = 0, max = 16))]
+    pub(crate) audience: Vec<Audience>,
     /// Roots (PEM) that its certificates must lead to. Without: those that this machine trusts.
     #[schemars(extend("x-shape" = "a path"))]
     pub(crate) tls_ca: Option<PathBuf>,
@@ -98,6 +98,42 @@ impl Default for Sso {
             tls_ca: None,
             allow_clear_text: false,
         }
+    }
+}
+
+/// An audience of tokens: StringOrURI of RFC 7519, section 2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Audience(pub(crate) String);
+
+impl Shape for Audience {
+    const SHAPE: &str = "a name of 1 to 255 visible ASCII characters";
+}
+
+impl std::str::FromStr for Audience {
+    type Err = Misshapen;
+
+    fn from_str(text: &str) -> Result<Self, Misshapen> {
+        let good = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        good.then(|| Self(text.to_owned())).ok_or(Misshapen)
+    }
+}
+
+impl std::fmt::Display for Audience {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// In a list, where no `with` reaches.
+impl Serialize for Audience {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        text::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Audience {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer)
     }
 }
 

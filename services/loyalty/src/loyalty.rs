@@ -190,7 +190,7 @@ async fn verifier(sso: &Sso) -> Result<Verifier, Failed> {
     let wrong = |why: String| Failed::new(Exit::Configuration, format!("sso: {why}"));
     let mut builder = Verifier::builder(sso.issuer.clone()).patience(VERIFIER);
     for audience in &sso.audience {
-        builder = builder.audience(audience);
+        builder = builder.audience(audience.0.clone());
     }
     for url in sso.jwks_url.iter().flat_map(|urls| urls.iter()) {
         builder = builder.jwks_url(url);

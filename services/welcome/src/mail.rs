@@ -2,6 +2,7 @@
 
 use lettre::{
     Address, Message,
+    address::Envelope,
     message::{
         Mailbox, MultiPart,
         header::{HeaderName, HeaderValue},
@@ -61,7 +62,10 @@ impl Composer {
         let plain = |name: &'static str, value: &str| {
             HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
         };
+        // Said, since it would be read back from the headers, by a parser that knows fewer addresses.
+        let envelope = Envelope::new(Some(self.from.email.clone()), vec![address.clone()])?;
         let message = Message::builder()
+            .envelope(envelope)
             .from(self.from.clone())
             .to(Mailbox::new(name, address))
             .subject(content.subject)
@@ -137,7 +141,15 @@ mod tests {
                 .collect();
             assert_eq!(names.iter().filter(|name| **name == "To").count(), 1);
             assert!(!names.contains(&"Bcc"), "{head}");
-            assert!(!head.contains("all@example.com>,"), "{head}");
+            let to = head
+                .split("\r\nTo: ")
+                .nth(1)
+                .and_then(|rest| rest.split("\r\nSubject").next());
+            let to = to.unwrap();
+            assert!(
+                to.ends_with("<eve@example.com>") && to.matches('<').count() == 1,
+                "{head}"
+            );
             assert!(
                 head.contains("Message-ID: <00000000-0000-0000-0000-000000000007@example.com>")
             );

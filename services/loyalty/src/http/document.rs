@@ -7,7 +7,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Shared, balance, entries, order};
+use super::{Shared, entries, order};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -80,7 +80,7 @@ pub(crate) struct Conflict(
 /// Every route with its document.
 pub(super) fn api() -> OpenApiRouter<Shared> {
     let mut api = OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(balance))
+        .routes(routes!(super::balance))
         .routes(routes!(entries::entries))
         .routes(routes!(order::post));
     let document = api.get_openapi_mut();
