@@ -116,8 +116,10 @@ fn trim_return(line: &str) -> &str {
 /// Parses into the sections' types. A value that its type refuses is a problem, and the rest is
 /// parsed without it, so that the next one is found too.
 fn parse<C: Sections>(mut values: Values, problems: &mut Problems) -> C {
+    // Of the whole, not of each section by itself: two programs may have one section with other defaults.
+    let defaults = Table::try_from(C::default()).unwrap_or_default();
     loop {
-        let table = to_table(&values);
+        let table = to_table(defaults.clone(), &values);
         let error = match serde_path_to_error::deserialize(Value::Table(table)) {
             Ok(config) => return config,
             Err(error) => error,
@@ -133,8 +135,7 @@ fn parse<C: Sections>(mut values: Values, problems: &mut Problems) -> C {
     }
 }
 
-fn to_table(values: &Values) -> Table {
-    let mut root = Table::new();
+fn to_table(mut root: Table, values: &Values) -> Table {
     for (path, (value, _)) in values {
         match path.split_once('.') {
             None => {
