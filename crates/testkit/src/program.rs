@@ -175,8 +175,8 @@ impl Running {
         }
     }
 
-    /// A series of its metrics, such as `welcome_mails_total{outcome="sent"}`.
-    pub async fn metric(&self, series: &str) -> Result<f64> {
+    /// A series of its metrics that is a whole number, such as `welcome_mails_total{outcome="sent"}`.
+    pub async fn metric(&self, series: &str) -> Result<i64> {
         let text = self.http.get("/metrics", None).await?;
         let text = String::from_utf8(text.bytes.to_vec())?;
         let line = text.lines().find_map(|line| line.strip_prefix(series));

@@ -29,7 +29,7 @@ async fn points_come_once_although_the_service_is_killed_again_and_again() -> Re
             bus.register(Uuid::from_u128(number), user(number)).await?;
         }
         // Somewhere in the middle of the work, another place each time.
-        let some = 1.0 + f64::from(u32::try_from(round % 10)?);
+        let some = 1 + i64::try_from(round % 10)?;
         eventually("some are credited", async || {
             Ok(running
                 .metric("loyalty_credits_total{outcome=\"credited\"}")

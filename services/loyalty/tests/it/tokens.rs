@@ -123,6 +123,6 @@ async fn probes_metrics_and_the_document_are_served() -> Result<()> {
         (405, "method_not_allowed")
     );
     assert_eq!(wrong.header("allow"), "POST");
-    assert_eq!(running.metric("loyalty_ledger_unbalanced").await?, 0.0);
+    assert_eq!(running.metric("loyalty_ledger_unbalanced").await?, 0);
     Ok(())
 }
