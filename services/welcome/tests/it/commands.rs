@@ -91,8 +91,7 @@ async fn it_serves_while_everything_is_away_says_so_and_ends_with_zero() -> Resu
     );
     assert_eq!(unknown.text("request_id"), unknown.header("x-request-id"));
     assert!(welcome.run_ok(&["healthcheck"])?.contains("degraded"));
-    let second = welcome.another()?;
-    let mut second = second;
+    let mut second = welcome.another()?;
     second.set("data_dir", welcome.folder().join("data").display());
     assert_eq!(second.run(&["serve"])?.status.code(), Some(69));
     assert_eq!(running.stop().await?.code(), Some(0));
