@@ -145,10 +145,11 @@ async fn look<S: Service>(
             };
             health.set(vec![kafka]);
         };
-        let (_, needs) = tokio::join!(look, timeout(LOOK_LIMIT, service.needs()));
-        match needs {
-            Ok(needs) => health.set(needs),
-            Err(_) => tracing::warn!("dependencies did not answer in time"),
+        let ((), needs) = tokio::join!(look, timeout(LOOK_LIMIT, service.needs()));
+        if let Ok(needs) = needs {
+            health.set(needs);
+        } else {
+            tracing::warn!("dependencies did not answer in time");
         }
         metrics.run_upkeep();
     }

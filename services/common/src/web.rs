@@ -26,16 +26,17 @@ use crate::Routes;
 const MIN_COMPRESSED: u64 = 1024;
 
 /// Everything around the routes of a service.
-pub(crate) fn complete(routes: Routes, probes: Router, timeout: Duration) -> Router {
-    observe::register(routes.series);
-    let router = routes.router.merge(probes);
+pub(crate) fn complete(own: Routes, probes: Router, timeout: Duration) -> Router {
+    let Routes { router, series } = own;
+    observe::register(series);
+    let router = router.merge(probes);
     let router = router.fallback(async || Problem::of_status(StatusCode::NOT_FOUND));
     // From the inside out.
     let router = panics::layer(router, |_| {
         Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
     });
     let router = deadline::layer(router, timeout, |_| Problem::late().into_response());
-    let router = observe::layer(router, routes.series);
+    let router = observe::layer(router, series);
     let compress = SizeAbove::new(MIN_COMPRESSED).and(NotForContentType::IMAGES);
     let router = router.layer(CompressionLayer::new().gzip(true).compress_when(compress));
     let router = shield::layer(router);

@@ -19,7 +19,7 @@ use super::{Database, PostgresUrl, StoreError, judge_version, sqlite::Migrations
 use crate::{Exit, Failed};
 
 /// Under it versions are looked at and migrations run.
-const MIGRATION_LOCK: i64 = 0x7373_6f5f_7376_63;
+const MIGRATION_LOCK: i64 = 0x0073_736f_5f73_7663;
 
 /// A pool. Cheap to clone.
 #[derive(Clone)]
@@ -67,12 +67,7 @@ pub(super) fn parse(url: &PostgresUrl) -> Option<Parsed> {
 fn is_local(host: &Host) -> bool {
     match host {
         Host::Unix(_) => true,
-        Host::Tcp(name) => {
-            name == "localhost"
-                || name
-                    .parse()
-                    .is_ok_and(|address| sso_config::is_loopback(address))
-        }
+        Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(sso_config::is_loopback),
     }
 }
 
