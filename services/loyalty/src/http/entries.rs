@@ -8,7 +8,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use sso_service::web::{FieldBody, Problem};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Caller, Shared, document, fresh};
@@ -19,7 +19,7 @@ const MOST: u32 = 100;
 const USUAL: u32 = 50;
 
 /// Which lines.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Page {
     /// `next_cursor` of the answer before; none: the newest.
