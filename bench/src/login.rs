@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Logins under way at once.
-const CLIENTS: usize = 16;
+pub(crate) const CLIENTS: usize = 16;
 
 /// Logs in and hashes in turn, with the default parameters.
 pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
@@ -76,7 +76,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
 }
 
 /// Verifications a second on a pool of its own, by as many clients.
-async fn hashes(
+pub(crate) async fn hashes(
     pool: &Arc<HashPool>,
     password: &Password,
     hash: &PasswordHash,
@@ -111,10 +111,10 @@ const fn work() -> Work {
     }
 }
 
-struct Login {
-    grpc: Grpc,
-    email: String,
-    password: String,
+pub(crate) struct Login {
+    pub(crate) grpc: Grpc,
+    pub(crate) email: String,
+    pub(crate) password: String,
 }
 
 impl Ask for Login {

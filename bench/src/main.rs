@@ -6,9 +6,11 @@
 
 #![expect(clippy::print_stdout, reason = "a command line")]
 
+mod events;
 mod footprint;
 mod load;
 mod login;
+mod postgres;
 mod refresh;
 mod report;
 mod validate;
@@ -39,6 +41,12 @@ struct Cli {
     /// Print JSON instead of the table.
     #[arg(long)]
     json: bool,
+    /// Users of the large database, loaded by COPY; 10,000,000 take 10 GB.
+    #[arg(long, default_value_t = 1_000_000)]
+    users: u32,
+    /// Live revocations.
+    #[arg(long, default_value_t = 100_000)]
+    revocations: u32,
     /// The binary; without one the release build beside this program.
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -51,10 +59,23 @@ enum Measurement {
     Refresh,
     Footprint,
     Verifier,
+    Events,
+    /// Registration, login and refresh on PostgreSQL.
+    Postgres,
+    /// Many live revocations.
+    Revocations,
+    /// Many users.
+    Users,
+    /// What instances at rest cost the primary.
+    Beats,
+    /// Round trips to PostgreSQL.
+    RoundTrips,
 }
 
 /// How long and how often to measure, and what.
 struct Plan {
+    users: u32,
+    revocations: u32,
     binary: PathBuf,
     runs: usize,
     run: Duration,
@@ -67,6 +88,8 @@ fn main() -> Result<()> {
         .context("no folder")?
         .join("sso");
     let plan = Plan {
+        users: cli.users,
+        revocations: cli.revocations,
         binary: cli.binary.unwrap_or(beside),
         runs: cli.runs,
         run: Duration::from_secs(cli.seconds),
@@ -91,6 +114,24 @@ fn main() -> Result<()> {
         }
         if wanted(Measurement::Verifier) {
             verifier::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Events) {
+            events::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Postgres) {
+            postgres::flows::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Revocations) {
+            postgres::revocations::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Users) {
+            postgres::users::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Beats) {
+            postgres::beats::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::RoundTrips) {
+            postgres::round_trips::measure(&plan, &mut report).await?;
         }
         anyhow::Ok(report)
     })?;

@@ -108,9 +108,9 @@ fn bare_loop(connection: &Connection, run: Duration) -> Result<f64> {
     Ok(float(count) / started.elapsed().as_secs_f64())
 }
 
-struct Refresh {
-    grpc: Grpc,
-    token: String,
+pub(crate) struct Refresh {
+    pub(crate) grpc: Grpc,
+    pub(crate) token: String,
 }
 
 impl Ask for Refresh {

@@ -36,7 +36,7 @@ impl Series {
 
 /// All lines of a report.
 #[derive(Debug, Default)]
-pub(crate) struct Report(Vec<Line>);
+pub(crate) struct Report(Vec<Line>, Vec<(String, String)>);
 
 #[derive(Debug)]
 struct Line {
@@ -68,6 +68,11 @@ impl Report {
         });
     }
 
+    /// What is no figure, such as a plan.
+    pub(crate) fn note(&mut self, what: impl Into<String>, text: impl Into<String>) {
+        self.1.push((what.into(), text.into()));
+    }
+
     /// As Markdown.
     pub(crate) fn table(&self) -> String {
         let mut text =
@@ -94,6 +99,9 @@ impl Report {
             );
             text.push_str(&row);
         }
+        for (what, note) in &self.1 {
+            text.push_str(&format!("\n{what}:\n\n```\n{}\n```\n", note.trim()));
+        }
         text
     }
 
@@ -110,6 +118,11 @@ impl Report {
                     "runs": line.series.0,
                 })
             })
+            .chain(
+                self.1
+                    .iter()
+                    .map(|(what, note)| json!({ "what": what, "note": note })),
+            )
             .collect()
     }
 }

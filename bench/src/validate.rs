@@ -97,10 +97,10 @@ impl Ask for Empty {
     }
 }
 
-struct Validate {
-    grpc: Grpc,
-    tokens: Vec<String>,
-    next: usize,
+pub(crate) struct Validate {
+    pub(crate) grpc: Grpc,
+    pub(crate) tokens: Vec<String>,
+    pub(crate) next: usize,
 }
 
 impl Ask for Validate {

@@ -29,6 +29,7 @@ const MAX_SSO: u64 = 25_000_000;
 /// Named so that proc-macros and build scripts stay dynamic.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Debug, clap::Args)]
 pub(crate) struct DistArgs {
     /// Build once: do not show that a second build gives the same bytes.

@@ -1,4 +1,4 @@
-//! Every developer command: `cargo xtask <test|check|gen|bench|dist>`.
+//! Every developer command: `cargo xtask <test|check|gen|bench|stack|dist>`.
 //!
 //! CI runs the same commands, so what passes here passes there.
 
@@ -6,6 +6,7 @@
 
 mod dist;
 mod generate;
+mod grafana;
 mod kafka;
 mod shell;
 mod tools;
@@ -27,12 +28,23 @@ enum Cli {
     Tools,
     /// Formatting, lints, licences and sources of dependencies, generated files.
     Check,
-    /// Write the generated files: docs/config.*, docs/openapi/*.
-    Gen,
+    /// Write the generated files: docs/config.*, docs/openapi/*, docs/metrics.md, dashboards,
+    /// the chart's copy of the rules.
+    Gen {
+        /// Only files whose paths begin so, e.g. `deploy/`.
+        #[arg(default_value = "")]
+        under: String,
+    },
     /// Measure against limits of the same run and print the report (docs/benchmarks.md has one).
     #[command(subcommand_required = false)]
     Bench {
         /// Arguments of the benchmark, e.g. `--runs 5 --only refresh`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// The whole system as real processes on loopback: up, status, logs, chaos, down.
+    Stack {
+        /// Arguments of the stack; `--help` shows them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -76,7 +88,8 @@ fn main() -> Result<()> {
             check(&Part::Generated)
         }
         Cli::Part(part) => check(&part),
-        Cli::Gen => generate::write(),
+        Cli::Stack { arguments } => stack(&arguments),
+        Cli::Gen { under } => generate::write(&under),
         Cli::Dist(args) => dist::dist(&args),
         Cli::Bench { arguments } => {
             run(cargo([
@@ -99,6 +112,21 @@ fn main() -> Result<()> {
             run(bench)
         }
     }
+}
+
+fn stack(arguments: &[String]) -> Result<()> {
+    if arguments.first().is_some_and(|verb| verb == "up") {
+        tools::ensure_servers()?;
+        kafka::ensure()?;
+        let mut build = cargo(["build"]);
+        for package in ["sso-server", "welcome", "loyalty", "sso-stack"] {
+            build.args(["--package", package]);
+        }
+        run(build)?;
+    }
+    let mut stack = cargo(["run", "--quiet", "--package", "sso-stack", "--"]);
+    stack.args(arguments);
+    run(stack)
 }
 
 fn test(args: &TestArgs) -> Result<()> {

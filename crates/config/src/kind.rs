@@ -25,6 +25,13 @@ pub enum Kind {
         /// The most.
         max: i64,
     },
+    /// A number with a fraction, within bounds.
+    Number {
+        /// The least.
+        min: f64,
+        /// The most.
+        max: f64,
+    },
     /// A duration within bounds.
     Duration {
         /// The least.
@@ -89,6 +96,10 @@ impl Kind {
                 min: schema["minimum"].as_i64()?,
                 max: schema["maximum"].as_i64()?,
             }),
+            "number" => Some(Self::Number {
+                min: schema["minimum"].as_f64()?,
+                max: schema["maximum"].as_f64()?,
+            }),
             "string" if schema["format"] == duration::FORMAT => Some(Self::Duration {
                 min: duration::parse(schema["x-minimum"].as_str()?)?,
                 max: duration::parse(schema["x-maximum"].as_str()?)?,
@@ -114,16 +125,26 @@ impl Kind {
     /// is judged where it is parsed.
     pub fn read(&self, raw: Raw) -> Option<Value> {
         let value = match raw {
-            Raw::Toml(value) => value,
+            Raw::Toml(value) => self.widened(value),
             Raw::Text(text) => self.parse(text)?,
         };
         self.admits(&value).then_some(value)
+    }
+
+    /// A whole number where one with a fraction may stand; 0 and 1 are what people write.
+    fn widened(&self, value: Value) -> Value {
+        match (self, value) {
+            (Self::Number { .. }, Value::Integer(0)) => Value::Float(0.0),
+            (Self::Number { .. }, Value::Integer(1)) => Value::Float(1.0),
+            (_, value) => value,
+        }
     }
 
     fn parse(&self, text: String) -> Option<Value> {
         Some(match self {
             Self::Bool => Value::Boolean(text.parse().ok()?),
             Self::Integer { .. } => Value::Integer(text.parse().ok()?),
+            Self::Number { .. } => Value::Float(text.parse().ok()?),
             Self::List { .. } | Self::Tables { .. } if text.is_empty() => Value::Array(Vec::new()),
             Self::List { .. } => {
                 let item = |item: &str| Value::String(item.trim().to_owned());
@@ -142,6 +163,7 @@ impl Kind {
         match (self, value) {
             (Self::Bool, Value::Boolean(_)) => true,
             (Self::Integer { min, max }, Value::Integer(number)) => (min..=max).contains(&number),
+            (Self::Number { min, max }, Value::Float(number)) => (min..=max).contains(&number),
             (
                 Self::Duration {
                     min,
@@ -172,6 +194,7 @@ impl fmt::Display for Kind {
         match self {
             Self::Bool => f.write_str("true or false"),
             Self::Integer { min, max } => write!(f, "a whole number from {min} to {max}"),
+            Self::Number { min, max } => write!(f, "a number from {min} to {max}"),
             Self::Duration {
                 min,
                 max,

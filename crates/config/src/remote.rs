@@ -236,7 +236,8 @@ impl fmt::Debug for Credential {
     }
 }
 
-fn is_local(host: &str) -> bool {
+/// Whether a host is this machine.
+pub fn is_local(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"
         || host

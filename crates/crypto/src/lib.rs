@@ -8,6 +8,7 @@ mod hashing;
 mod keyring;
 mod metrics;
 mod random;
+mod shared;
 mod tokens;
 
 pub use accounts::account_keys;
@@ -20,4 +21,5 @@ pub use keyring::{
 };
 pub use metrics::register_metrics;
 pub use random::{SystemRandom, sha256};
+pub use shared::SharedDigest;
 pub use tokens::{CompatSecret, JwsSettings, JwsTokens, VERIFIED_TOKENS};

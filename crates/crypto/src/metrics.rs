@@ -9,6 +9,7 @@ use sso_core::ports::Queue;
 
 const DEPTH: &str = "sso_hash_queue_depth";
 const REFUSED: &str = "sso_hash_refused_total";
+const WAIT: &str = "sso_hash_wait_seconds";
 const DURATION: &str = "sso_hash_duration_seconds";
 
 /// Describes these metrics and makes their series exist.
@@ -24,7 +25,13 @@ pub fn register_metrics() {
         Unit::Seconds,
         "Time that one hash took, without the wait in the queue."
     );
+    describe_histogram!(
+        WAIT,
+        Unit::Seconds,
+        "Time that jobs waited in a queue before a thread took them."
+    );
     for queue in [Queue::Login, Queue::Registration] {
+        let _ = histogram!(WAIT, "queue" => name(queue));
         depth(queue, 0);
         counter!(REFUSED, "queue" => name(queue)).absolute(0);
     }
@@ -40,6 +47,10 @@ pub(crate) fn depth(queue: Queue, jobs: usize) {
 
 pub(crate) fn refused(queue: Queue) {
     counter!(REFUSED, "queue" => name(queue)).increment(1);
+}
+
+pub(crate) fn waited(queue: Queue, time: Duration) {
+    histogram!(WAIT, "queue" => name(queue)).record(time.as_secs_f64());
 }
 
 pub(crate) fn duration(algorithm: &'static str, taken: Duration) {
@@ -69,6 +80,8 @@ mod tests {
             "sso_hash_queue_depth{queue=\"registration\"} 0",
             "sso_hash_refused_total{queue=\"login\"} 0",
             "sso_hash_refused_total{queue=\"registration\"} 0",
+            "sso_hash_wait_seconds_count{queue=\"login\"} 0",
+            "sso_hash_wait_seconds_count{queue=\"registration\"} 0",
             "sso_hash_duration_seconds_count{algorithm=\"argon2id\"} 0",
             "sso_hash_duration_seconds_count{algorithm=\"bcrypt\"} 0",
         ] {

@@ -4,6 +4,7 @@
 //! transport needs, an [`EventSink`] takes envelopes: the log when embedded, Kafka elsewhere.
 
 mod envelope;
+pub mod failpoint;
 mod log;
 mod sink;
 

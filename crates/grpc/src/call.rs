@@ -7,7 +7,7 @@ use sso_core::{
     Agent, Caller, Failure, FieldError, Fields, Identity, Origin, ports::store::Reach,
     usecases::admit::Credentials,
 };
-use sso_web::{ClientAddress, RequestId, trace_context};
+use sso_web::{ClientAddress, RequestId, trace_context::TraceContext};
 use tonic::{
     Request, Response, Status,
     metadata::{MetadataMap, MetadataValue},
@@ -61,9 +61,8 @@ impl Call {
         let agent = headers
             .get(USER_AGENT)
             .map(|agent| Agent::new(&String::from_utf8_lossy(agent.as_bytes())));
-        let trace = trace_context::extract(headers);
-        let (traceparent, tracestate) = match trace {
-            Some(trace) => (Some(trace.traceparent), trace.tracestate),
+        let (traceparent, tracestate) = match self.extensions.get::<TraceContext>() {
+            Some(stands) => (Some(stands.traceparent.clone()), stands.tracestate.clone()),
             None => (None, None),
         };
         let origin = Origin {

@@ -19,9 +19,14 @@ use sso_core::{
     ports::{Clock, Throttled},
     usecases::admit::Doorkeeper,
 };
-use sso_web::{ClientAddress, RequestId, rate::Rates};
+use sso_web::{
+    ClientAddress, RequestId,
+    rate::Rates,
+    trace_context::{self, Trust},
+};
 use tonic::{Code, Status};
 use tower::ServiceExt;
+use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
     call::REVOCATION,
@@ -77,7 +82,13 @@ impl Calls {
     }
 
     /// Serves a gRPC call.
-    pub(crate) async fn grpc(&self, request: Request) -> Response {
+    pub(crate) async fn grpc(&self, mut request: Request) -> Response {
+        let path = request.uri().path().to_owned();
+        let span = self.span(&path, &mut request);
+        self.traced(request).instrument(span).await
+    }
+
+    async fn traced(&self, request: Request) -> Response {
         let meter = self.0.meters.of(request.uri().path());
         let id = RequestId::of(&request);
         let asked = deadline::asked(request.headers());
@@ -93,6 +104,25 @@ impl Calls {
             Ok(response) => finish(response, &id),
             Err(status) => status.into_http(),
         }
+    }
+
+    /// The span of a call of the method at `path`, by the conventions for RPC servers. Who calls
+    /// this port is a service of ours: what he says of his trace is believed.
+    pub(crate) fn span(&self, path: &str, request: &mut Request) -> Span {
+        let method = self.0.meters.name(path);
+        let span = tracing::info_span!(
+            "rpc",
+            otel.kind = "server",
+            otel.name = method,
+            otel.status_code = Empty,
+            request_id = RequestId::of(request).as_str(),
+            trace_id = Empty,
+            rpc.system.name = "grpc",
+            rpc.method = method,
+            rpc.response.status_code = Empty,
+        );
+        trace_context::place(&span, request, Trust::Parent);
+        span
     }
 
     /// Whether this address may call this method once more. Methods that do not exist are one.
@@ -162,10 +192,16 @@ impl Calls {
             let failure = Failure::malformed("grpc-timeout is malformed");
             Err(status::refuse(&failure, id))
         };
-        started.end(match &result {
+        let code = match &result {
             Ok(response) => code_of(response.headers()),
             Err(status) => status.code(),
-        });
+        };
+        started.end(code);
+        let span = Span::current();
+        span.record("rpc.response.status_code", status::name(code));
+        if is_fault(code) {
+            span.record("otel.status_code", "ERROR");
+        }
         result
     }
 }
@@ -194,6 +230,19 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
+}
+
+/// Whether the server is to blame (OpenTelemetry's conventions for gRPC servers).
+const fn is_fault(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
 }
 
 /// The code of an answer, as far as its head tells: an error of a unary call has no body.

@@ -61,6 +61,12 @@ impl Meters {
         self.methods.contains_key(path)
     }
 
+    /// The method at a path such as `/auth.Auth/Login`, as `auth.Auth/Login`.
+    pub(crate) fn name(&self, path: &str) -> &'static str {
+        let known = self.methods.get_key_value(path);
+        known.map_or(UNMATCHED, |(path, _)| path.trim_start_matches('/'))
+    }
+
     /// The meter of a path such as `/auth.Auth/Login`.
     pub(crate) fn of(&self, path: &str) -> &Meter {
         self.methods.get(path).unwrap_or(&self.unmatched)

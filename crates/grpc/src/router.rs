@@ -33,8 +33,7 @@ use crate::{
         auth_server::AuthServer,
         v1::{
             audit_server::AuditServer, events_server::EventsServer, keys_server::KeysServer,
-            revocations_server::RevocationsServer,
-            users_server::UsersServer,
+            revocations_server::RevocationsServer, users_server::UsersServer,
         },
     },
     revocations::{DEFAULT_MAX_WATCHERS, RevocationsService},

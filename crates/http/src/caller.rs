@@ -5,7 +5,7 @@ use axum::{
     http::{header::USER_AGENT, request::Parts},
 };
 use sso_core::{Agent, Caller, Failure, Origin, ports::TokenRefused, usecases::validate};
-use sso_web::{ClientAddress, trace_context};
+use sso_web::{ClientAddress, trace_context::TraceContext};
 
 use crate::{error::HttpError, members::refuse_declared_length, state::Shared};
 
@@ -41,10 +41,10 @@ impl FromRequestParts<Shared> for User {
 }
 
 fn origin(parts: &Parts) -> Origin {
-    let trace = trace_context::extract(&parts.headers);
-    let (traceparent, tracestate) = trace
-        .map(|trace| (Some(trace.traceparent), trace.tracestate))
-        .unwrap_or_default();
+    let (traceparent, tracestate) = match parts.extensions.get::<TraceContext>() {
+        Some(stands) => (Some(stands.traceparent.clone()), stands.tracestate.clone()),
+        None => (None, None),
+    };
     let agent = parts.headers.get(USER_AGENT);
     Origin {
         address: parts.extensions.get().map(|ClientAddress(ip)| *ip),

@@ -1,5 +1,7 @@
 //! Health, as the server reports it and clients read it.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -49,8 +51,8 @@ pub struct HealthReport {
 /// A dependency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dependency {
-    /// `database`, `redis`, `kafka`, ...
-    pub name: &'static str,
+    /// `database`, `redis`, `kafka`, `replica-1`, ...
+    pub name: Cow<'static, str>,
     /// Now.
     pub state: DependencyState,
     /// Since when it is in this state.

@@ -12,8 +12,11 @@ use axum::{
 };
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use sso_core::{Kind, ports::Clock};
-use sso_web::RequestId;
-use tracing::Instrument;
+use sso_web::{
+    RequestId, ViaProxy,
+    trace_context::{self, Trust},
+};
+use tracing::{Instrument, Span, field::Empty};
 
 use crate::error::{HttpError, render};
 
@@ -66,6 +69,7 @@ pub fn register_metrics() {
     );
     for &(method, route, code) in ROUTES {
         counter!(REQUESTS, "route" => route, "method" => method, "code" => code).absolute(0);
+        let _ = histogram!(DURATION, "route" => route, "method" => method);
     }
 }
 
@@ -93,23 +97,24 @@ struct Observer {
     measures: bool,
 }
 
-async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
+async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response {
     let seen = Seen {
         id: RequestId::of(&request),
         method: method_label(request.method()),
         route: route_label(&request),
     };
-    let span = tracing::info_span!(
-        "http_request",
-        request_id = seen.id.as_str(),
-        method = seen.method,
-        route = seen.route,
-    );
+    let span = seen.span();
+    let trust = match request.extensions().get() {
+        Some(ViaProxy) => Trust::Parent,
+        None => Trust::Link,
+    };
+    trace_context::place(&span, &mut request, trust);
     async {
         let start = observer.clock.monotonic();
         let response = seen.finish(next.run(request).await);
         let took = observer.clock.monotonic().saturating_sub(start);
         seen.log(&response, took);
+        Seen::record(&response);
         if observer.measures {
             seen.count(&response, took);
         }
@@ -128,6 +133,34 @@ struct Seen {
 }
 
 impl Seen {
+    /// By the conventions for HTTP servers, without the path: people type secrets into it.
+    fn span(&self) -> Span {
+        let span = tracing::info_span!(
+            "http_request",
+            otel.kind = "server",
+            otel.name = Empty,
+            otel.status_code = Empty,
+            request_id = self.id.as_str(),
+            trace_id = Empty,
+            http.request.method = self.method,
+            http.route = self.route,
+            http.response.status_code = Empty,
+        );
+        if !span.is_disabled() {
+            span.record("otel.name", format!("{} {}", self.method, self.route));
+        }
+        span
+    }
+
+    /// How it ended, for the trace.
+    fn record(response: &Response) {
+        let span = Span::current();
+        span.record("http.response.status_code", response.status().as_u16());
+        if response.status().is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
+    }
+
     /// Writes the body of an error that has none yet, and logs it.
     fn finish(&self, response: Response) -> Response {
         let status = response.status();

@@ -15,6 +15,7 @@ pub mod registry;
 mod schema;
 mod secret;
 mod sink;
+mod traces;
 mod verdict;
 pub mod wire;
 

@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use rdkafka::{
+    ClientConfig,
     config::FromClientConfigAndContext,
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::{Header, OwnedHeaders},
     metadata::MetadataTopic,
     producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer},
 };
+use sso_events::failpoint::{self, Step};
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Span;
 
 use crate::{
     Compression, SettingsError, SinkSettings,
     context::Context,
     metrics,
     sink::Outgoing,
+    traces,
     verdict::{self, Reason, Verdict},
 };
 
@@ -30,6 +33,37 @@ const AT_ONCE: usize = 4000;
 const FULL: Duration = Duration::from_millis(20);
 /// Reports are there that much after `delivery_timeout`, or the producer is broken.
 const GRACE: Duration = Duration::from_secs(5);
+
+impl SinkSettings {
+    /// What the producer is made with; also for whoever measures it alone.
+    pub fn producer_config(&self) -> ClientConfig {
+        let mut config = self.connection.client_config();
+        let compression = match self.compression {
+            Compression::None => "none",
+            Compression::Lz4 => "lz4",
+            Compression::Zstd => "zstd",
+            Compression::Gzip => "gzip",
+        };
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", "2")
+            .set("compression.type", compression)
+            .set("request.timeout.ms", "3000")
+            .set(
+                "message.timeout.ms",
+                self.delivery_timeout.as_millis().to_string(),
+            )
+            .set("message.max.bytes", self.max_record.to_string())
+            .set("queue.buffering.max.messages", QUEUE)
+            .set("queue.buffering.max.kbytes", QUEUE_KIB)
+            // A topic that is missing is told soon: the event waits, and tries again.
+            .set("topic.metadata.propagation.max.ms", "2000")
+            // As Java's producers do, so that a key has one partition whoever writes.
+            .set("partitioner", "murmur2_random");
+        config
+    }
+}
 
 /// A producer and what it has told.
 pub(crate) struct Live {
@@ -45,30 +79,7 @@ impl std::fmt::Debug for Live {
 
 impl Live {
     pub(crate) fn new(settings: &SinkSettings) -> Result<Self, SettingsError> {
-        let mut config = settings.connection.client_config();
-        let compression = match settings.compression {
-            Compression::None => "none",
-            Compression::Lz4 => "lz4",
-            Compression::Zstd => "zstd",
-            Compression::Gzip => "gzip",
-        };
-        config
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("linger.ms", "2")
-            .set("compression.type", compression)
-            .set("request.timeout.ms", "3000")
-            .set(
-                "message.timeout.ms",
-                settings.delivery_timeout.as_millis().to_string(),
-            )
-            .set("message.max.bytes", settings.max_record.to_string())
-            .set("queue.buffering.max.messages", QUEUE)
-            .set("queue.buffering.max.kbytes", QUEUE_KIB)
-            // A topic that is missing is told soon: the event waits, and tries again.
-            .set("topic.metadata.propagation.max.ms", "2000")
-            // As Java's producers do, so that a key has one partition whoever writes.
-            .set("partitioner", "murmur2_random");
+        let config = settings.producer_config();
         let context = settings.connection.context();
         let producer = FutureProducer::from_config_and_context(&config, context.clone())?;
         metrics::producer_made();
@@ -143,20 +154,33 @@ impl Live {
         let deadline = Instant::now() + settings.delivery_timeout + GRACE;
         let mut queued = Vec::with_capacity(records.len());
         for record in records {
-            queued.push(self.enqueue(record, settings, deadline).await);
+            let span = traces::send(record.event, &settings.topic);
+            let queued_as = self.enqueue(record, settings, deadline, &span).await;
+            queued.push((span, queued_as));
         }
-        let reports = queued.into_iter().map(|queued| async {
-            match timeout_at(deadline, queued?).await {
-                Ok(Ok(Ok(_))) => {
-                    self.context.well();
-                    Ok(())
-                }
-                Ok(Ok(Err((error, _)))) => Err(error),
-                // The producer is gone, or does not do what it promises.
-                Ok(Err(_)) | Err(_) => Err(KafkaError::MessageProduction(Code::MessageTimedOut)),
-            }
-        });
-        join_all(reports).await
+        failpoint::passed(Step::Sent);
+        let mut reports = Vec::with_capacity(queued.len());
+        for (span, queued) in queued {
+            let report = match queued {
+                Ok(queued) => self.report(queued, deadline).await,
+                Err(error) => Err(error),
+            };
+            reports.push(traces::ended(&span, report));
+        }
+        if reports.iter().any(Result::is_ok) {
+            self.context.well();
+        }
+        reports
+    }
+
+    /// What became of one record.
+    async fn report(&self, queued: DeliveryFuture, deadline: Instant) -> Result<(), KafkaError> {
+        match timeout_at(deadline, queued).await {
+            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Err((error, _)))) => Err(error),
+            // The producer is gone, or does not do what it promises.
+            Ok(Err(_)) | Err(_) => Err(KafkaError::MessageProduction(Code::MessageTimedOut)),
+        }
     }
 
     async fn enqueue(
@@ -164,11 +188,12 @@ impl Live {
         outgoing: &Outgoing<'_>,
         settings: &SinkSettings,
         deadline: Instant,
+        span: &Span,
     ) -> Result<DeliveryFuture, KafkaError> {
         let mut record = FutureRecord::to(&settings.topic)
             .key(&outgoing.key)
             .payload(&outgoing.value)
-            .headers(headers(outgoing));
+            .headers(headers(outgoing, span));
         loop {
             match self.producer.send_result(record) {
                 Ok(report) => return Ok(report),
@@ -184,8 +209,9 @@ impl Live {
     }
 }
 
-fn headers(outgoing: &Outgoing<'_>) -> OwnedHeaders {
+fn headers(outgoing: &Outgoing<'_>, span: &Span) -> OwnedHeaders {
     let event = outgoing.event;
+    let (traceparent, tracestate) = traces::carried(event, span);
     let id = event.id.to_string();
     let mut headers = OwnedHeaders::new_with_capacity(4);
     let mut add = |key, value: &str| {
@@ -195,10 +221,10 @@ fn headers(outgoing: &Outgoing<'_>) -> OwnedHeaders {
             value: Some(value),
         });
     };
-    if let Some(parent) = &event.traceparent {
+    if let Some(parent) = &traceparent {
         add("traceparent", parent);
     }
-    if let Some(state) = &event.tracestate {
+    if let Some(state) = &tracestate {
         add("tracestate", state);
     }
     add("event-id", &id);

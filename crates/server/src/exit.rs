@@ -64,6 +64,14 @@ impl Failed {
         Self::new(exit, message)
     }
 
+    /// The same with another sentence.
+    pub(crate) fn reworded(self, reword: impl FnOnce(&str) -> String) -> Self {
+        Self {
+            message: reword(&self.message),
+            ..self
+        }
+    }
+
     /// The sentence.
     pub(crate) fn message(&self) -> &str {
         &self.message

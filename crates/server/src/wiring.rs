@@ -1,9 +1,12 @@
 //! The adapters behind the ports, from the configuration: the only place that names them all.
 
+mod clock;
+mod copying;
 mod events;
 mod examine;
 mod keys;
 pub(crate) mod master_key;
+mod redis;
 mod store;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
@@ -11,7 +14,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use sso_core::{
     Agent, Caller, Failure, KeyPolicy, Policy, Scopes, Service, Sso,
     audit::Repeated,
-    ports::{Clock, Random, Throttle, Unthrottled},
+    ports::{Clock, Random, Shards, Throttle, Unthrottled},
     revocation::{LeaseTerms, Revocations, bound},
     throttle::{LocalThrottle, ThrottleSettings},
     values::PasswordPolicy,
@@ -19,19 +22,23 @@ use sso_core::{
 use sso_crypto::{
     Argon2Params, HashPool, HashPoolSettings, KnownCaller, KnownCallers, SystemRandom, account_keys,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 
+use clock::CommonClock;
+pub(crate) use copying::{Ends, MasterKeys};
 pub(crate) use events::{Outlet, examine_kafka, outlet};
 pub(crate) use examine::{Examined, examine, master_key_file};
+pub(crate) use redis::{Helpers, examine_redis};
+pub(crate) use sso_redis::Status as RedisStatus;
 pub(crate) use store::{
-    MigrationStatus, Role, migrate, migration_status, of_sqlite, register_metrics,
+    MigrationStatus, Role, migrate, migration_status, of_sqlite, register_metrics, survey,
 };
 
 use crate::{
     config::{Config, Loaded, section},
     exit::{Exit, Failed},
-    system::{RuntimeTasks, SystemClock},
+    system::RuntimeTasks,
 };
 
 pub(crate) use keys::{Keys, exit_of};
@@ -44,19 +51,33 @@ pub(crate) struct Parts {
     pub(crate) keys: Arc<Keys>,
     /// The hashing pool, to be stopped.
     pub(crate) hashes: Arc<HashPool>,
-    /// Wakes the relay.
-    pub(crate) stored: Arc<Notify>,
+    /// Which events this process delivers.
+    pub(crate) shards: Arc<dyn Shards>,
+    /// Changes when an event was stored here: wakes the relay.
+    pub(crate) stored: watch::Sender<()>,
     /// Asks for a beat before its time.
     pub(crate) early_beat: Arc<Notify>,
+    /// Redis, if a server has one.
+    pub(crate) helpers: Option<Helpers>,
     /// Work after the answer, to be waited for.
     pub(crate) tasks: TaskTracker,
+    /// The servers of PostgreSQL; None: embedded.
+    pub(crate) servers: Option<sso_store_postgres::servers::Servers>,
 }
 
 /// Opens the store and what stands on it.
 pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Result<Parts, Failed> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let common = Arc::new(CommonClock::default());
+    let clock: Arc<dyn Clock> = common.clone();
     let random = Arc::new(SystemRandom);
-    let store = store::open(config, role, config.database.migrate, &clock).await?;
+    let store::Opened {
+        store,
+        servers,
+        shards,
+    } = store::open(config, role, config.database.migrate, &clock).await?;
+    if let Some(servers) = &servers {
+        common.follow(servers.clone());
+    }
     let keys = Arc::new(keys::open(config, role, store.as_ref(), clock.clone()).await?);
     let hashes = Arc::new(start_hashing(config)?);
     let terms = LeaseTerms {
@@ -64,17 +85,35 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         ack_wait,
     };
     let tasks = TaskTracker::new();
-    let stored = Arc::new(Notify::new());
-    let nudge = Arc::clone(&stored);
+    let stored = watch::Sender::new(());
+    let nudge = stored.clone();
     let early_beat = Arc::new(Notify::new());
     let hasten = Arc::clone(&early_beat);
-    let revocations = Revocations::new(store.clone(), Arc::clone(&clock), terms)
+    let mut helpers = match role {
+        Role::Server => redis::helpers(config, &keys.workshop.master())?,
+        Role::Command => None,
+    };
+    let mut revocations = Revocations::new(store.clone(), Arc::clone(&clock), terms)
         .telling(keys.tokens.clone())
         .hastening(Arc::new(move || hasten.notify_one()));
+    if let Some(helpers) = &helpers {
+        revocations = revocations.announcing(helpers.stream.clone());
+    }
+    let throttle = match (
+        local_throttle(config, &clock, random.as_ref()),
+        &mut helpers,
+    ) {
+        (None, _) => Arc::new(Unthrottled),
+        (Some(local), None) => Arc::new(local) as Arc<dyn Throttle>,
+        (Some(local), Some(helpers)) => {
+            let master = keys.workshop.master();
+            helpers.throttle(&config.redis, local, &master, &clock, random.clone())
+        }
+    };
     let sso = Sso {
         revocations: Arc::new(revocations),
         store,
-        throttle: throttle(config, &clock, random.as_ref()),
+        throttle,
         hasher: Arc::clone(&hashes) as _,
         tokens: keys.tokens.clone(),
         keys: keys.workshop.clone(),
@@ -82,7 +121,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         clock,
         random,
         tasks: Arc::new(RuntimeTasks::new(tasks.clone())),
-        nudge: Arc::new(move || nudge.notify_one()),
+        nudge: Arc::new(move || nudge.send_replace(())),
         repeated: Arc::new(Repeated::new(config.audit.refused_per_hour)),
         policy: Arc::new(policy(config)),
     };
@@ -90,9 +129,12 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         sso,
         keys,
         hashes,
+        shards,
         stored,
         early_beat,
+        helpers,
         tasks,
+        servers,
     })
 }
 
@@ -125,8 +167,10 @@ pub(crate) fn command_with<T>(
     let config = &loaded.config;
     let ack_wait = match wait {
         Wait::No => Duration::ZERO,
-        // And what it takes to look.
-        Wait::Everywhere => bound(config.revocation.lease) + Duration::from_secs(2),
+        // After a failover the fence as well; and what it takes to look.
+        Wait::Everywhere => {
+            bound(config.revocation.lease) + config.revocation.fence + Duration::from_secs(2)
+        }
     };
     block_on(async {
         let parts = open(config, Role::Command, ack_wait).await?;
@@ -192,10 +236,15 @@ fn start_hashing(config: &Config) -> Result<HashPool, Failed> {
         .map_err(|error| Failed::from_error(Exit::Configuration, &error))
 }
 
-fn throttle(config: &Config, clock: &Arc<dyn Clock>, random: &dyn Random) -> Arc<dyn Throttle> {
+/// `None` if nothing is throttled.
+fn local_throttle(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    random: &dyn Random,
+) -> Option<LocalThrottle> {
     let limits = &config.throttle;
     if !limits.enabled {
-        return Arc::new(Unthrottled);
+        return None;
     }
     let settings = ThrottleSettings {
         free_attempts: limits.login_free_attempts,
@@ -208,7 +257,7 @@ fn throttle(config: &Config, clock: &Arc<dyn Clock>, random: &dyn Random) -> Arc
         tracked: limits.max_tracked,
     };
     let keys = account_keys(random);
-    Arc::new(LocalThrottle::new(settings, Arc::clone(clock), keys))
+    Some(LocalThrottle::new(settings, Arc::clone(clock), keys))
 }
 
 fn policy(config: &Config) -> Policy {

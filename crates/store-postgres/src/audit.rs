@@ -24,6 +24,15 @@ pub(crate) const APPEND: &str = "
                          $6::text[], $7::uuid[], $8::uuid[], $9::inet[], $10::text[], $11::bigint[],
                          $12::text[])";
 
+/// The same, if this session ($13) is there.
+pub(crate) const APPEND_OF_SESSION: &str = "
+    INSERT INTO audit (at, action, result, actor, actor_id, actor_name, user_id, session_id,
+                       address, agent, times, detail)
+    SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::uuid[],
+                         $6::text[], $7::uuid[], $8::uuid[], $9::inet[], $10::text[], $11::bigint[],
+                         $12::text[])
+    WHERE EXISTS (SELECT 1 FROM sessions WHERE id = $13)";
+
 const PAGE: &str = "
     SELECT sequence, at, action, result, actor, actor_id, actor_name, user_id, session_id, address,
            agent, times, detail
@@ -52,7 +61,7 @@ const PAGE_OF_USER: &str = "
     ORDER BY sequence DESC LIMIT $10";
 
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[APPEND, PAGE, PAGE_OF_USER];
+pub(crate) const STATEMENTS: &[&str] = &[APPEND, APPEND_OF_SESSION, PAGE, PAGE_OF_USER];
 
 /// Longest `detail` in characters; the column has a bound, too.
 const MAX_DETAIL: usize = 200;
@@ -110,6 +119,12 @@ impl<'a> Columns<'a> {
                 .push(detail.map(|text| text.chars().take(MAX_DETAIL).collect()));
         }
         columns
+    }
+
+    /// The parameters of [`APPEND_OF_SESSION`].
+    pub(crate) fn params_of<'b>(&'b self, session: &'b Uuid) -> [&'b (dyn ToSql + Sync); 13] {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = self.params();
+        [a, b, c, d, e, f, g, h, i, j, k, l, session]
     }
 
     pub(crate) fn params(&self) -> [&(dyn ToSql + Sync); 12] {

@@ -1,13 +1,15 @@
 //! COMMIT, and what became of one whose answer was lost.
 
 use futures_util::future::{self, BoxFuture};
+use sso_telemetry::statements::Family;
 use tokio_postgres::{Error, Statement};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
     audit,
     error::Fault,
-    query::{Params, within},
+    query::{Params, SYSTEM, within},
     servers::{Connection, Outcome, Ticket},
     tx::{PostgresTx, State},
 };
@@ -17,14 +19,13 @@ use crate::{
 const COMMIT: &str = "SELECT 1; COMMIT";
 
 /// The same where the operator lets commits go unflushed or unreplicated: this one waits. What he
-/// set beyond `on` stays.
+/// set beyond `on` stays. The message makes it wait also where it has only looked, at what somebody
+/// else's commit may have brought no standby yet: a commit that wrote nothing waits for nothing.
 const COMMIT_DURABLY: &str = "
     SELECT set_config('synchronous_commit', 'on', true)
     WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');
+    SELECT pg_logical_emit_message(true, 'sso', '');
     COMMIT";
-
-/// A commit of its own: when it has reached the standby, so has what was committed before.
-const CONFIRM: &str = "SELECT pg_logical_emit_message(true, 'sso', '')";
 
 const HAS_USER: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE id = $1)";
 const HAS_SESSION: &str = "SELECT EXISTS (SELECT 1 FROM sessions WHERE id = $1)";
@@ -32,7 +33,7 @@ const HAS_EVENT: &str = "SELECT EXISTS (SELECT 1 FROM outbox WHERE id = $1)";
 const HAS_REVOCATION: &str = "SELECT EXISTS (SELECT 1 FROM revocations WHERE id = $1)";
 
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[HAS_USER, HAS_SESSION, HAS_EVENT, HAS_REVOCATION, CONFIRM];
+pub(crate) const STATEMENTS: &[&str] = &[HAS_USER, HAS_SESSION, HAS_EVENT, HAS_REVOCATION];
 
 /// A row that only this transaction can have written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +83,11 @@ impl PostgresTx {
         let ticket = self
             .xid
             .take()
-            .and_then(|xid| Ticket::of(&self.connection, xid));
+            .and_then(|xid| Ticket::of(&self.connection, xid, self.durable));
         let warnings = self.connection.warnings();
-        let answer = self.send_commit().await;
+        let seen = Family::COMMIT.start(SYSTEM);
+        let answer = self.send_commit().instrument(seen.span().clone()).await;
+        let answer = seen.end(answer);
         if self.connection.warnings() != warnings {
             self.connection.evict();
             return Err(Fault::Unconfirmed("the wait for a standby was cancelled"));
@@ -102,7 +105,7 @@ impl PostgresTx {
             // PostgreSQL says that it did not, and has rolled back or waits for it.
             Err(fault) => {
                 self.state = State::Failed;
-                Err(fault)
+                Err(fault.before_commit())
             }
         }
     }
@@ -154,32 +157,12 @@ impl PostgresTx {
         let find = find(witness);
         let outcome = ticket.outcome(&shared.servers, shared.limits.lookup, &find);
         match outcome.await {
-            Outcome::Committed => self.confirm().await,
-            Outcome::NotCommitted if self.witness.is_some() => Err(Fault::RolledBack),
+            Outcome::Committed => Ok(()),
+            Outcome::NotCommitted if self.witness.is_some() => Err(Fault::CommitLost),
             // On another timeline, and nothing to find it by.
             Outcome::NotCommitted | Outcome::Unknown => {
                 Err(Fault::Unconfirmed("its answer was lost"))
             }
-        }
-    }
-
-    /// It is committed there; and on the standby, if it has to be?
-    async fn confirm(&self) -> Result<(), Fault> {
-        if !self.durable {
-            return Ok(());
-        }
-        let lost = Fault::Unconfirmed("it may not have reached the standby");
-        let Ok(connection) = self.shared.servers.primary().await else {
-            return Err(lost);
-        };
-        let warnings = connection.warnings();
-        let limit = self.shared.limits.commit;
-        within(&connection, limit, connection.batch_execute(CONFIRM)).await?;
-        if connection.warnings() == warnings {
-            Ok(())
-        } else {
-            connection.evict();
-            Err(lost)
         }
     }
 }

@@ -25,6 +25,12 @@ pub(crate) enum Fault {
     /// The server took the statement, and is silent.
     #[error("the server did not answer within {0:?}")]
     Silent(Duration),
+    /// Before COMMIT was sent: so it is not done, and never will be.
+    #[error("the transaction was not committed: {0}")]
+    NotCommitted(#[source] Said),
+    /// Its COMMIT did not arrive, or was lost by a failover.
+    #[error("the transaction was not committed, its COMMIT was lost")]
+    CommitLost,
     /// The transaction is over, and was not committed.
     #[error("the transaction was rolled back: a statement failed before")]
     RolledBack,
@@ -79,6 +85,7 @@ impl From<Error> for Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
     Conflict(Constraint),
+    Undone,
     Unavailable,
     Corrupt,
 }
@@ -96,14 +103,29 @@ impl Fault {
     /// Whether it is certain that nothing was done, and the same may well succeed at once: a
     /// deadlock, a conflict with another transaction, a server that is no primary any more.
     pub(crate) fn did_nothing(&self) -> bool {
-        matches!(self.code(), Some(code) if is_contention(code)
-            || *code == SqlState::READ_ONLY_SQL_TRANSACTION)
+        self.code().is_some_and(is_passing)
+    }
+
+    /// What it means for a transaction whose COMMIT was not sent: it is over without it, if what
+    /// came between was no fault of its own.
+    pub(crate) fn before_commit(self) -> Self {
+        match self {
+            Self::Said(said) if said.severed || said.code.as_ref().is_some_and(is_passing) => {
+                Self::NotCommitted(said)
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the connection went with the answer, rather than being silent.
+    pub(crate) fn was_cut_off(&self) -> bool {
+        matches!(self, Self::Said(said) if said.severed)
     }
 
     /// Whether the connection is gone, and with it the answer.
     pub(crate) fn is_severed(&self) -> bool {
         match self {
-            Self::Said(said) => said.severed,
+            Self::Said(said) | Self::NotCommitted(said) => said.severed,
             Self::Silent(_) => true,
             _ => false,
         }
@@ -126,6 +148,7 @@ impl Fault {
             },
             Self::Undecodable(_) | Self::TooLarge(_) => Class::Corrupt,
             Self::DeletedId => Class::Conflict(Constraint::Id),
+            Self::NotCommitted(_) | Self::CommitLost => Class::Undone,
             Self::Silent(_) | Self::RolledBack | Self::Unconfirmed(_) => Class::Unavailable,
         }
     }
@@ -135,6 +158,7 @@ impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
         match fault.class() {
             Class::Conflict(constraint) => Self::Conflict(constraint),
+            Class::Undone => Self::undone(fault),
             Class::Unavailable => Self::unavailable(fault),
             Class::Corrupt => Self::corrupt(fault),
         }
@@ -144,6 +168,11 @@ impl From<Fault> for StoreError {
 /// Serialization failure, deadlock.
 fn is_contention(code: &SqlState) -> bool {
     *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED
+}
+
+/// The same may well succeed at once, perhaps on another server.
+fn is_passing(code: &SqlState) -> bool {
+    is_contention(code) || *code == SqlState::READ_ONLY_SQL_TRANSACTION
 }
 
 /// The server does not know the prepared statement any more, or its columns have changed.
@@ -208,6 +237,12 @@ pub enum SchemaError {
         /// The latest schema that this program knows.
         needed: u32,
     },
+    /// Everything is being copied to it from another database.
+    #[error(
+        "`sso db copy` has not finished filling the database: wait for it, or run it again, it goes \
+         on where it was cut off"
+    )]
+    HalfCopied,
     /// Another process is migrating it.
     #[error("another process has been migrating the database for {0:?}: wait for it, or end it")]
     Locked(Duration),

@@ -13,12 +13,14 @@
 mod audit;
 mod codec;
 mod commit;
+pub mod dump;
 mod error;
 mod feed;
 mod keys;
 pub mod leases;
 mod lifecycle;
 mod lives;
+mod login;
 mod migrations;
 mod networks;
 mod outbox;
@@ -26,6 +28,7 @@ mod query;
 mod revocations;
 pub mod servers;
 mod sessions;
+pub mod shards;
 mod store;
 mod tx;
 mod users;
@@ -44,7 +47,7 @@ pub fn register_metrics() {
     describe_counter!(
         READS,
         Unit::Count,
-        "Reads of the store by the role of the server that answered."
+        "Reads of the store by the role of the server that answered; not those of the relay."
     );
     for role in [PRIMARY, REPLICA] {
         counter!(READS, "role" => role).absolute(0);

@@ -106,12 +106,13 @@ const SWEEP_DELIVERED: &str = sweep!(
     "status = 'Success' AND delivered_at < $1"
 );
 
-/// Nobody will mend and resend what tells of somebody who is gone.
-const SWEEP_OF_DELETED: &str = sweep!(
+/// What was skipped is over as what is delivered; and nobody will mend and resend what tells of
+/// somebody who is gone.
+const SWEEP_GIVEN_UP: &str = sweep!(
     "outbox",
     "sequence",
-    "$1::timestamptz IS NOT NULL AND status = 'Failed'
-     AND EXISTS (SELECT 1 FROM deleted_users d WHERE d.id = user_id)"
+    "status = 'Failed'
+     AND (skipped_at < $1 OR EXISTS (SELECT 1 FROM deleted_users d WHERE d.id = user_id))"
 );
 
 const SWEEP_AUDIT: &str = sweep!("audit", "sequence", "at < $1");
@@ -134,7 +135,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     SWEEP_ENDED,
     SWEEP_REVOCATIONS,
     SWEEP_DELIVERED,
-    SWEEP_OF_DELETED,
+    SWEEP_GIVEN_UP,
     SWEEP_AUDIT,
 ];
 
@@ -296,7 +297,7 @@ impl JanitorStore for PostgresStore {
             }
             Swept::Revocations => self.sweep_with(SWEEP_REVOCATIONS, before, limit).await,
             Swept::Events => {
-                self.sweep_both([SWEEP_DELIVERED, SWEEP_OF_DELETED], before, limit)
+                self.sweep_both([SWEEP_DELIVERED, SWEEP_GIVEN_UP], before, limit)
                     .await
             }
             Swept::Audit => self.sweep_with(SWEEP_AUDIT, before, limit).await,

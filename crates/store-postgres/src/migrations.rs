@@ -50,6 +50,8 @@ const LOOK: &str = "
                                 AND d.deptype = 'e'))";
 
 const PRODUCT: &str = "SELECT product FROM compatibility";
+/// See [`crate::dump`].
+const HALF_COPIED: &str = "SELECT to_regclass('copy_progress') IS NOT NULL";
 const HISTORY: &str = "SELECT version, checksum FROM refinery_schema_history ORDER BY version";
 const MIN_VERSION: &str = "SELECT min_version FROM compatibility";
 const IN_RECOVERY: &str = "SELECT pg_is_in_recovery()";
@@ -62,6 +64,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     UNLOCK,
     LOOK,
     PRODUCT,
+    HALF_COPIED,
     HISTORY,
     MIN_VERSION,
     IN_RECOVERY,
@@ -105,6 +108,13 @@ impl MigrationStatus {
 /// migrated before.
 pub(crate) async fn may_serve(client: &Client, migrate: bool) -> Result<bool, SchemaError> {
     let found = current(client).await?;
+    if client
+        .query_one(HALF_COPIED, &[])
+        .await?
+        .try_get::<_, bool>(0)?
+    {
+        return Err(SchemaError::HalfCopied);
+    }
     if found > latest() {
         admit_newer(client, found).await?;
         return Ok(true);
@@ -116,6 +126,23 @@ pub(crate) async fn may_serve(client: &Client, migrate: bool) -> Result<bool, Sc
             needed: latest(),
         }),
         (true, is_latest) => Ok(is_latest && are_built(client, INDEXES).await?),
+    }
+}
+
+/// Fails unless the schema is exactly this program's: another one's may hold more, or less.
+pub(crate) async fn require_latest(client: &Client) -> Result<(), SchemaError> {
+    let (found, known) = (current(client).await?, latest());
+    match found.cmp(&known) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Less => Err(SchemaError::Behind {
+            found,
+            needed: known,
+        }),
+        std::cmp::Ordering::Greater => Err(SchemaError::Newer {
+            found,
+            needed: found,
+            known,
+        }),
     }
 }
 
@@ -325,8 +352,10 @@ mod tests {
             crate::users::STATEMENTS,
             crate::sessions::STATEMENTS,
             crate::outbox::STATEMENTS,
+            crate::shards::STATEMENTS,
             crate::keys::STATEMENTS,
             crate::lives::STATEMENTS,
+            crate::login::STATEMENTS,
             crate::leases::STATEMENTS,
             crate::revocations::STATEMENTS,
             crate::audit::STATEMENTS,
@@ -335,7 +364,12 @@ mod tests {
             crate::commit::STATEMENTS,
             STATEMENTS,
         ];
-        for sql in modules.concat() {
+        client.batch_execute(crate::dump::CREATE).await.unwrap();
+        for sql in modules
+            .concat()
+            .into_iter()
+            .chain(crate::dump::statements())
+        {
             let prepared = client.prepare(sql).await;
             assert!(prepared.is_ok(), "{sql}: {:?}", prepared.err());
         }

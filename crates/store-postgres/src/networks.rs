@@ -16,7 +16,7 @@ const KNOWS: &str = "
     SELECT EXISTS (SELECT 1 FROM users u JOIN known_networks n ON n.user_id = u.id
                    WHERE u.email_canonical = $1 AND n.network = $2)";
 
-const FORGET: &str = "
+pub(crate) const FORGET: &str = "
     DELETE FROM known_networks WHERE user_id = $1 AND network = ANY (ARRAY(
         SELECT network FROM known_networks
         WHERE user_id = $1 ORDER BY since DESC, network DESC OFFSET $2))";

@@ -11,7 +11,7 @@ use sso_core::{
             PendingEvent, StoredEvent,
         },
     },
-    values::{EventId, UserId},
+    values::{EventId, ShardSet, shard_of},
 };
 use time::OffsetDateTime;
 use tokio_postgres::types::ToSql;
@@ -25,22 +25,25 @@ use crate::{
     tx::PostgresTx,
 };
 
-/// As many relays can share the work.
-const SHARDS: u128 = 8;
-
 pub(crate) const APPEND: &str = "
     INSERT INTO outbox (id, user_id, shard, kind, payload, status, attempts, traceparent,
                         tracestate, created_at)
     VALUES ($1, $2, $3, $4, $5, 'inProgress', 0, $6, $7, $8)";
 
+/// Shard by shard, so that each is read from its index in order and only as far as needed: over all
+/// at once a planner with old statistics sorts the whole backlog.
 const PENDING: &str = concat!(
     "SELECT ",
     event_columns!(),
-    " FROM outbox o
-     WHERE o.status = 'inProgress'
-       AND NOT EXISTS (SELECT 1 FROM outbox f WHERE f.status = 'Failed' AND f.skipped_at IS NULL
-                       AND f.user_id = o.user_id AND f.sequence < o.sequence)
-     ORDER BY o.sequence LIMIT $1"
+    " FROM unnest($1::smallint[]) AS s (shard)
+     CROSS JOIN LATERAL (
+         SELECT * FROM outbox p
+         WHERE p.status = 'inProgress' AND p.shard = s.shard
+           AND NOT EXISTS (SELECT 1 FROM outbox f
+                           WHERE f.status = 'Failed' AND f.skipped_at IS NULL
+                             AND f.user_id = p.user_id AND f.sequence < p.sequence)
+         ORDER BY p.sequence LIMIT $2) AS o
+     ORDER BY o.sequence LIMIT $2"
 );
 
 /// What is known of a deleted user goes with the delivery.
@@ -127,11 +130,6 @@ pub(crate) const STATEMENTS: &[&str] = &[
     SKIP,
 ];
 
-/// By the random end of the id: its start is a time.
-fn shard(user: UserId) -> i16 {
-    i16::try_from(user.as_uuid().as_u128() % SHARDS).unwrap_or(0)
-}
-
 /// What the reports of one event come to, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Settled {
@@ -188,8 +186,13 @@ fn backlog(columns: &mut Columns<'_>) -> Result<Backlog, Fault> {
 
 #[async_trait]
 impl OutboxStore for PostgresStore {
-    async fn pending_events(&self, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
-        self.read_all(PENDING, &[&i64::from(limit)], codec::event)
+    async fn pending_events(
+        &self,
+        shards: ShardSet,
+        limit: u32,
+    ) -> Result<Vec<PendingEvent>, StoreError> {
+        let shards: Vec<_> = shards.iter().map(i16::from).collect();
+        self.poll_all(PENDING, &[&shards, &i64::from(limit)], codec::event)
             .await
     }
 
@@ -223,8 +226,8 @@ impl OutboxStore for PostgresStore {
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
-        let backlog = self.read_first(BACKLOG, &[], backlog).await?;
-        Ok(backlog.unwrap_or_default())
+        let backlog = self.poll_all(BACKLOG, &[], backlog).await?;
+        Ok(backlog.into_iter().next().unwrap_or_default())
     }
 }
 
@@ -251,7 +254,7 @@ impl<'a> Appending<'a> {
         Self {
             id: new.id.as_uuid(),
             user: new.user.as_uuid(),
-            shard: shard(new.user),
+            shard: i16::from(shard_of(new.user)),
             new,
         }
     }

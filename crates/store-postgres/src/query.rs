@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use sso_telemetry::statements::Family;
 use tokio_postgres::{Row, types::ToSql};
+use tracing::Instrument;
 
 use crate::{codec::Columns, error::Fault, servers::Connection};
+
+/// `db.system.name` of spans.
+pub(crate) const SYSTEM: &str = "postgresql";
 
 /// Parameters of a statement, `$1` first.
 pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -41,11 +46,13 @@ pub(crate) async fn rows(
     sql: &'static str,
     params: Params<'_>,
 ) -> Result<Vec<Row>, Fault> {
-    within(connection, patience, async {
+    let seen = Family::of(sql).start(SYSTEM);
+    let answer = within(connection, patience, async {
         let statement = connection.prepare_cached(sql).await?;
         connection.query(&statement, params).await
-    })
-    .await
+    });
+    let answer = answer.instrument(seen.span().clone()).await;
+    seen.end(answer)
 }
 
 /// The first row, if there is one.

@@ -2,7 +2,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use metrics::counter;
-use sso_core::ports::{Store, StoreError, Tx, store::Freshness};
+use sso_core::ports::{
+    Store, StoreError, Tx,
+    store::{Freshness, LoggedIn, NewLogin},
+};
 
 use crate::{
     MigrationStatus, PRIMARY, READS, REPLICA, SchemaError,
@@ -16,8 +19,12 @@ use crate::{
 
 const PING: &str = "SELECT count(*) FROM compatibility";
 
+/// Longest wait for a replica's answer: it may hang and nobody has noticed yet. The primary is
+/// asked then.
+const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often a statement is sent again when it certainly did nothing.
-const ATTEMPTS: usize = 4;
+pub(crate) const ATTEMPTS: usize = 4;
 
 /// The bounds of the store, beside those of [`servers::Settings`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +116,17 @@ impl PostgresStore {
         decode: Decode<T>,
     ) -> Result<Vec<T>, StoreError> {
         counter!(READS, "role" => PRIMARY).increment(1);
+        self.poll_all(sql, params, decode).await
+    }
+
+    /// [`Self::read_all`] of a loop that looks again and again: not counted, as an idle service
+    /// would seem to read the primary all day.
+    pub(crate) async fn poll_all<T>(
+        &self,
+        sql: &'static str,
+        params: Params<'_>,
+        decode: Decode<T>,
+    ) -> Result<Vec<T>, StoreError> {
         let rows = self.again(sql, params).await?;
         Ok(query::all(&rows, decode)?)
     }
@@ -151,7 +169,8 @@ impl PostgresStore {
         decode: Decode<T>,
     ) -> Option<Option<T>> {
         let replica = self.shared.servers.replica().await?;
-        let rows = query::rows(&replica, self.shared.patience, sql, params).await;
+        let patience = self.shared.patience.min(REPLICA_PATIENCE);
+        let rows = query::rows(&replica, patience, sql, params).await;
         let read = rows.and_then(|rows| query::first(&rows, decode));
         match read {
             Ok(row) => {
@@ -233,7 +252,7 @@ pub(crate) fn floor(fresh: Freshness) -> Option<sso_core::values::Version> {
     }
 }
 
-fn unreachable(error: StoreError) -> OpenError {
+pub(crate) fn unreachable(error: StoreError) -> OpenError {
     OpenError::Schema(SchemaError::Unavailable(error.into()))
 }
 
@@ -241,6 +260,10 @@ fn unreachable(error: StoreError) -> OpenError {
 impl Store for PostgresStore {
     async fn begin(&self) -> Result<Box<dyn Tx>, StoreError> {
         Ok(Box::new(self.transaction().await?))
+    }
+
+    async fn log_in(&self, login: &NewLogin<'_>) -> Result<Option<LoggedIn>, StoreError> {
+        self.log_in_at_once(login).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -11,7 +11,9 @@ use sso_core::ports::{
     StoreError, Tx,
     store::{Effect, NewAudit, NewEvent, NewSession, NewUser, Session, User},
 };
+use sso_telemetry::statements::Family;
 use tokio_postgres::{Error, Row, Statement};
+use tracing::Instrument;
 
 use crate::{
     audit,
@@ -27,7 +29,7 @@ use crate::{
 
 type Answer<'a> = BoxFuture<'a, Result<Vec<Row>, Error>>;
 
-const BEGIN: &str = "BEGIN";
+pub(crate) const BEGIN: &str = "BEGIN";
 const ROLLBACK: &str = "ROLLBACK";
 const XID: &str = "SELECT pg_current_xact_id()::text";
 
@@ -101,15 +103,22 @@ impl PostgresTx {
             _ => return Err(Fault::RolledBack.into()),
         };
         let patience = self.shared.patience;
+        let seen = steps
+            .first()
+            .map_or(Family::COMMIT, |(sql, _)| Family::of(sql))
+            .start(query::SYSTEM);
         let prepared = within(&self.connection, patience, self.prepare(&steps)).await;
         let prepared = if begins {
-            prepared?
+            prepared.map_err(Fault::before_commit)?
         } else {
             self.settle(prepared)?
         };
         self.state = State::UnderWay;
         let sent = self.send(begins, &prepared, &steps);
-        let answer = within(&self.connection, patience, sent).await;
+        let answer = within(&self.connection, patience, sent)
+            .instrument(seen.span().clone())
+            .await;
+        let answer = seen.end(answer);
         let (number, rows) = self.settle(answer)?;
         self.xid = number.or_else(|| self.xid.take());
         rows.try_into()
@@ -194,7 +203,7 @@ impl PostgresTx {
             Err(fault) if fault.is_severed() => State::UnderWay,
             Err(_) => State::Failed,
         };
-        answer
+        answer.map_err(Fault::before_commit)
     }
 
     /// Sends records with whatever comes next. A transaction of nothing else begins with them.

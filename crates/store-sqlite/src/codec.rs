@@ -229,7 +229,7 @@ fn time(row: &Row<'_>, column: &'static str) -> Result<OffsetDateTime, Fault> {
     moment(column, get(row, column)?)
 }
 
-fn moment(column: &'static str, micros: i64) -> Result<OffsetDateTime, Fault> {
+pub(crate) fn moment(column: &'static str, micros: i64) -> Result<OffsetDateTime, Fault> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000)
         .map_err(|_| Fault::Undecodable(column))
 }

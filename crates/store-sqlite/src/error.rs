@@ -31,6 +31,24 @@ pub enum OpenError {
         /// The data folder.
         folder: PathBuf,
     },
+    /// There is nothing to be copied.
+    #[error("there is no database in {}: choose another data_dir", .folder.display())]
+    Absent {
+        /// The data folder.
+        folder: PathBuf,
+    },
+    /// Everything was copied to another database, and goes on there.
+    #[error(
+        "the database in {} was copied to {to}, and goes on there: set database.url to that, or \
+         remove the file moved-to to go back to what it was then",
+        .folder.display()
+    )]
+    Moved {
+        /// The data folder.
+        folder: PathBuf,
+        /// Where it is now.
+        to: String,
+    },
     /// The file is there and is no SQLite database at all.
     #[error(
         "{} is not a database: move it away to start with an empty one, or restore a backup",

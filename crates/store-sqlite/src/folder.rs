@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io,
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     thread,
@@ -14,6 +14,8 @@ use crate::OpenError;
 const DATABASE: &str = "sso.db";
 const SERVE_LOCK: &str = "serve.lock";
 const MIGRATE_LOCK: &str = "migrate.lock";
+/// Holds where everything was copied to.
+const MOVED: &str = "moved-to";
 
 /// A command holds the server's lock for an instant to see whether it is free.
 const SERVE_ATTEMPTS: u32 = 5;
@@ -65,6 +67,32 @@ impl Folder {
         }
     }
 
+    /// Fails if everything in it was copied elsewhere.
+    pub(crate) fn refuse_if_moved(&self) -> Result<(), OpenError> {
+        match fs::read_to_string(self.0.join(MOVED)) {
+            Ok(to) => Err(OpenError::Moved {
+                folder: self.0.clone(),
+                to: to.trim().to_owned(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(self.unusable(source)),
+        }
+    }
+
+    /// From now on nobody works on it: everything in it was copied to `to`.
+    pub(crate) fn mark_moved(&self, to: &str) -> Result<(), OpenError> {
+        let write = || {
+            // Written beside and renamed: nobody reads half of it.
+            let draft = self.0.join("moved-to.new");
+            let mut file = File::create(&draft)?;
+            file.write_all(format!("{to}\n").as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&draft, self.0.join(MOVED))?;
+            File::open(&self.0)?.sync_all()
+        };
+        write().map_err(|source| self.unusable(source))
+    }
+
     /// The exclusive right to migrate its database, until it is dropped.
     pub(crate) fn lock_to_migrate(&self) -> Result<File, OpenError> {
         let file = self.open_lock(MIGRATE_LOCK)?;
@@ -107,6 +135,10 @@ impl Folder {
             }
         }
         Ok(false)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     fn unusable(&self, source: io::Error) -> OpenError {

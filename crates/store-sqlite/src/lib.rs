@@ -14,6 +14,7 @@
 mod audit;
 mod codec;
 mod connection;
+pub mod dump;
 mod error;
 mod fault;
 mod folder;

@@ -76,11 +76,13 @@ const SWEEP_DELIVERED: &str = "
     WHERE sequence IN (SELECT sequence FROM outbox
                        WHERE status = 'Success' AND delivered_at < :before LIMIT :limit)";
 
-/// Nobody will mend and resend what tells of somebody who is gone.
-const SWEEP_OF_DELETED: &str = "
+/// What was skipped is over as what is delivered; and nobody will mend and resend what tells of
+/// somebody who is gone.
+const SWEEP_GIVEN_UP: &str = "
     DELETE FROM outbox
-    WHERE sequence IN (SELECT o.sequence FROM outbox o JOIN deleted_users d ON d.id = o.user_id
-                       WHERE o.status = 'Failed' LIMIT :limit)";
+    WHERE sequence IN (SELECT o.sequence FROM outbox o LEFT JOIN deleted_users d ON d.id = o.user_id
+                       WHERE o.status = 'Failed' AND (o.skipped_at < :before OR d.id IS NOT NULL)
+                       LIMIT :limit)";
 
 const SWEEP_AUDIT: &str = "
     DELETE FROM audit WHERE sequence IN (SELECT sequence FROM audit WHERE at < :before LIMIT :limit)";
@@ -102,7 +104,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     SWEEP_ENDED,
     SWEEP_REVOCATIONS,
     SWEEP_DELIVERED,
-    SWEEP_OF_DELETED,
+    SWEEP_GIVEN_UP,
     SWEEP_AUDIT,
 ];
 
@@ -183,7 +185,7 @@ fn sweep(
         Swept::Sessions => both(run(SWEEP_EXPIRED, limit), &|left| run(SWEEP_ENDED, left))?,
         Swept::Revocations => run(SWEEP_REVOCATIONS, limit)?,
         Swept::Events => both(run(SWEEP_DELIVERED, limit), &|left| {
-            execute(connection, SWEEP_OF_DELETED, named_params! {":limit": left})
+            run(SWEEP_GIVEN_UP, left)
         })?,
         Swept::Audit => run(SWEEP_AUDIT, limit)?,
     };

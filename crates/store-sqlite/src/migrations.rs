@@ -321,7 +321,11 @@ mod tests {
             crate::lives::STATEMENTS,
             &[OBJECTS, HAS_HISTORY, HISTORY, MIN_VERSION],
         ];
-        for sql in modules.concat() {
+        for sql in modules
+            .concat()
+            .into_iter()
+            .chain(crate::dump::statements())
+        {
             connection.prepare(sql).unwrap();
         }
     }

@@ -10,7 +10,7 @@ use sso_core::{
             PendingEvent, StoredEvent,
         },
     },
-    values::{EventId, UserId},
+    values::{EventId, ShardSet, shard_of},
 };
 use time::OffsetDateTime;
 
@@ -22,9 +22,6 @@ use crate::{
     tx::SqliteTx,
 };
 
-/// As many relays can share the work.
-const SHARDS: u128 = 8;
-
 const APPEND: &str = "
     INSERT INTO outbox (id, user_id, shard, kind, payload, status, attempts, traceparent,
                         tracestate, created_at)
@@ -33,7 +30,7 @@ const APPEND: &str = "
 
 const PENDING: &str = "
     SELECT * FROM outbox AS o
-    WHERE status = 'inProgress'
+    WHERE status = 'inProgress' AND (:shards >> shard) & 1 = 1
       AND NOT EXISTS (SELECT 1 FROM outbox AS f WHERE f.status = 'Failed' AND f.skipped_at IS NULL
                       AND f.user_id = o.user_id AND f.sequence < o.sequence)
     ORDER BY sequence LIMIT :limit";
@@ -105,16 +102,11 @@ pub(crate) const STATEMENTS: &[&str] = &[
     SKIP,
 ];
 
-/// By the random end of the id: its start is a time.
-fn shard(user: UserId) -> i64 {
-    i64::try_from(user.as_uuid().as_u128() % SHARDS).unwrap_or(0)
-}
-
 fn append(connection: &Connection, event: &NewEvent) -> Result<(), Fault> {
     let params = named_params! {
         ":id": event.id.as_uuid().into_bytes(),
         ":user": event.user.as_uuid().into_bytes(),
-        ":shard": shard(event.user),
+        ":shard": shard_of(event.user),
         ":kind": event.kind,
         ":payload": event.payload,
         ":traceparent": event.traceparent,
@@ -189,14 +181,14 @@ fn moved(connection: &Connection, id: EventId, row: Option<StoredEvent>) -> Resu
 
 #[async_trait]
 impl OutboxStore for SqliteStore {
-    async fn pending_events(&self, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
+    async fn pending_events(
+        &self,
+        shards: ShardSet,
+        limit: u32,
+    ) -> Result<Vec<PendingEvent>, StoreError> {
         self.read(move |connection| {
-            all(
-                connection,
-                PENDING,
-                named_params! {":limit": limit},
-                codec::event,
-            )
+            let params = named_params! {":shards": shards.bits(), ":limit": limit};
+            all(connection, PENDING, params, codec::event)
         })
         .await
     }

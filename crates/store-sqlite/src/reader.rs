@@ -4,6 +4,7 @@ use crossbeam_channel::Receiver;
 use rusqlite::Connection;
 use sso_core::ports::StoreError;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use crate::{
     Limits,
@@ -44,11 +45,12 @@ impl Readers {
         read: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
+        let span = Span::current();
         self.queue
             .push(Box::new(move |connection| {
                 // Nobody reads for a caller who has gone.
                 if !answer.is_closed() {
-                    let _ = answer.send(read(connection));
+                    let _ = answer.send(span.in_scope(|| read(connection)));
                 }
             }))
             .await?;

@@ -93,6 +93,7 @@ impl SqliteStore {
     /// another program is migrating.
     pub fn open(settings: &Settings) -> Result<Self, OpenError> {
         let folder = Folder::create(&settings.folder)?;
+        folder.refuse_if_moved()?;
         let serving = match settings.role {
             Role::Server => Some(folder.lock_to_serve()?),
             Role::Command => None,

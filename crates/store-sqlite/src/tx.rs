@@ -7,6 +7,7 @@ use crossbeam_channel::Sender;
 use rusqlite::Connection;
 use sso_core::ports::{StoreError, Tx};
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use crate::{
     fault::Fault,
@@ -34,10 +35,11 @@ impl SqliteTx {
         step: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (send, answered) = oneshot::channel();
+        let span = Span::current();
         let message = Message::Step(Box::new(move |connection| {
             let result = connection
                 .map_err(StoreError::from)
-                .and_then(|connection| Ok(step(connection)?));
+                .and_then(|connection| Ok(span.in_scope(|| step(connection))?));
             let succeeded = result.is_ok();
             // A caller who has gone has dropped the transaction, or will commit what it asked for.
             let _ = send.send(result);

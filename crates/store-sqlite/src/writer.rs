@@ -20,7 +20,9 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rusqlite::Connection;
 use sso_core::ports::StoreError;
+use sso_telemetry::statements::Family;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use crate::{
     Limits,
@@ -97,11 +99,12 @@ impl Writer {
         write: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (send, answered) = oneshot::channel();
+        let span = Span::current();
         self.queue
             .push(Request::Single(Box::new(move |connection| {
                 let result = connection
                     .map_err(StoreError::from)
-                    .and_then(|connection| Ok(write(connection)?));
+                    .and_then(|connection| Ok(span.in_scope(|| write(connection))?));
                 Done {
                     keep: result.is_ok(),
                     answer: Box::new(move |committed| {
@@ -176,7 +179,8 @@ impl Worker {
         if self.connection.is_autocommit() {
             return Err(Fault::GroupLost.into());
         }
-        let outcome = self.run(COMMIT);
+        let seen = Family::COMMIT.untraced();
+        let outcome = seen.end(self.run(COMMIT));
         if outcome.is_ok() {
             self.commits.fetch_add(1, Ordering::Relaxed);
         } else {
@@ -255,7 +259,7 @@ impl Worker {
         }
     }
 
-    fn run(&self, sql: &str) -> Result<(), Fault> {
+    fn run(&self, sql: &'static str) -> Result<(), Fault> {
         query::execute(&self.connection, sql, []).map(|_| ())
     }
 }

@@ -1,4 +1,4 @@
-//! Logs and metrics of a service.
+//! Logs, metrics and traces of a service.
 //!
 //! [`init`] writes `tracing` events to standard error: for people on a terminal, one JSON object a
 //! line otherwise. [`Metrics::install`] collects what the `metrics` facade counts and renders it
@@ -7,11 +7,15 @@
 //! What a client sends cannot forge or break a record: see [`mod@logs`].
 
 mod escape;
+mod fields;
 mod filter;
 pub mod logs;
 mod metrics;
 mod process;
+pub mod statements;
+pub mod traces;
 
 pub use filter::{Filter, InvalidFilter};
-pub use logs::{Format, LogControl, LogError, Logs, init};
-pub use metrics::{Metrics, MetricsError};
+pub use logs::{Format, LogControl, LogError, Logs, init, init_with_traces};
+pub use metrics::{Metrics, MetricsError, process_metrics, register_metrics};
+pub use traces::{Protocol, Traces, Tracing};

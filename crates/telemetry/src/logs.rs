@@ -33,7 +33,9 @@ use tracing_subscriber::{
 
 use crate::{
     escape::{Escaping, write_json},
+    fields::{JsonFields, is_hidden},
     filter::Filter,
+    traces::{self, Traces, Tracing},
 };
 
 /// How and what to log.
@@ -89,6 +91,14 @@ pub enum LogError {
 
 /// Starts logging for the whole process, panics included. Once only.
 pub fn init(logs: &Logs) -> Result<LogControl, LogError> {
+    init_with_traces(logs, None).map(|(control, _)| control)
+}
+
+/// [`init`], and spans are made and sent where `traces` says.
+pub fn init_with_traces(
+    logs: &Logs,
+    traces: Option<&Traces>,
+) -> Result<(LogControl, Tracing), LogError> {
     let terminal = io::stderr().is_terminal();
     let pretty = match logs.format {
         Format::Auto => terminal,
@@ -101,10 +111,18 @@ pub fn init(logs: &Logs) -> Result<LogControl, LogError> {
     } else {
         json(io::stderr)
     };
-    set_global_default(Registry::default().with(filter).with(output))
-        .map_err(|_| LogError::Started)?;
+    // Spans are made whatever is logged, and the log is what it is whatever is traced.
+    let mut layers = vec![output.with_filter(filter).boxed()];
+    let tracing = match traces.map(traces::layer) {
+        Some((spans, tracing)) => {
+            layers.push(spans);
+            tracing
+        }
+        None => Tracing::off(),
+    };
+    set_global_default(Registry::default().with(layers)).map_err(|_| LogError::Started)?;
     std::panic::set_hook(Box::new(log_panic));
-    Ok(LogControl(handle))
+    Ok((LogControl(handle), tracing))
 }
 
 type Output<S> = Box<dyn Layer<S> + Send + Sync>;
@@ -131,6 +149,7 @@ where
 
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     match field.name() {
+        name if is_hidden(name) => return Ok(()),
         "message" => {}
         name if writer.has_ansi_escapes() => write!(writer, "\u{1b}[2m{name}=\u{1b}[0m")?,
         name => write!(writer, "{name}=")?,
@@ -149,6 +168,7 @@ where
         .with_current_span(false)
         .with_span_list(true)
         .map_event_format(SafeJson)
+        .fmt_fields(JsonFields)
         .log_internal_errors(false)
         .with_writer(writer)
         .boxed()

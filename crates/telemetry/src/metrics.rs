@@ -8,7 +8,7 @@ use std::{
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::process::Process;
+use crate::{process::Process, statements, traces};
 
 /// Upper bounds in seconds of the histograms whose names end in `_seconds`: from a validation
 /// (microseconds) over a password hash (tens of milliseconds) to the longest deadline.
@@ -41,8 +41,7 @@ impl Metrics {
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
             .and_then(PrometheusBuilder::install_recorder)
             .map_err(|_| MetricsError)?;
-        describe_gauge!(BUILD_INFO, "The build that runs: always 1.");
-        gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        register_build();
         Ok(installed.insert(Self(handle)).clone())
     }
 
@@ -63,6 +62,23 @@ impl Metrics {
     pub fn run_upkeep(&self) {
         self.0.run_upkeep();
     }
+}
+
+/// Describes the metrics of this crate and makes their series exist.
+pub fn register_metrics() {
+    register_build();
+    traces::register_metrics();
+    statements::register_metrics();
+}
+
+fn register_build() {
+    describe_gauge!(BUILD_INFO, "The build that runs: always 1.");
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// The metrics of the process, which are rendered beside those of the facade: name, type, meaning.
+pub fn process_metrics() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    Process::FIGURES.iter().copied()
 }
 
 /// Another recorder was installed before.

@@ -26,6 +26,41 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Name, type and meaning of each figure.
+    pub(crate) const FIGURES: [(&'static str, &'static str, &'static str); 7] = [
+        (
+            "process_resident_memory_bytes",
+            "gauge",
+            "Resident memory size in bytes.",
+        ),
+        (
+            "process_virtual_memory_bytes",
+            "gauge",
+            "Virtual memory size in bytes.",
+        ),
+        (
+            "process_cpu_seconds_total",
+            "counter",
+            "User and system CPU time spent in seconds.",
+        ),
+        (
+            "process_start_time_seconds",
+            "gauge",
+            "Start time of the process since the Unix epoch in seconds.",
+        ),
+        (
+            "process_open_fds",
+            "gauge",
+            "Number of open file descriptors.",
+        ),
+        (
+            "process_max_fds",
+            "gauge",
+            "Maximum number of open file descriptors.",
+        ),
+        ("process_threads", "gauge", "Number of threads."),
+    ];
+
     /// Reads it now.
     pub(crate) fn read() -> Self {
         let status = text("/proc/self/status");
@@ -51,48 +86,20 @@ impl Process {
 
     /// Appends it in Prometheus' text format.
     pub(crate) fn render(&self, out: &mut String) -> fmt::Result {
-        let figures = [
-            (
-                "process_resident_memory_bytes gauge",
-                "Resident memory size in bytes.",
-                show(self.resident_bytes),
-            ),
-            (
-                "process_virtual_memory_bytes gauge",
-                "Virtual memory size in bytes.",
-                show(self.virtual_bytes),
-            ),
-            (
-                "process_cpu_seconds_total counter",
-                "User and system CPU time spent in seconds.",
-                show(self.cpu_seconds),
-            ),
-            (
-                "process_start_time_seconds gauge",
-                "Start time of the process since the Unix epoch in seconds.",
-                show(self.start_seconds),
-            ),
-            (
-                "process_open_fds gauge",
-                "Number of open file descriptors.",
-                show(self.open_fds),
-            ),
-            (
-                "process_max_fds gauge",
-                "Maximum number of open file descriptors.",
-                show(self.max_fds),
-            ),
-            (
-                "process_threads gauge",
-                "Number of threads.",
-                show(self.threads),
-            ),
+        let values = [
+            show(self.resident_bytes),
+            show(self.virtual_bytes),
+            show(self.cpu_seconds),
+            show(self.start_seconds),
+            show(self.open_fds),
+            show(self.max_fds),
+            show(self.threads),
         ];
-        for (name_and_type, help, value) in figures {
-            if let (Some((name, _)), Some(value)) = (name_and_type.split_once(' '), value) {
+        for ((name, kind, help), value) in Self::FIGURES.iter().zip(values) {
+            if let Some(value) = value {
                 write!(
                     out,
-                    "# HELP {name} {help}\n# TYPE {name_and_type}\n{name} {value}\n\n"
+                    "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n\n"
                 )?;
             }
         }

@@ -4,6 +4,7 @@
 pub mod app;
 pub mod clock;
 pub mod contract;
+pub mod history;
 pub mod http;
 pub mod memory;
 pub mod persona;
@@ -13,3 +14,4 @@ pub mod program;
 pub mod random;
 pub mod servers;
 pub mod tasks;
+pub mod workload;

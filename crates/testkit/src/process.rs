@@ -261,6 +261,16 @@ impl Server {
         Ok(kill_process(Pid::from_child(&self.child), Signal::HUP)?)
     }
 
+    /// SIGSTOP: it hangs, its connections stay open.
+    pub fn freeze(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::STOP)?)
+    }
+
+    /// SIGCONT: the end of [`Self::freeze`].
+    pub fn thaw(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
+    }
+
     /// kill -9.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;

@@ -22,7 +22,7 @@ pub mod trace_context;
 use axum::response::Response;
 
 pub use bearer::bearer;
-pub use listener::{ClientAddress, ConnectionId};
+pub use listener::{ClientAddress, ConnectionId, ViaProxy};
 pub use request_id::RequestId;
 pub use tls::ClientCertificate;
 

@@ -1,6 +1,8 @@
 //! W3C Trace Context: `traceparent`, `tracestate`, and the older `x-trace-id`.
 
-use axum::http::HeaderMap;
+use axum::{extract::Request, http::HeaderMap};
+use sso_telemetry::traces::context;
+use tracing::Span;
 
 /// Longest `tracestate` that is kept (W3C Trace Context, 3.3.1.5: at least 512 are propagated).
 const MAX_STATE: usize = 512;
@@ -12,6 +14,48 @@ pub struct TraceContext {
     pub traceparent: String,
     /// What vendors added, as it came.
     pub tracestate: Option<String>,
+}
+
+impl TraceContext {
+    /// The id of the trace: 32 hex digits.
+    pub fn trace_id(&self) -> &str {
+        self.traceparent.get(3..35).unwrap_or_default()
+    }
+}
+
+/// What the trace context of a request is to its span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// The parent: it comes from a service of ours.
+    Parent,
+    /// A link: anybody can write it, and might have it sampled, or put what he does into the trace
+    /// of somebody else.
+    Link,
+}
+
+/// Puts a request's span, which is not entered yet, into its trace, and gives the request its
+/// [`TraceContext`] as an extension: where this span stands, or without traces of ours what the
+/// request brought. The span's field `trace_id` is recorded.
+pub fn place(span: &Span, request: &mut Request, trust: Trust) {
+    let brought = extract(request.headers());
+    match &brought {
+        None => context::begin(span),
+        Some(TraceContext {
+            traceparent,
+            tracestate,
+        }) => match trust {
+            Trust::Parent => context::continue_from(span, traceparent, tracestate.as_deref()),
+            Trust::Link => context::begin_linked(span, traceparent, tracestate.as_deref()),
+        },
+    }
+    let own = context::place(span).map(|place| TraceContext {
+        traceparent: place.traceparent,
+        tracestate: place.tracestate,
+    });
+    if let Some(stands) = own.or(brought) {
+        span.record("trace_id", stands.trace_id());
+        request.extensions_mut().insert(stands);
+    }
 }
 
 /// Reads the trace context of a request. What is malformed is as if it were not there; `x-trace-id`

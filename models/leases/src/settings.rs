@@ -43,8 +43,9 @@ pub enum Fault {
     SlowValidation,
 }
 
-/// The reader registers and loads, the standby follows, x0 commits, the reader learns it, the failover loses it.
-const LOSS: [Action; 16] = {
+/// The reader registers and loads, the standby follows, x0 commits, the reader learns it, the failover loses it;
+/// waiter and reader have found the new primary.
+const LOSS: [Action; 19] = {
     use Action as A;
     [
         A::Ask(1),
@@ -63,6 +64,9 @@ const LOSS: [Action; 16] = {
         A::Deliver(0),
         A::CommitAnswered(0),
         A::Promote,
+        A::Meet(2),
+        A::Ask(2),
+        A::Execute(0),
     ]
 };
 

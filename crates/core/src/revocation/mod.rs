@@ -19,23 +19,23 @@ use std::{
     time::Duration,
 };
 
-use metrics::{counter, histogram};
 pub use feed::{FEED_CAPACITY, Lagged, Subscription};
+use metrics::{counter, histogram};
 pub use set::RevocationSet;
 pub use status::Status;
 pub use steady::MAX_AHEAD;
 use time::OffsetDateTime;
 
 use self::{
-    hints::{Hints, Verdict},
     feed::Feed,
+    hints::{Hints, Verdict},
     lease::Lease,
     steady::Steady,
 };
 use crate::{
     metrics::{EVERYWHERE_AFTER, HINTS_REFUTED, REVOCATION_ANSWERS},
     ports::{
-        AccessClaims, AccessKind, Clock, StoreError, TokenRefused, Tokens,
+        AccessClaims, AccessKind, Announcements, Clock, StoreError, TokenRefused, Tokens,
         store::{Answer, Freshness, Question, Reach, Revocation, RevocationFeed, Revoked, Stamp},
     },
     values::{UserId, Version},
@@ -90,6 +90,8 @@ pub struct Revocations {
     tokens: Option<Arc<dyn Tokens>>,
     /// Asks for a beat before its time.
     hasten: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// Tells others at once.
+    announcements: Option<Arc<dyn Announcements>>,
 }
 
 impl Revocations {
@@ -108,6 +110,7 @@ impl Revocations {
             timeline: AtomicU32::new(0),
             tokens: None,
             hasten: None,
+            announcements: None,
         }
     }
 
@@ -123,6 +126,14 @@ impl Revocations {
     #[must_use]
     pub fn hastening(mut self, hasten: Arc<dyn Fn() + Send + Sync>) -> Self {
         self.hasten = Some(hasten);
+        self
+    }
+
+    /// Passes on by `announcements` what is committed here, so that others need not wait for their
+    /// next beat.
+    #[must_use]
+    pub fn announcing(mut self, announcements: Arc<dyn Announcements>) -> Self {
+        self.announcements = Some(announcements);
         self
     }
 
@@ -255,6 +266,9 @@ impl Revocations {
         let Some(last) = entries.iter().max_by_key(|entry| entry.id) else {
             return Reach::Everywhere;
         };
+        if let Some(announcements) = &self.announcements {
+            announcements.announce(entries);
+        }
         let answer = self.primary.acknowledged(last, self.terms.ack_wait).await;
         let reach = answer.unwrap_or_else(|error| {
             tracing::warn!(%error, "a committed revocation was not acknowledged");

@@ -150,7 +150,11 @@ impl RevocationSet {
     /// Everything that is over, also what was only heard of, without an id.
     pub fn snapshot(&self) -> Vec<Revocation> {
         let held = self.held();
-        held.by_end.values().flatten().map(Revocation::from).collect()
+        held.by_end
+            .values()
+            .flatten()
+            .map(Revocation::from)
+            .collect()
     }
 
     /// Forgets what can concern no valid token any more.
@@ -386,7 +390,13 @@ mod tests {
     #[test]
     fn what_is_heard_again_is_held_no_longer_and_what_is_news_is() {
         let (set, past) = (RevocationSet::default(), NOW - Duration::HOUR);
-        let below = |id, version| entry(id, Revoked::TokensBelow(user(1), Version::new(version)), past);
+        let below = |id, version| {
+            entry(
+                id,
+                Revoked::TokensBelow(user(1), Version::new(version)),
+                past,
+            )
+        };
         let over = |id| entry(id, Revoked::Session(session(1)), past);
         set.apply(&over(1), NOW);
         set.apply(&below(2, 5), NOW);

@@ -24,6 +24,8 @@ pub(super) struct Pair {
     pub(super) under_way: u32,
     /// The last failure.
     pub(super) last: Duration,
+    /// See [`Count::mark`](super::Count::mark).
+    pub(super) mark: u64,
     /// When it was last counted for the network.
     counted: Option<Duration>,
 }
@@ -96,6 +98,8 @@ pub(super) struct Account {
     pub(super) failures: u32,
     pub(super) under_way: u32,
     pub(super) last: Duration,
+    /// See [`Count::mark`](super::Count::mark).
+    pub(super) mark: u64,
     /// Over the cap: when the next attempt of a network that is not known may be made.
     pub(super) next: Duration,
 }

@@ -6,6 +6,7 @@
 
 mod memories;
 mod table;
+mod tally;
 
 use std::{
     collections::HashMap,
@@ -16,6 +17,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+pub use tally::{Count, Rules, Tally};
 
 use self::{
     memories::{Account, NETWORK_PAUSE, Neighbourhood, Pair, REPEATER, Registrations, Turn},

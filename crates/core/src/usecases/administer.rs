@@ -16,6 +16,7 @@ use crate::{
     sso::Sso,
     usecases::{
         is_admin,
+        once_more::once_more,
         paging::{self, Ask, Page},
     },
     values::{Email, NewPassword, UserId},
@@ -191,6 +192,15 @@ pub async fn change(
     change: Change,
 ) -> Result<Changed, AdministerError> {
     caller.may_administer_users()?;
+    once_more(|| change_once(sso, caller, user, change)).await
+}
+
+async fn change_once(
+    sso: &Sso,
+    caller: &Caller,
+    user: UserId,
+    change: Change,
+) -> Result<Changed, AdministerError> {
     let mut tx = sso.store.begin().await?;
     let changed = match change {
         Change::Disable => tx.set_disabled(user, true).await?,
@@ -226,13 +236,21 @@ pub async fn set_password(
     };
     let password_hash = sso.hasher.hash(work, password).await?;
 
-    let mut tx = sso.store.begin().await?;
     let change = PasswordChange {
         user,
         seen: None,
         password_hash,
     };
-    let changed = tx.set_password(&change).await?;
+    once_more(|| set_once(sso, caller, &change)).await
+}
+
+async fn set_once(
+    sso: &Sso,
+    caller: &Caller,
+    change: &PasswordChange,
+) -> Result<Changed, AdministerError> {
+    let mut tx = sso.store.begin().await?;
+    let changed = tx.set_password(change).await?;
     finish(sso, caller, AuditAction::PasswordSet, tx, changed).await
 }
 

@@ -14,7 +14,7 @@ use crate::{
         },
     },
     sso::Sso,
-    usecases::{SignedIn, attempts::Floor},
+    usecases::{SignedIn, attempts::Floor, once_more::once_more},
     values::{Email, NewPassword, Password, PasswordHash},
 };
 
@@ -165,7 +165,9 @@ async fn attempt(
     }
     let password_hash = sso.hasher.hash(work, request.new.clone()).await?;
     for _ in 0..ATTEMPTS {
-        if let Some((user, session, reach)) = write(sso, caller, &user, &password_hash).await? {
+        if let Some((user, session, reach)) =
+            once_more(|| write(sso, caller, &user, &password_hash)).await?
+        {
             return Ok((sso.issue(&user, &session)?, reach));
         }
         // The row changed; what was verified still holds if its hash is the same.

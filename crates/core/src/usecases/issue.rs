@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use time::OffsetDateTime;
 
@@ -6,7 +6,7 @@ use crate::{
     caller::Origin,
     ports::{
         AccessClaims, AccessKind, RandomIds, RefreshClaims, SignError, StoreError, Tx,
-        store::{Liveness, NewRevocation, NewSession, Revocation, Revoked, Session, User},
+        store::{Liveness, NewRevocation, NewSession, Revocation, Revoked, Session, Until, User},
     },
     sso::Sso,
     values::{SessionId, UserId},
@@ -93,9 +93,17 @@ impl Sso {
         &self,
         tx: &mut dyn Tx,
     ) -> Result<OffsetDateTime, StoreError> {
-        let longest = tx.longest_access_life().await?;
+        Ok(self.until().with(tx.longest_access_life().await?))
+    }
+
+    /// The same, for who learns only later how long tokens were made to live.
+    pub(crate) fn until(&self) -> Until {
         let latest = self.revocations.latest(self.clock.now());
-        Ok(latest + self.policy.revocation_life(longest))
+        let least = latest + self.policy.revocation_life(Duration::ZERO);
+        Until {
+            least,
+            from: least - self.policy.access_ttl,
+        }
     }
 
     /// Says in the store how long the access tokens live that this process is going to sign. What is
@@ -107,22 +115,6 @@ impl Sso {
         self.revocations
             .hold_for(self.policy.revocation_life(longest));
         Ok(())
-    }
-
-    /// Ends in `tx` what a user has beyond the most sessions allowed.
-    pub(crate) async fn end_surplus_sessions(
-        &self,
-        tx: &mut dyn Tx,
-        user: UserId,
-    ) -> Result<Vec<Revocation>, StoreError> {
-        let ended = tx
-            .end_oldest_sessions(user, self.policy.max_sessions, self.alive())
-            .await?;
-        let mut entries = Vec::with_capacity(ended.len());
-        for session in ended {
-            entries.push(self.revoke(tx, Revoked::Session(session.id)).await?);
-        }
-        Ok(entries)
     }
 
     /// When a session is alive now, under the policy.

@@ -9,10 +9,10 @@ use crate::{
     metrics::{LOGINS, Outcome, count},
     ports::{
         HashError, Match, Queue, Settled, SignError, StoreError, Throttled, Work,
-        store::{AuditAction, AuditResult, Freshness, Session, User},
+        store::{AuditAction, AuditResult, Freshness, NewLogin, Session, User},
     },
     sso::Sso,
-    usecases::{SignedIn, attempts::Floor},
+    usecases::{SignedIn, attempts::Floor, once_more::once_more},
     values::{Email, Password, UserId},
 };
 
@@ -153,7 +153,7 @@ async fn attempt(
         queue: Queue::Login,
         network: caller.origin.network(),
     };
-    let user = find(sso, &email).await?;
+    let user = sso.store.user_by_email(&email, Freshness::Any).await?;
     *target = user.as_ref().map(|user| user.id);
     // Nobody costs as much as somebody.
     let mut found = sso.matches(work, &password, user.as_ref(), floor).await?;
@@ -184,14 +184,6 @@ async fn attempt(
     Err(LoginError::Contended)
 }
 
-/// A miss nearby may be a user who registered a moment ago: ask the primary, before any hashing.
-async fn find(sso: &Sso, email: &Email) -> Result<Option<User>, StoreError> {
-    match sso.store.user_by_email(email, Freshness::Any).await? {
-        None => sso.store.user_by_email(email, Freshness::Primary).await,
-        found => Ok(found),
-    }
-}
-
 /// Opens a session if `seen` is still what the primary has.
 async fn open(
     sso: &Sso,
@@ -199,21 +191,23 @@ async fn open(
     seen: &User,
 ) -> Result<Option<(User, Session)>, StoreError> {
     let session = sso.new_session(seen.id, &caller.origin);
-    let mut tx = sso.store.begin().await?;
-    let Some(rows) = tx.open_session(&session, seen.version).await? else {
-        // The change that it met is committed then, and the next read shows it.
-        tx.commit().await?;
-        return Ok(None);
-    };
-    let surplus = sso.end_surplus_sessions(tx.as_mut(), seen.id).await?;
     let record = sso
         .record(caller, AuditAction::Login)
         .by_user(seen.id)
         .of_session(session.id);
-    tx.append_audit(&record).await?;
-    tx.commit().await?;
-    sso.revocations.announce(&surplus).await;
-    Ok(Some(rows))
+    let login = NewLogin {
+        session: &session,
+        seen: seen.version,
+        keep: sso.policy.max_sessions,
+        alive: sso.alive(),
+        until: sso.until(),
+        record: &record,
+    };
+    let Some(done) = once_more(|| sso.store.log_in(&login)).await? else {
+        return Ok(None);
+    };
+    sso.revocations.announce(&done.ended).await;
+    Ok(Some((done.user, done.session)))
 }
 
 /// Replaces the outdated hash after the answer; whoever changed the password meanwhile wins.

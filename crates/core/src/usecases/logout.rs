@@ -9,7 +9,7 @@ use crate::{
         store::{AuditAction, Ended, NewRevocation, Reach, Revoked},
     },
     sso::Sso,
-    usecases::validate,
+    usecases::{once_more::once_more, validate},
 };
 
 /// A token whose session is to end, unverified.
@@ -69,7 +69,8 @@ pub async fn logout(
     if request.everywhere {
         return Ok(end_all(sso, caller, subject).await?);
     }
-    let ended = end_one(sso, caller, subject, AuditAction::Logout).await?;
+    let end = || end_one(sso, caller, subject, AuditAction::Logout);
+    let ended = once_more(end).await?;
     Ok(ended.unwrap_or(Reach::Everywhere))
 }
 
@@ -114,7 +115,7 @@ async fn end_all(sso: &Sso, caller: &Caller, subject: TokenSubject) -> Result<Re
     if known.is_none_or(|session| session.user != subject.user) {
         return Ok(Reach::Everywhere);
     }
-    end_all_of(sso, caller, subject).await
+    once_more(|| end_all_of(sso, caller, subject)).await
 }
 
 async fn end_all_of(

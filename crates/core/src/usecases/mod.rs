@@ -16,6 +16,7 @@ pub mod janitor;
 pub mod keys;
 pub mod login;
 pub mod logout;
+mod once_more;
 mod paging;
 pub mod refresh;
 pub mod register;

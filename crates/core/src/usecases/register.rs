@@ -1,15 +1,17 @@
 //! Registration: a user, his first session, and the event that tells of it, in one transaction.
 
+use sso_events::failpoint::{self, Step};
+
 use crate::{
     caller::{Caller, Origin},
     failure::{BadFields, Failure, Fields, Kind},
     metrics::{Outcome, REGISTRATIONS, count, count_throttled},
     ports::{
         HashError, Queue, RandomIds, SignError, StoreError, Throttled, Tx, Work,
-        store::{AuditAction, Constraint, NewAudit, NewEvent, NewUser, Session, User},
+        store::{AuditAction, Constraint, NewAudit, NewEvent, NewSession, NewUser, Session, User},
     },
     sso::Sso,
-    usecases::SignedIn,
+    usecases::{SignedIn, once_more::once_more},
     values::{Birthday, Email, EventId, Name, NewPassword, UserId},
 };
 
@@ -216,10 +218,26 @@ async fn store(
     };
     let event = event_of(sso, &user, &caller.origin);
 
-    let mut tx = sso.store.begin().await?;
-    let rows = write(sso, tx.as_mut(), caller, &user, &event, options.session).await?;
-    tx.commit().await?;
+    let session = options
+        .session
+        .then(|| sso.new_session(user.id, &caller.origin));
+    let rows = once_more(|| commit(sso, caller, &user, &event, session.as_ref())).await?;
+    failpoint::passed(Step::AfterCommit);
     (sso.nudge)();
+    Ok(rows)
+}
+
+async fn commit(
+    sso: &Sso,
+    caller: &Caller,
+    user: &NewUser,
+    event: &NewEvent,
+    session: Option<&NewSession>,
+) -> Result<(User, Option<Session>), RegisterError> {
+    let mut tx = sso.store.begin().await?;
+    let rows = write(sso, tx.as_mut(), caller, user, event, session).await?;
+    failpoint::passed(Step::BeforeCommit);
+    tx.commit().await?;
     Ok(rows)
 }
 
@@ -229,15 +247,14 @@ async fn write(
     caller: &Caller,
     user: &NewUser,
     event: &NewEvent,
-    with_session: bool,
+    new: Option<&NewSession>,
 ) -> Result<(User, Option<Session>), RegisterError> {
-    let session = with_session.then(|| sso.new_session(user.id, &caller.origin));
-    let (user, session) = match tx.register(user, event, session.as_ref()).await {
+    let (user, session) = match tx.register(user, event, new).await {
         Err(StoreError::Conflict(Constraint::Email)) => return Err(RegisterError::UserExists),
         stored => stored?,
     };
     let mut record = record_of(sso, caller, user.id);
-    if with_session {
+    if new.is_some() {
         let session = session.as_ref().ok_or(RegisterError::Vanished)?;
         record = record.of_session(session.id);
     }

@@ -8,7 +8,7 @@ use crate::{
         store::{AuditAction, Reach, Session},
     },
     sso::Sso,
-    usecases::logout,
+    usecases::{logout, once_more::once_more},
     values::SessionId,
 };
 
@@ -64,7 +64,7 @@ pub async fn end(sso: &Sso, caller: &Caller, id: &str) -> Result<Reach, Sessions
         user: claims.user,
         session,
     };
-    logout::end_one(sso, caller, subject, AuditAction::SessionEnd)
+    once_more(|| logout::end_one(sso, caller, subject, AuditAction::SessionEnd))
         .await?
         .ok_or(SessionsError::NotFound)
 }

@@ -12,7 +12,7 @@ use sso_core::{
         Ask,
         events::{page, resend, skip},
     },
-    values::EventId,
+    values::{EventId, ShardSet},
 };
 use sso_testkit::app::{App, anonymous};
 
@@ -40,7 +40,12 @@ async fn with_events(store: AnyStore, names: &[&str]) -> (App, Arc<AtomicUsize>,
     for name in names {
         app.register(name).await.unwrap();
     }
-    let pending = app.sso.store.pending_events(100).await.unwrap();
+    let pending = app
+        .sso
+        .store
+        .pending_events(ShardSet::ALL, 100)
+        .await
+        .unwrap();
     let woken = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&woken);
     app.sso.nudge = Arc::new(move || {

@@ -10,7 +10,7 @@ use sso_core::{
         login,
         register::{self, Input, Register, RegisterError},
     },
-    values::Email,
+    values::{Email, ShardSet},
 };
 use sso_events::registration::RegistrationMessage;
 use sso_testkit::app::{App, anonymous, email_of, password_of};
@@ -74,7 +74,12 @@ async fn the_event_is_in_progress_once_the_user_is_stored(store: AnyStore) {
     let tokens = register::register(&app.sso, &anonymous(), request)
         .await
         .unwrap();
-    let pending = app.sso.store.pending_events(10).await.unwrap();
+    let pending = app
+        .sso
+        .store
+        .pending_events(ShardSet::ALL, 10)
+        .await
+        .unwrap();
     let [event] = pending.as_slice() else {
         panic!("{pending:?}")
     };
@@ -103,7 +108,14 @@ async fn a_commit_that_fails_leaves_neither_user_nor_event(store: AnyStore) {
         .await
         .unwrap();
     assert_eq!(stored, None);
-    assert!(app.sso.store.pending_events(10).await.unwrap().is_empty());
+    assert!(
+        app.sso
+            .store
+            .pending_events(ShardSet::ALL, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     app.register("alice").await.unwrap();
 }
 
@@ -120,7 +132,15 @@ async fn of_fifty_registrations_of_one_address_one_wins(store: AnyStore) {
     for loser in losers {
         assert_eq!(code(loser), "user_exists");
     }
-    assert_eq!(app.sso.store.pending_events(100).await.unwrap().len(), 1);
+    assert_eq!(
+        app.sso
+            .store
+            .pending_events(ShardSet::ALL, 100)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 async fn where_registration_is_switched_off_only_the_operator_registers(store: AnyStore) {
@@ -163,7 +183,15 @@ async fn who_wants_no_tokens_gets_no_session(store: AnyStore) {
             .unwrap()
             .is_empty()
     );
-    assert_eq!(app.sso.store.pending_events(10).await.unwrap().len(), 1);
+    assert_eq!(
+        app.sso
+            .store
+            .pending_events(ShardSet::ALL, 10)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 async fn every_bad_field_is_named(store: AnyStore) {

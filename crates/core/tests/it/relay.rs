@@ -1,15 +1,18 @@
 //! The way of events from the outbox to the sink.
 
-use std::sync::{Mutex, PoisonError, atomic::Ordering};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU8, Ordering},
+};
 
 use async_trait::async_trait;
 use sso_core::{
     ports::{
-        RandomIds,
+        AllShards, RandomIds, Shards, StoreError,
         store::{Backlog, NewEvent},
     },
-    usecases::relay::{Round, deliver_pending},
-    values::{EventId, UserId},
+    usecases::relay::{Lane, Relay, Round},
+    values::{EventId, ShardSet, UserId, shard_of},
 };
 use sso_events::{DeliveryError, Envelope, EventSink};
 use sso_testkit::app::App;
@@ -23,6 +26,11 @@ on_every_store! {
     what_was_held_back_is_tried_again_without_an_attempt
     after_a_crash_between_sink_and_store_the_same_id_is_delivered_again
     the_events_of_a_user_are_delivered_in_their_order
+    what_the_sink_has_is_told_later_and_not_delivered_again
+    only_events_of_the_shards_that_are_held_are_delivered
+    a_shard_that_is_lost_while_its_events_are_read_is_not_delivered
+    the_shards_of_a_lane_are_in_use_while_it_delivers
+    what_is_given_up_is_not_in_use_in_the_next_round
 }
 
 /// Answers as it is told, and remembers what it was given.
@@ -32,11 +40,11 @@ struct Sink<F> {
 }
 
 impl<F: Fn(&Envelope) -> Result<(), DeliveryError>> Sink<F> {
-    fn new(answer: F) -> Self {
-        Self {
+    fn new(answer: F) -> Arc<Self> {
+        Arc::new(Self {
             answer,
             given: Mutex::default(),
-        }
+        })
     }
 
     /// What it was given since the last call.
@@ -59,10 +67,50 @@ where
     }
 }
 
-async fn round(app: &App, sink: &dyn EventSink) -> Round {
-    deliver_pending(app.sso.store.as_ref(), sink, &app.sso.clock)
-        .await
-        .unwrap()
+fn relay(app: &App, sink: Arc<dyn EventSink>, shards: Arc<dyn Shards>) -> Relay {
+    Relay::new(app.sso.store.clone(), sink, app.sso.clock.clone(), shards)
+}
+
+/// All shards in one lane.
+fn lane() -> Lane {
+    Lane::all(1).pop().unwrap()
+}
+
+/// A round of a process that has just started.
+async fn try_round(app: &App, sink: &Arc<impl EventSink + 'static>) -> Result<Round, StoreError> {
+    let relay = relay(app, sink.clone(), Arc::new(AllShards));
+    relay.round(&mut lane()).await
+}
+
+async fn round(app: &App, sink: &Arc<impl EventSink + 'static>) -> Round {
+    try_round(app, sink).await.unwrap()
+}
+
+/// Holds what a test says.
+#[derive(Default)]
+struct Held(AtomicU8, Mutex<Vec<ShardSet>>);
+
+impl Held {
+    fn set(&self, shards: ShardSet) {
+        self.0.store(shards.bits(), Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Shards for Held {
+    fn mine(&self) -> ShardSet {
+        ShardSet::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    async fn tend(&self, in_use: ShardSet) -> Result<(), StoreError> {
+        self.1
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(in_use);
+        Ok(())
+    }
+
+    async fn leave(&self) {}
 }
 
 async fn backlog(app: &App) -> (u64, u64) {
@@ -75,7 +123,12 @@ async fn backlog(app: &App) -> (u64, u64) {
 }
 
 async fn attempts(app: &App) -> Vec<u32> {
-    let pending = app.sso.store.pending_events(10).await.unwrap();
+    let pending = app
+        .sso
+        .store
+        .pending_events(ShardSet::ALL, 10)
+        .await
+        .unwrap();
     pending.iter().map(|event| event.attempts).collect()
 }
 
@@ -181,9 +234,7 @@ async fn after_a_crash_between_sink_and_store_the_same_id_is_delivered_again(sto
     app.register("alice").await.unwrap();
     let sink = Sink::new(|_| Ok(()));
     spy.fail_settle.store(true, Ordering::Relaxed);
-    deliver_pending(app.sso.store.as_ref(), &sink, &app.sso.clock)
-        .await
-        .unwrap_err();
+    try_round(&app, &sink).await.unwrap_err();
     assert_eq!(backlog(&app).await, (1, 0));
     assert_eq!(round(&app, &sink).await.delivered, 1);
     let given = sink.take();
@@ -195,7 +246,11 @@ async fn the_events_of_a_user_are_delivered_in_their_order(store: AnyStore) {
     let app = app(store).await;
     let alice = app.register("alice").await.unwrap().user;
     let mut of_alice = vec![
-        app.sso.store.pending_events(1).await.unwrap()[0]
+        app.sso
+            .store
+            .pending_events(ShardSet::ALL, 1)
+            .await
+            .unwrap()[0]
             .id
             .as_uuid(),
     ];
@@ -208,4 +263,134 @@ async fn the_events_of_a_user_are_delivered_in_their_order(store: AnyStore) {
     let given = sink.take();
     let delivered = given.iter().filter(|event| event.key == alice.as_uuid());
     assert!(delivered.map(|event| event.id).eq(of_alice));
+}
+
+async fn what_the_sink_has_is_told_later_and_not_delivered_again(store: AnyStore) {
+    let spy = SpyStore::before(store);
+    let app = app(spy.clone()).await;
+    app.register("alice").await.unwrap();
+    let sink = Sink::new(|_| Ok(()));
+    let relay = relay(&app, sink.clone(), Arc::new(AllShards));
+    let mut lane = lane();
+    spy.fail_settle.store(true, Ordering::Relaxed);
+    relay.round(&mut lane).await.unwrap_err();
+    assert_eq!(backlog(&app).await, (1, 0));
+    assert_eq!(relay.round(&mut lane).await.unwrap(), Round::default());
+    assert_eq!(backlog(&app).await, (0, 0));
+    assert_eq!(sink.take().len(), 1);
+}
+
+async fn only_events_of_the_shards_that_are_held_are_delivered(store: AnyStore) {
+    let app = app(store).await;
+    let mut users = Vec::new();
+    for number in 0..20 {
+        users.push(app.register(&format!("u{number}")).await.unwrap().user);
+    }
+    let (sink, held) = (Sink::new(|_| Ok(())), Arc::new(Held::default()));
+    let relay = relay(&app, sink.clone(), held.clone());
+    let mut lane = lane();
+    assert_eq!(relay.round(&mut lane).await.unwrap(), Round::default());
+    let first = ShardSet::NONE.with(shard_of(users[0]));
+    for shards in [first, ShardSet::ALL.without(first)] {
+        held.set(shards);
+        relay.round(&mut lane).await.unwrap();
+        let expected = users
+            .iter()
+            .filter(|user| shards.contains(shard_of(**user)));
+        let given = sink.take();
+        assert!(
+            given
+                .iter()
+                .map(|event| event.key)
+                .eq(expected.map(UserId::as_uuid))
+        );
+    }
+    assert_eq!(backlog(&app).await, (0, 0));
+}
+
+/// Answers the first question otherwise than the later ones.
+struct LostAtOnce(AtomicU8);
+
+#[async_trait]
+impl Shards for LostAtOnce {
+    fn mine(&self) -> ShardSet {
+        ShardSet::from_bits(self.0.swap(0, Ordering::Relaxed))
+    }
+
+    async fn tend(&self, _: ShardSet) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn leave(&self) {}
+}
+
+async fn a_shard_that_is_lost_while_its_events_are_read_is_not_delivered(store: AnyStore) {
+    let app = app(store).await;
+    app.register("alice").await.unwrap();
+    let sink = Sink::new(|_| Ok(()));
+    let shards = LostAtOnce(AtomicU8::new(u8::MAX));
+    let relay = relay(&app, sink.clone(), Arc::new(shards));
+    relay.round(&mut lane()).await.unwrap();
+    assert!(sink.take().is_empty());
+    assert_eq!(backlog(&app).await, (1, 0));
+}
+
+/// Tends in the middle of a delivery, as the loop beside it may.
+struct Tending(Mutex<Option<Arc<Relay>>>);
+
+#[async_trait]
+impl EventSink for Tending {
+    async fn deliver(&self, batch: &[Envelope]) -> Vec<Result<(), DeliveryError>> {
+        let relay = self.0.lock().unwrap().clone().unwrap();
+        relay.tend().await.unwrap();
+        vec![Ok(()); batch.len()]
+    }
+}
+
+async fn the_shards_of_a_lane_are_in_use_while_it_delivers(store: AnyStore) {
+    let app = app(store).await;
+    app.register("alice").await.unwrap();
+    app.register("bob").await.unwrap();
+    let (held, sink) = (
+        Arc::new(Held::default()),
+        Arc::new(Tending(Mutex::default())),
+    );
+    held.set(ShardSet::ALL);
+    let relay = Arc::new(relay(&app, sink.clone(), held.clone()));
+    *sink.0.lock().unwrap() = Some(relay.clone());
+    for mut lane in Lane::all(2) {
+        relay.round(&mut lane).await.unwrap();
+    }
+    relay.tend().await.unwrap();
+    *sink.0.lock().unwrap() = None;
+    let seen = held.1.lock().unwrap().clone();
+    assert_eq!(seen.last(), Some(&ShardSet::NONE));
+    let (even, odd) = (
+        ShardSet::from_bits(0b0101_0101),
+        ShardSet::from_bits(0b1010_1010),
+    );
+    let busy = &seen[..seen.len() - 1];
+    assert!(!busy.is_empty());
+    assert!(
+        busy.iter().all(|shards| [even, odd].contains(shards)),
+        "{seen:?}"
+    );
+}
+
+async fn what_is_given_up_is_not_in_use_in_the_next_round(store: AnyStore) {
+    let app = app(store).await;
+    for number in 0..20 {
+        app.register(&format!("u{number}")).await.unwrap();
+    }
+    let (held, sink) = (
+        Arc::new(Held::default()),
+        Arc::new(Tending(Mutex::default())),
+    );
+    let relay = Arc::new(relay(&app, sink.clone(), held.clone()));
+    *sink.0.lock().unwrap() = Some(relay.clone());
+    let some = ShardSet::from_bits(0b0000_1111);
+    held.set(some);
+    relay.round(&mut lane()).await.unwrap();
+    *sink.0.lock().unwrap() = None;
+    assert_eq!(*held.1.lock().unwrap(), [some]);
 }

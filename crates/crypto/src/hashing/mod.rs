@@ -27,6 +27,7 @@ use sso_core::{
     values::{NewPassword, Password, PasswordHash},
 };
 use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
 
 pub use argon::Argon2Params;
 
@@ -140,7 +141,10 @@ impl HashPool {
             let bytes = password.normalised().as_bytes();
             timed("argon2id", || argon::hash(&argon2, memory, bytes, &*random))
         };
-        self.submit(work, Weight::Normal, compute).await
+        let span = span("hash", "argon2id");
+        self.submit(work, Weight::Normal, compute)
+            .instrument(span)
+            .await
     }
 
     /// Waits for a thread to compute something.
@@ -150,6 +154,11 @@ impl HashPool {
         F: FnOnce(&mut Memory) -> Result<T, HashError> + Send + 'static,
     {
         let (answer, mut answered) = oneshot::channel();
+        let (offered, queue) = (Instant::now(), work.queue);
+        let compute = move |memory: &mut Memory| {
+            metrics::waited(queue, offered.elapsed());
+            compute(memory)
+        };
         let call = Box::new(Computation { compute, answer });
         let place = Place {
             shared: &self.shared,
@@ -206,16 +215,21 @@ impl Hasher for HashPool {
                 let found = Match::No;
                 Ok(Verified { found, waited })
             };
-            return self.submit(work, Weight::Normal, compute).await;
+            let span = span("verify", "argon2id");
+            return self
+                .submit(work, Weight::Normal, compute)
+                .instrument(span)
+                .await;
         };
         let stored = StoredHash::read(&hash, &self.argon2)?;
         let weight = stored.weight(&self.argon2);
+        let span = span("verify", stored.algorithm());
         let compute = move |memory: &mut Memory| {
             let waited = offered.elapsed();
             let found = timed(stored.algorithm(), || stored.verify(memory, &password))?;
             Ok(Verified { found, waited })
         };
-        self.submit(work, weight, compute).await
+        self.submit(work, weight, compute).instrument(span).await
     }
 
     fn admits(&self, hash: &PasswordHash) -> Result<(), HashError> {
@@ -247,6 +261,17 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.shared.withdraw(self.ticket);
     }
+}
+
+/// The span of a hash, its wait included. No user and no difference between a user and none is in
+/// it.
+fn span(operation: &'static str, algorithm: &'static str) -> Span {
+    tracing::debug_span!(
+        "hash",
+        otel.name = operation,
+        hash.operation = operation,
+        hash.algorithm = algorithm,
+    )
 }
 
 fn timed<T>(algorithm: &'static str, compute: impl FnOnce() -> T) -> T {

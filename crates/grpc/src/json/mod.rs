@@ -22,6 +22,7 @@ use sso_web::{
     body::{self, BodyError},
 };
 use tonic::Status;
+use tracing::Instrument;
 
 pub(crate) use write::http_code;
 
@@ -93,7 +94,12 @@ fn refused(id: &RequestId, kind: Kind, code: &'static str, message: &'static str
     write::error(&status::of(&Failure::new(kind, code, message), id.as_str()))
 }
 
-async fn serve(calls: Calls, method: &'static Method, request: Request) -> Response {
+async fn serve(calls: Calls, method: &'static Method, mut request: Request) -> Response {
+    let span = calls.span(&method.path, &mut request);
+    traced(calls, method, request).instrument(span).await
+}
+
+async fn traced(calls: Calls, method: &'static Method, request: Request) -> Response {
     let id = RequestId::of(&request);
     let asked = deadline::asked(request.headers());
     let call = transcode(&calls, method, request, &id);

@@ -7,7 +7,7 @@ use sso_core::{
     Caller,
     ports::store::{Freshness, Liveness},
     usecases::administer::{self, Change},
-    values::{Email, SessionId, UserId, Version},
+    values::{Email, SessionId, ShardSet, UserId, Version},
 };
 use sso_testkit::{
     clock::START,
@@ -221,7 +221,7 @@ async fn the_origin_of_a_call_is_kept_with_the_session_and_the_event() -> Result
         .metadata_mut()
         .insert("traceparent", trace.parse()?);
     port.grpc.clone().register(register).await?;
-    let events = port.app.sso.store.pending_events(10).await?;
+    let events = port.app.sso.store.pending_events(ShardSet::ALL, 10).await?;
     assert_eq!(events[0].traceparent.as_deref(), Some(trace));
 
     let token = port.login().await?.access_token;

@@ -1,5 +1,7 @@
 //! Is it alive, is it ready?
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     extract::{Extension, State},
@@ -64,7 +66,7 @@ pub(crate) struct Readiness {
 #[schema(as = Dependency)]
 pub(crate) struct DependencyBody {
     /// Which.
-    name: &'static str,
+    name: Cow<'static, str>,
     /// How.
     state: DependencyState,
     /// Since when: RFC 3339, UTC, microseconds.

@@ -82,7 +82,7 @@ async fn the_log_level_is_read_and_changed_and_nonsense_refused() {
 async fn the_operator_reads_metrics_and_the_causes_of_what_is_wrong() {
     let health = Arc::new(Reported::default());
     health.0.lock().unwrap().dependencies = vec![Dependency {
-        name: "database",
+        name: "database".into(),
         state: DependencyState::Down,
         since: datetime!(2026-01-01 00:00 UTC),
         detail: None,

@@ -6,7 +6,7 @@ use crate::harness::App;
 
 fn away() -> Dependency {
     Dependency {
-        name: "database",
+        name: "database".into(),
         state: DependencyState::Down,
         since: datetime!(2026-01-01 00:00:05 UTC),
         detail: Some("does not answer".to_owned()),

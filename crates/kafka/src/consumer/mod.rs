@@ -199,6 +199,7 @@ impl Consumer {
             )?,
             parked: ParkedKeys::default(),
             room: Semaphore::new(settings.concurrency),
+            topic: settings.topic.clone(),
             group: settings.group.clone(),
         };
         Ok(Self {

@@ -7,6 +7,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, sleep},
 };
+use tracing::Instrument;
 
 use super::{
     Handler, Outcome, Taken,
@@ -15,7 +16,7 @@ use super::{
     keys::ParkedKeys,
     membership::Claim,
 };
-use crate::metrics;
+use crate::{metrics, traces};
 
 /// First and longest pause while the registry or the dead-letter topic is away.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
@@ -31,6 +32,7 @@ pub(super) struct Work {
     pub(super) dead_letters: DeadLetters,
     pub(super) parked: ParkedKeys,
     pub(super) room: Semaphore,
+    pub(super) topic: String,
     pub(super) group: String,
 }
 
@@ -132,9 +134,13 @@ impl Work {
             return Err(Over);
         }
         // Once begun it ends, whoever has the partition then: half an effect is worse than two.
+        let span = traces::process(event, &self.topic, &self.group);
         let outcome = AssertUnwindSafe(self.handler.handle(event)).catch_unwind();
-        let outcome = outcome.await;
+        let outcome = outcome.instrument(span.clone()).await;
         drop(room);
+        if !matches!(outcome, Ok(Outcome::Done)) {
+            traces::failed(&span);
+        }
         Ok(outcome.ok())
     }
 

@@ -3,12 +3,14 @@
 mod audit;
 mod completions;
 mod config;
+mod db;
 mod doctor;
 mod erase;
 mod events;
 mod healthcheck;
 mod import;
 mod keys;
+mod metrics;
 mod migrate;
 mod openapi;
 mod output;
@@ -88,6 +90,9 @@ enum Command {
     /// Show who did what to whom, newest first.
     #[command(after_help = audit::HELP)]
     Audit(audit::AuditArgs),
+    /// Move everything to another database.
+    #[command(subcommand)]
+    Db(db::DbCommand),
     /// Check, show and document the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -98,6 +103,9 @@ enum Command {
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Print the OpenAPI document of the HTTP API or of the gRPC port.
     Openapi(openapi::OpenapiArgs),
+    /// Print docs/metrics.md.
+    #[command(hide = true)]
+    Metrics,
     /// Print the completions for a shell.
     #[command(after_help = "Examples:\n  \
         sso completions bash > /etc/bash_completion.d/sso\n  \
@@ -149,10 +157,12 @@ fn dispatch(cli: Cli) -> Result<Exit, crate::exit::Failed> {
         Command::Keys(command) => keys::run(&settings.load()?, command),
         Command::Events(command) => events::run(&settings.load()?, command),
         Command::Audit(args) => audit::run(&settings.load()?, &args),
+        Command::Db(command) => db::run(&settings.load()?, &command),
         Command::Doctor(args) => Ok(doctor::run(&settings.load_all(), &args)),
         Command::Config(command) => config::run(&settings, &command),
         Command::Healthcheck(args) => healthcheck::run(&settings.load()?, &args),
         Command::Openapi(args) => openapi::run(&args),
+        Command::Metrics => metrics::run(),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
         Command::Man(args) => completions::man(&args, Cli::command()),
     }

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::values::{HIDDEN, Misshapen, Shape, text};
 
 /// Which database. It prints without a password.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DatabaseUrl {
     /// The embedded one, in `data_dir`.

@@ -13,7 +13,9 @@ mod events;
 mod network;
 #[cfg(test)]
 mod properties;
+mod redis;
 pub(crate) mod section;
+mod telemetry;
 mod validate;
 mod values;
 
@@ -22,6 +24,7 @@ mod tests;
 
 pub(crate) use database::{DatabaseUrl, ReplicaUrl};
 pub(crate) use network::CorsOrigin;
+pub(crate) use redis::in_clear as redis_in_clear;
 pub(crate) use section::Config;
 pub(crate) use sso_config::{
     Problems, Sources, duration, remote,

@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use sso_config::is_loopback;
 use sso_crypto::CompatSecret;
 
-use super::section::{Config, TokenMode};
+use super::{
+    section::{Config, TokenMode},
+    telemetry,
+};
 
 /// Adds a problem for each rule that is broken. A rule about a value that is wrong anyway is left
 /// out.
@@ -24,6 +27,7 @@ pub(super) fn validate(config: &Config, broken: &mut sso_config::Rules<'_>) {
     rules.proxies();
     rules.idle();
     rules.events();
+    rules.telemetry();
 }
 
 struct Rules<'a, 'b> {
@@ -32,6 +36,13 @@ struct Rules<'a, 'b> {
 }
 
 impl Rules<'_, '_> {
+    fn telemetry(&mut self) {
+        if let Some(broken) = telemetry::broken(&self.config.telemetry) {
+            let key = "telemetry.otlp_endpoint";
+            self.broken(key, &["telemetry.otlp_protocol"], broken);
+        }
+    }
+
     fn development(&mut self) {
         for (key, address) in self.listeners() {
             if !is_loopback(address.ip()) {
@@ -229,7 +240,8 @@ impl Rules<'_, '_> {
     }
 
     fn events(&mut self) {
-        for (key, others, text) in super::events::broken(self.config) {
+        let redis = super::redis::broken(self.config);
+        for (key, others, text) in super::events::broken(self.config).into_iter().chain(redis) {
             self.broken(key, others, text);
         }
     }

@@ -5,17 +5,12 @@ use std::{sync::Arc, time::Duration};
 use metrics::{Unit, describe_gauge, gauge};
 use sso_core::{
     Sso,
-    ports::{
-        StoreError,
-        store::{Backlog, EventStatus, Swept},
-    },
+    ports::{StoreError, store::Swept},
     usecases::{
         audit,
         janitor::{self, Ages},
-        relay::{self, Round},
     },
 };
-use sso_events::EventSink;
 use sso_kafka::KafkaSink;
 use sso_telemetry::Metrics;
 use tokio::{
@@ -33,13 +28,8 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Least time between two beats: an early one brings what others wait for, a hundred of them
 /// nothing more.
 const EARLIEST: Duration = Duration::from_millis(10);
-/// How often the relay looks for events that it was not told of: those of the command line.
-const SCAN: Duration = Duration::from_millis(500);
 /// How often histograms are drained into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// First and longest pause of the relay while the sink or the store is away.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-
 /// How often what strangers repeat is looked through for what is to be written.
 const AUDIT: Duration = Duration::from_secs(1);
 /// Between two batches of the janitor, for everybody else.
@@ -49,8 +39,6 @@ const TRUSTED: &str = "sso_revocation_trusted";
 const LEASE: &str = "sso_revocation_lease_seconds";
 const ENTRIES: &str = "sso_revocation_entries";
 const BEAT_AGE: &str = "sso_revocation_beat_age_seconds";
-const BACKLOG: &str = "sso_outbox_backlog";
-const OLDEST: &str = "sso_outbox_oldest_seconds";
 
 /// Describes the gauges and makes their series exist at 0.
 pub(super) fn register_metrics() {
@@ -70,20 +58,9 @@ pub(super) fn register_metrics() {
         Unit::Seconds,
         "How long ago a beat was answered that asked for revocations."
     );
-    describe_gauge!(
-        BACKLOG,
-        Unit::Count,
-        "Events in the outbox that are not delivered."
-    );
-    describe_gauge!(
-        OLDEST,
-        Unit::Seconds,
-        "Age of the oldest event that is not delivered."
-    );
-    for name in [TRUSTED, LEASE, ENTRIES, BEAT_AGE, OLDEST] {
+    for name in [TRUSTED, LEASE, ENTRIES, BEAT_AGE] {
         gauge!(name).set(0.0);
     }
-    show_backlog(Backlog::default(), Duration::ZERO);
 }
 
 /// Asks for revocations of other processes, and shows what this one knows. One beat at a time,
@@ -128,55 +105,6 @@ fn show_revocation(sso: &Sso, health: &Health) {
     gauge!(BEAT_AGE).set(status.beat_age.unwrap_or_default().as_secs_f64());
 }
 
-/// Takes events to the sink until it is told to stop; then what is left, once.
-pub(super) async fn relay(
-    sso: Sso,
-    sink: Arc<dyn EventSink>,
-    stored: Arc<Notify>,
-    health: Arc<Health>,
-    stop: CancellationToken,
-) {
-    let mut pause = BACKOFF.0;
-    loop {
-        let round = relay::deliver_pending(sso.store.as_ref(), sink.as_ref(), &sso.clock).await;
-        let problem = match &round {
-            Ok(Round {
-                unreachable: false, ..
-            }) => None,
-            Ok(_) => Some("the sink is away".to_owned()),
-            Err(error) => Some(error.to_string()),
-        };
-        health.set(Dependency::Events, problem.as_deref());
-        show_outbox(&sso).await;
-        if stop.is_cancelled() {
-            return;
-        }
-        let wait = match (&problem, &round) {
-            (
-                None,
-                Ok(Round {
-                    more: true,
-                    refused: 0,
-                    ..
-                }),
-            ) => continue,
-            (None, _) => {
-                pause = BACKOFF.0;
-                SCAN
-            }
-            (Some(_), _) => {
-                pause = (pause * 2).min(BACKOFF.1);
-                pause
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = stored.notified(), if problem.is_none() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
-    }
-}
-
 /// Looks at Kafka and the registry, so that a problem is known before an event waits.
 pub(super) async fn look(kafka: Arc<KafkaSink>, health: Arc<Health>, stop: CancellationToken) {
     let mut ticks = interval(LOOK);
@@ -188,33 +116,6 @@ pub(super) async fn look(kafka: Arc<KafkaSink>, health: Arc<Health>, stop: Cance
         health.set(Dependency::Kafka, status.kafka.as_deref());
         health.set(Dependency::Registry, status.registry.as_deref());
     }
-}
-
-async fn show_outbox(sso: &Sso) {
-    match sso.store.backlog().await {
-        Ok(backlog) => {
-            let age = backlog.oldest.map(|oldest| sso.clock.now() - oldest);
-            let age = age
-                .and_then(|age| Duration::try_from(age).ok())
-                .unwrap_or_default();
-            show_backlog(backlog, age);
-        }
-        Err(error) => tracing::warn!(%error, "the outbox cannot be counted"),
-    }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a gauge is a float; 2^53 events are enough"
-)]
-fn show_backlog(backlog: Backlog, oldest: Duration) {
-    for (status, count) in [
-        (EventStatus::InProgress, backlog.in_progress),
-        (EventStatus::Failed, backlog.failed),
-    ] {
-        gauge!(BACKLOG, "status" => status.as_str()).set(count as f64);
-    }
-    gauge!(OLDEST).set(oldest.as_secs_f64());
 }
 
 /// Writes what strangers repeat to the audit log; at the end all of it.

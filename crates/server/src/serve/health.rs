@@ -1,6 +1,9 @@
 //! How the service is: written by the loops, read by every probe from memory.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use sso_core::{ports::Clock, revocation::Revocations};
 use sso_http::{DependencyState, HealthReport, ServiceState};
@@ -20,21 +23,28 @@ pub(super) enum Dependency {
     Kafka,
     /// Without it the first event after a start waits.
     Registry,
+    /// Without it revocations take some beats.
+    Redis,
+    /// A replica, by its place in the configuration. Without it others carry its reads.
+    Replica(usize),
 }
 
 impl Dependency {
     /// Those of every installation.
     const ALWAYS: [Self; 4] = [Self::Database, Self::Revocation, Self::Events, Self::Keys];
 
-    const fn name(self) -> &'static str {
-        match self {
+    fn name(self) -> Cow<'static, str> {
+        let name = match self {
             Self::Database => "database",
             Self::Revocation => "revocation",
             Self::Events => "events",
             Self::Keys => "keys",
             Self::Kafka => "kafka",
             Self::Registry => "registry",
-        }
+            Self::Redis => "redis",
+            Self::Replica(at) => return format!("replica-{}", at + 1).into(),
+        };
+        name.into()
     }
 
     /// What its absence means for callers.
@@ -45,6 +55,10 @@ impl Dependency {
             Self::Events | Self::Kafka => "events wait",
             Self::Keys => "new signing keys are not known",
             Self::Registry => "after a start events wait",
+            Self::Redis => {
+                "revocations reach everywhere some beats later, instances throttle alone"
+            }
+            Self::Replica(_) => "it is not read: other servers carry its reads",
         }
     }
 }
@@ -121,16 +135,16 @@ impl Health {
             found.since = self.clock.now();
             match problem {
                 Some(problem) => {
-                    tracing::error!(dependency = found.name, problem, "a dependency is down");
+                    tracing::error!(dependency = &*found.name, problem, "a dependency is down");
                 }
                 None if starting || unknown => {}
                 None => {
-                    tracing::info!(dependency = found.name, "a dependency is up again");
+                    tracing::info!(dependency = &*found.name, "a dependency is up again");
                 }
             }
         }
         if unknown && let Some(problem) = problem {
-            tracing::error!(dependency = found.name, problem, "a dependency is down");
+            tracing::error!(dependency = &*found.name, problem, "a dependency is down");
         }
         found.state = state;
         found.detail = problem.map(|_| dependency.meaning().to_owned());

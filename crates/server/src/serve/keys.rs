@@ -9,7 +9,10 @@ use sso_core::{
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::health::{Dependency, Health};
+use super::{
+    health::{Dependency, Health},
+    key_metrics,
+};
 use crate::wiring::{Keys, Parts};
 
 /// Time between two looks at the stored keys. Every instance must have seen a key well within
@@ -34,6 +37,7 @@ pub(super) fn follow(
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             let problem = look(&sso, &keys).await;
             health.set(Dependency::Keys, problem.as_deref());
+            key_metrics::show(&keys.stored(), &sso.policy.keys, sso.clock.now());
             if problem.is_none() && Instant::now() >= tend_from && !tend(&sso, &keys).await {
                 tend_from = Instant::now() + BACKOFF;
             }

@@ -4,19 +4,25 @@ mod background;
 mod banner;
 mod certificates;
 mod descriptors;
+#[cfg(debug_assertions)]
+mod failpoint;
 mod health;
+mod key_metrics;
 mod keys;
 mod listeners;
+mod redis;
+mod relay;
+mod replicas;
 mod routers;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sso_core::usecases::janitor::Ages;
 use sso_telemetry::{LogControl, Metrics};
 use sso_web::listener::Shutdown;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -32,21 +38,35 @@ use crate::{
     wiring::{self, Outlet, Parts, Role},
 };
 
+/// How long the first lease is tried for.
+const FIRST_BEAT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn run(loaded: &Loaded) -> Result<Exit, Failed> {
     let fault = |error: &dyn std::error::Error| Failed::from_error(Exit::Failure, error);
-    let log = sso_telemetry::init(&(&loaded.config.log).into()).map_err(|error| fault(&error))?;
+    let config = &loaded.config;
+    let started =
+        sso_telemetry::init_with_traces(&(&config.log).into(), config.telemetry.traces().as_ref());
+    let (log, mut tracing) = started.map_err(|error| fault(&error))?;
     let metrics = Metrics::install().map_err(|error| fault(&error))?;
     register_metrics();
+    #[cfg(debug_assertions)]
+    failpoint::install()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| fault(&error))?;
-    runtime.block_on(serve(loaded, log, metrics))
+    runtime.block_on(async {
+        tracing.start();
+        let exit = serve(loaded, log, metrics).await;
+        tracing.end().await;
+        exit
+    })
 }
 
 /// Every metric exists from the start.
-fn register_metrics() {
+pub(crate) fn register_metrics() {
     sso_core::metrics::register();
     sso_crypto::register_metrics();
     wiring::register_metrics();
@@ -55,7 +75,11 @@ fn register_metrics() {
     sso_web::listener::register_metrics(&listeners::NAMES);
     certificates::register_metrics();
     background::register_metrics();
+    relay::register_metrics();
+    key_metrics::register();
     sso_kafka::register_metrics();
+    sso_redis::register_metrics();
+    sso_telemetry::register_metrics();
 }
 
 async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exit, Failed> {
@@ -72,7 +96,7 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     let health = Arc::new(Health::new(
         parts.sso.clock.clone(),
         parts.sso.revocations.clone(),
-        dependencies(&outlet),
+        &dependencies(&outlet, &parts),
     ));
     let grpc_health = sso_grpc::Health::new();
     let shutdown = Shutdown {
@@ -113,11 +137,18 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
 }
 
 /// What this installation depends on beside what every one does.
-fn dependencies(outlet: &Outlet) -> &'static [Dependency] {
-    match outlet.kafka {
-        Some(_) => &[Dependency::Kafka, Dependency::Registry],
-        None => &[],
+fn dependencies(outlet: &Outlet, parts: &Parts) -> Vec<Dependency> {
+    let mut all = Vec::new();
+    if let Some(servers) = &parts.servers {
+        all.extend((0..servers.replicas().len()).map(Dependency::Replica));
     }
+    if outlet.kafka.is_some() {
+        all.extend([Dependency::Kafka, Dependency::Registry]);
+    }
+    if parts.helpers.is_some() {
+        all.push(Dependency::Redis);
+    }
+    all
 }
 
 /// The loops beside the listeners.
@@ -134,17 +165,27 @@ async fn start_loops(
     health: &Arc<Health>,
     metrics: &Metrics,
 ) -> Result<Loops, Failed> {
-    let first = parts.sso.revocations.beat().await;
-    first.map_err(|error| Failed::from_error(wiring::exit_of(&error), &error))?;
+    first_beat(parts).await?;
     health.all_up();
     let loops = Loops {
         stop: CancellationToken::new(),
         running: TaskTracker::new(),
     };
     let stop = || loops.stop.clone();
+    redis::start(
+        parts.helpers.as_ref(),
+        &parts.sso,
+        health,
+        &loops.running,
+        &loops.stop,
+    );
     if let Some(kafka) = outlet.kafka {
         let look = background::look(kafka, health.clone(), stop());
         loops.running.spawn(look);
+    }
+    if let Some(servers) = &parts.servers {
+        let follow = replicas::follow(servers.clone(), health.clone(), stop());
+        loops.running.spawn(follow);
     }
     let beat = background::beat(
         parts.sso.clone(),
@@ -157,14 +198,8 @@ async fn start_loops(
     loops
         .running
         .spawn(keys::follow(parts, health.clone(), stop()));
-    let relay = background::relay(
-        parts.sso.clone(),
-        outlet.sink,
-        parts.stored.clone(),
-        health.clone(),
-        stop(),
-    );
-    loops.running.spawn(relay);
+    let relay = relay::Loops::new(parts, outlet.sink, health.clone());
+    loops.running.spawn(relay.run(stop()));
     loops
         .running
         .spawn(background::audit(parts.sso.clone(), stop()));
@@ -181,6 +216,21 @@ async fn start_loops(
         .running
         .spawn(background::upkeep(metrics.clone(), stop()));
     Ok(loops)
+}
+
+/// The first beat may need more than one try: where leases are short it must be answered soon.
+async fn first_beat(parts: &Parts) -> Result<(), Failed> {
+    let end = Instant::now() + FIRST_BEAT;
+    loop {
+        match parts.sso.revocations.beat().await {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() >= end => {
+                return Err(Failed::from_error(wiring::exit_of(&error), &error));
+            }
+            Err(error) => tracing::warn!(%error, "the first beat gave no lease, trying again"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 impl Loops {

@@ -30,7 +30,9 @@ pub(crate) struct Examined {
 pub(crate) fn examine(config: &Config) -> Result<Examined, Failed> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     block_on(async {
-        let store = store::open(config, Role::Command, false, &clock).await?;
+        let store = store::open(config, Role::Command, false, &clock)
+            .await?
+            .store;
         let newest = AuditPage {
             limit: 1,
             ..AuditPage::default()

@@ -88,7 +88,7 @@ pub(super) async fn open(
 /// What a store that cannot be read at the start means for the process.
 pub(crate) fn exit_of(error: &StoreError) -> Exit {
     match error {
-        StoreError::Unavailable(_) => Exit::Unavailable,
+        StoreError::Unavailable(_) | StoreError::Undone(_) => Exit::Unavailable,
         StoreError::Conflict(_) | StoreError::Corrupt(_) => Exit::DataDamaged,
     }
 }

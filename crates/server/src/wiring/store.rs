@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use sso_core::ports::{Clock, RandomIds, Store};
+use sso_core::ports::{AllShards, Clock, Shards, Store};
 use sso_crypto::SystemRandom;
 use sso_store_postgres::{
     self as postgres, Limits, PostgresStore, SchemaError,
     leases::{self, Leases, Terms},
-    servers::{self, ServerUrl, Settings, TlsSettings},
+    servers::{self, ServerUrl, Servers, Settings, Surveyed, TlsSettings},
+    shards::ShardLocks,
 };
 use sso_store_sqlite::{self as sqlite, SqliteStore};
 
@@ -24,6 +25,14 @@ pub(crate) enum Role {
     Server,
     /// A command, beside servers or without one.
     Command,
+}
+
+/// The store, the servers that it is on, and the share of its events that this process delivers.
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn Store>,
+    /// None: embedded.
+    pub(crate) servers: Option<Servers>,
+    pub(crate) shards: Arc<dyn Shards>,
 }
 
 /// How a database's schema compares with this program's.
@@ -50,7 +59,7 @@ pub(super) async fn open(
     role: Role,
     migrate: bool,
     clock: &Arc<dyn Clock>,
-) -> Result<Arc<dyn Store>, Failed> {
+) -> Result<Opened, Failed> {
     match &config.database.url {
         DatabaseUrl::Sqlite => {
             let settings = sqlite::Settings {
@@ -63,7 +72,11 @@ pub(super) async fn open(
                 limits: sqlite::Limits::default(),
             };
             let store = SqliteStore::open(&settings).map_err(|error| of_sqlite(&error))?;
-            Ok(Arc::new(store))
+            Ok(Opened {
+                store: Arc::new(store),
+                servers: None,
+                shards: Arc::new(AllShards),
+            })
         }
         DatabaseUrl::Postgres(url) => {
             let settings = settings(url, &config.database);
@@ -72,13 +85,19 @@ pub(super) async fn open(
             let terms = Terms {
                 lease: config.revocation.lease,
                 fence: config.revocation.fence,
+                standbys: config.revocation.standbys,
                 name: process_name(),
             };
             let servers = store.servers().clone();
-            // Of this process and no other: whoever confirms under it confirms for himself only.
-            let reader = SystemRandom.uuid_v4();
-            let leases = Leases::new(servers, Arc::clone(clock), terms, reader);
-            Ok(Arc::new(store.with_leases(leases)))
+            let random = Arc::new(SystemRandom);
+            let leases = Leases::new(servers.clone(), Arc::clone(clock), terms, random);
+            let takeover = config.kafka.delivery_timeout;
+            let shards = ShardLocks::new(servers.clone(), Arc::clone(clock), takeover);
+            Ok(Opened {
+                store: Arc::new(store.with_leases(leases)),
+                servers: Some(servers),
+                shards: Arc::new(shards),
+            })
         }
     }
 }
@@ -120,7 +139,18 @@ pub(crate) async fn migration_status(config: &Config) -> Result<MigrationStatus,
     }
 }
 
-fn settings(url: &ServerUrl, database: &Database) -> Settings {
+/// Asks every server of PostgreSQL how it is; `None`: the database is the embedded one.
+pub(crate) async fn survey(config: &Config) -> Result<Option<Vec<Surveyed>>, Failed> {
+    let DatabaseUrl::Postgres(url) = &config.database.url else {
+        return Ok(None);
+    };
+    let found = servers::survey(&settings(url, &config.database)).await;
+    found
+        .map(Some)
+        .map_err(|error| of_postgres(&postgres::OpenError::Servers(error)))
+}
+
+pub(super) fn settings(url: &ServerUrl, database: &Database) -> Settings {
     let with_password = |url: &ServerUrl| {
         let mut url = url.clone();
         if let Some(password) = database.password.as_ref().filter(|_| !url.has_password()) {
@@ -156,7 +186,9 @@ pub(crate) fn of_sqlite(error: &sqlite::OpenError) -> Failed {
     use sqlite::OpenError as Open;
     let (exit, key) = match error {
         Open::Folder { .. } => (Exit::Configuration, "data_dir: "),
-        Open::Behind { .. } | Open::Newer { .. } => (Exit::Configuration, ""),
+        Open::Behind { .. } | Open::Newer { .. } | Open::Absent { .. } | Open::Moved { .. } => {
+            (Exit::Configuration, "")
+        }
         Open::NotADatabase { .. } | Open::Foreign { .. } | Open::Corrupt { .. } => {
             (Exit::DataDamaged, "")
         }
@@ -167,7 +199,7 @@ pub(crate) fn of_sqlite(error: &sqlite::OpenError) -> Failed {
 }
 
 /// And of PostgreSQL.
-fn of_postgres(error: &postgres::OpenError) -> Failed {
+pub(super) fn of_postgres(error: &postgres::OpenError) -> Failed {
     use postgres::OpenError as Open;
     let exit = match error {
         Open::Servers(servers::OpenError::Settings(_))
@@ -175,7 +207,8 @@ fn of_postgres(error: &postgres::OpenError) -> Failed {
             SchemaError::Foreign
             | SchemaError::Newer { .. }
             | SchemaError::Behind { .. }
-            | SchemaError::Replica,
+            | SchemaError::Replica
+            | SchemaError::HalfCopied,
         ) => Exit::Configuration,
         Open::Servers(servers::OpenError::Unreachable(_))
         | Open::Schema(

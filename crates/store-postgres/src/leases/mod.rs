@@ -12,18 +12,22 @@ mod error;
 mod metrics;
 mod reader;
 mod reading;
+mod standbys;
 mod statements;
 mod timelines;
 mod waiting;
 mod watch;
 mod write_back;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex as StdMutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use sso_core::{
     ports::{
-        Clock, StoreError,
+        Clock, Random, StoreError,
         store::{Answer, Question, Reach, Revocation, RevocationFeed},
     },
     revocation::bound,
@@ -48,6 +52,9 @@ pub struct Terms {
     /// How long a deposed primary may outlive the promotion of another, at most; and how long a
     /// standby may still follow it.
     pub fence: Duration,
+    /// How many standbys may be promoted and must follow, where commits do not wait for all of
+    /// them. `None`: those that hold a replication slot.
+    pub standbys: Option<u32>,
     /// What people see in `readers`: host and process.
     pub name: String,
 }
@@ -75,8 +82,9 @@ struct Shared {
     servers: Servers,
     clock: Arc<dyn Clock>,
     terms: Terms,
-    /// This process in `readers`, for as long as it runs.
-    id: Uuid,
+    random: Arc<dyn Random>,
+    /// The registration that was answered last: this process in `readers`.
+    me: StdMutex<Option<Uuid>>,
     timelines: Timelines,
     /// One beat at a time.
     reader: Mutex<Reader>,
@@ -84,22 +92,38 @@ struct Shared {
 }
 
 impl Leases {
-    /// For a process that calls itself `id`: a random one, made for this process and used by no
-    /// other. It is registered by the first beat; one that sends none still may
-    /// [wait](RevocationFeed::acknowledged) for the others.
-    pub fn new(servers: Servers, clock: Arc<dyn Clock>, terms: Terms, id: Uuid) -> Self {
+    /// For this process. It is registered by the first beat; one that sends none still may
+    /// [wait](RevocationFeed::acknowledged) for the others. Each registration takes an id of
+    /// `random`, so that one that was given up and comes late is nobody's.
+    pub fn new(
+        servers: Servers,
+        clock: Arc<dyn Clock>,
+        terms: Terms,
+        random: Arc<dyn Random>,
+    ) -> Self {
         let timelines = Timelines::new(terms.bound() + terms.fence);
         Self {
             shared: Arc::new(Shared {
                 servers,
                 clock,
                 terms,
-                id,
+                random,
+                me: StdMutex::default(),
                 timelines,
                 reader: Mutex::default(),
                 watch: Watch::default(),
             }),
         }
+    }
+}
+
+impl Shared {
+    fn me(&self) -> Option<Uuid> {
+        *self.me.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn registered_as(&self, id: Uuid) {
+        *self.me.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
     }
 }
 

@@ -1,14 +1,20 @@
 //! This process as a reader: its registration, its beats.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
-use sso_core::ports::store::{Answer, Question, Snapshot};
+use sso_core::ports::{
+    RandomIds,
+    store::{Answer, Question, Snapshot},
+};
 use time::OffsetDateTime;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::{Shared, codec, error::LeaseError, metrics, statements, write_back};
 use crate::servers::Dedicated;
+
+/// Rows of this process that it still has to delete, at most; others fence those beyond.
+const LEFT: usize = 16;
 
 /// What this process has said and heard.
 #[derive(Default)]
@@ -20,6 +26,9 @@ pub(super) struct Reader {
     /// The number of the last that was answered.
     answered: i64,
     registered: Option<Registered>,
+    /// Rows of earlier registrations, as far as is known: also of those that were given up, which
+    /// may still come.
+    left: VecDeque<Uuid>,
     /// Of the last answer, which is obeyed when the next question is asked.
     snapshot: Option<String>,
 }
@@ -27,6 +36,7 @@ pub(super) struct Reader {
 /// Where there is a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Registered {
+    id: Uuid,
     timeline: u32,
     system: i64,
 }
@@ -85,13 +95,16 @@ impl Reader {
     ) -> Result<Registered, LeaseError> {
         self.sent += 1;
         let beat = self.sent;
+        let id = shared.random.uuid_v4();
+        let before = self.take_over(id);
         let warnings = wire.client.warnings();
         let tx = wire.client.transaction().await?;
         let name = &shared.terms.name;
         let row = tx
-            .query_one(statements::REGISTER, &[&shared.id, &beat, name])
+            .query_one(statements::REGISTER, &[&id, &beat, name, &before])
             .await?;
         let registered = Registered {
+            id,
             timeline: codec::timeline(&row)?,
             system: codec::get(&row, "system")?,
         };
@@ -105,12 +118,23 @@ impl Reader {
             registered.timeline,
             shared.clock.monotonic(),
         );
+        shared.registered_as(id);
         metrics::registered();
         tracing::info!(timeline = registered.timeline, "registered as a reader");
         self.answered = beat;
         self.snapshot = None;
         self.registered = Some(registered);
         Ok(registered)
+    }
+
+    /// The rows before the one that is going to be made.
+    fn take_over(&mut self, next: Uuid) -> Vec<Uuid> {
+        let before = self.left.iter().copied().collect();
+        if self.left.len() == LEFT {
+            self.left.pop_front();
+        }
+        self.left.push_back(next);
+        before
     }
 
     async fn ask(
@@ -121,7 +145,7 @@ impl Reader {
         now: OffsetDateTime,
     ) -> Result<Answer, LeaseError> {
         self.sent += 1;
-        shared.servers.beat_sent(shared.id, self.sent);
+        shared.servers.beat_sent(registered.id, self.sent);
         let warnings = wire.client.warnings();
         let snapshot = self.snapshot.as_deref().unwrap_or(statements::NOTHING);
         let rows = wire
@@ -129,7 +153,7 @@ impl Reader {
             .query(
                 &wire.beat,
                 &[
-                    &shared.id,
+                    &registered.id,
                     &self.sent,
                     &self.answered,
                     &i64::from(registered.timeline),
@@ -157,16 +181,17 @@ impl Reader {
 
     /// Nobody need wait for this process any more.
     pub(super) async fn leave(&mut self, shared: &Shared) -> Result<(), LeaseError> {
-        if self.registered.take().is_none() {
+        self.registered = None;
+        if self.left.is_empty() {
             return Ok(());
         }
         let wire = match self.wire.take() {
             Some(wire) => wire,
             None => Wire::open(shared).await?,
         };
-        wire.client
-            .execute(statements::LEAVE, &[&shared.id])
-            .await?;
+        let left: Vec<Uuid> = self.left.iter().copied().collect();
+        wire.client.execute(statements::LEAVE, &[&left]).await?;
+        self.left.clear();
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use sso_core::ports::store::{Snapshot, Stamp};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{codec, error::LeaseError};
+use super::{codec, error::LeaseError, standbys::Standbys};
 
 /// One look.
 #[derive(Debug, Clone)]
@@ -17,12 +17,7 @@ pub(super) struct Reading {
     pub(super) timeline: u32,
     /// Position in the log up to which all is flushed here.
     pub(super) flushed: i64,
-    /// Commits have waited for a standby.
-    synchronous: bool,
-    /// Standbys whose position nobody lets us see.
-    hidden: i64,
-    /// Position up to which every standby has flushed; `None`: there is none.
-    shipped: Option<i64>,
+    pub(super) standbys: Standbys,
     pub(super) rows: Vec<ReaderRow>,
 }
 
@@ -44,9 +39,7 @@ impl Reading {
             system: codec::get(here, "system")?,
             timeline: codec::timeline(here)?,
             flushed: codec::get(here, "flushed")?,
-            synchronous: codec::get(here, "synchronous")?,
-            hidden: codec::get(here, "hidden")?,
-            shipped: codec::get(here, "shipped")?,
+            standbys: Standbys::read(here)?,
             rows: readers
                 .iter()
                 .map(ReaderRow::read)
@@ -54,16 +47,10 @@ impl Reading {
         })
     }
 
-    /// Whether no failover loses what was committed at `position` or before: it has waited for a
-    /// standby, or every standby that may be promoted has it, or there is none.
-    pub(super) fn is_safe(&self, position: i64) -> bool {
-        self.synchronous || (self.hidden == 0 && self.shipped.is_none_or(|has| has >= position))
-    }
-
     /// Whether every reader but `me` obeys what was committed under `stamp`. A number means
     /// something on its timeline only.
-    pub(super) fn is_obeyed(&self, stamp: Stamp, me: Uuid) -> bool {
-        let others = self.rows.iter().filter(|row| row.id != me);
+    pub(super) fn is_obeyed(&self, stamp: Stamp, me: Option<Uuid>) -> bool {
+        let others = self.rows.iter().filter(|row| Some(row.id) != me);
         others.into_iter().all(|row| {
             row.timeline == stamp.timeline
                 && row.system == self.system
@@ -92,7 +79,7 @@ impl ReaderRow {
 mod tests {
     use super::*;
 
-    const ME: Uuid = Uuid::from_u128(1);
+    const ME: Option<Uuid> = Some(Uuid::from_u128(1));
     const STAMP: Stamp = Stamp {
         timeline: 2,
         xid: 7,
@@ -115,9 +102,7 @@ mod tests {
             system: 5,
             timeline: 2,
             flushed: 100,
-            synchronous: false,
-            hidden: 0,
-            shipped: None,
+            standbys: Standbys::default(),
             rows,
         }
     }
@@ -138,20 +123,5 @@ mod tests {
         let mut restored = row(3, 2, "8:8:");
         restored.system = 6;
         assert!(!reading(vec![restored]).is_obeyed(STAMP, ME));
-    }
-
-    #[test]
-    fn without_a_synchronous_standby_every_standby_must_have_it() {
-        let with = |shipped, hidden, synchronous| Reading {
-            shipped,
-            hidden,
-            synchronous,
-            ..reading(Vec::new())
-        };
-        assert!(with(None, 0, false).is_safe(50));
-        assert!(with(Some(50), 0, false).is_safe(50));
-        assert!(!with(Some(49), 0, false).is_safe(50));
-        assert!(!with(None, 1, false).is_safe(50));
-        assert!(with(Some(0), 1, true).is_safe(50));
     }
 }

@@ -36,27 +36,35 @@ WHERE (xid >= pg_snapshot_xmax($6::text::pg_snapshot)
 /// The snapshot in which nothing is visible.
 pub(super) const NOTHING: &str = "1:1:";
 
-/// Commits before the load: whoever commits a revocation after it waits for this reader.
+/// Commits before the load: whoever commits a revocation after it waits for this reader. Under an
+/// id that was never used; the process's rows from before ($4) go with it, and nobody waits for
+/// them.
 pub(super) const REGISTER: &str = "
+WITH gone AS (DELETE FROM readers WHERE id = ANY ($4))
 INSERT INTO readers (id, beat, name) VALUES ($1, $2, $3)
-ON CONFLICT (id) DO UPDATE
-SET beat = excluded.beat, snapshot = excluded.snapshot, system = excluded.system,
-    timeline = excluded.timeline, name = excluded.name, registered_at = now()
 RETURNING timeline, system";
 
-pub(super) const LEAVE: &str = "DELETE FROM readers WHERE id = $1";
+pub(super) const LEAVE: &str = "DELETE FROM readers WHERE id = ANY ($1)";
 
 /// Every commit that was answered before is flushed here. A standby that streams or catches up may
-/// be promoted; what receives the log only to keep it may not. Where nobody lets us see how far a
-/// walsender is, its state is null.
+/// be promoted; what receives the log only to keep it may not. One that holds a slot and does
+/// neither is absent. Where nobody lets us see how far a walsender is, its state is null.
 pub(super) const HERE: &str = "
 SELECT current_timeline() AS timeline,
        (SELECT system_identifier FROM pg_control_system()) AS system,
        pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint AS flushed,
-       current_setting('synchronous_standby_names') <> '' AS synchronous,
+       current_setting('synchronous_standby_names') AS synchronous,
        count(*) FILTER (WHERE state IS NULL) AS hidden,
        min(pg_wal_lsn_diff(coalesce(flush_lsn, '0/0'), '0/0')::bigint)
-           FILTER (WHERE state IN ('streaming', 'catchup')) AS shipped
+           FILTER (WHERE state IN ('streaming', 'catchup')) AS shipped,
+       count(*) FILTER (WHERE state IN ('streaming', 'catchup')) AS following,
+       (SELECT count(*) FROM pg_replication_slots AS slot
+        WHERE slot.slot_type = 'physical' AND NOT slot.temporary
+          AND NOT EXISTS (SELECT FROM pg_stat_replication AS sender
+                          WHERE sender.pid = slot.active_pid
+                            AND (sender.state IN ('streaming', 'catchup')
+                                 OR sender.application_name IN ('pg_receivewal', 'pg_basebackup'))))
+           AS absent
 FROM pg_stat_replication AS sender
 WHERE application_name NOT IN ('pg_receivewal', 'pg_basebackup')
   AND NOT EXISTS (SELECT FROM pg_replication_slots AS slot

@@ -7,7 +7,7 @@ use std::{
 #[derive(Debug)]
 pub(super) struct Timelines {
     /// How long nothing is answered early on a timeline that was just met: a registration may have
-    /// been lost with the old one, whose lease still runs.
+    /// been lost with the old one, whose lease still runs, or is still renewed there.
     quiet: Duration,
     known: Mutex<Option<Known>>,
 }
@@ -42,8 +42,9 @@ impl Timelines {
         }
     }
 
-    /// Whether what readers said at `now` on this timeline counts before their leases are over.
-    pub(super) fn answers_early(&self, system: i64, timeline: u32, now: Duration) -> bool {
+    /// Whether at `now` no lease of the timeline before can run any more: what readers say on this
+    /// one counts.
+    pub(super) fn is_settled(&self, system: i64, timeline: u32, now: Duration) -> bool {
         let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.is_some_and(|known| {
             (known.system, known.timeline) == (system, timeline) && now >= known.since + self.quiet
@@ -62,20 +63,20 @@ mod tests {
     #[test]
     fn a_timeline_is_quiet_at_first_and_meeting_it_again_does_not_prolong_that() {
         let timelines = Timelines::new(s(14));
-        assert!(!timelines.answers_early(1, 1, s(100)));
+        assert!(!timelines.is_settled(1, 1, s(100)));
         timelines.met(1, 1, s(1));
         timelines.met(1, 1, s(9));
-        assert!(!timelines.answers_early(1, 1, s(14)));
-        assert!(timelines.answers_early(1, 1, s(15)));
+        assert!(!timelines.is_settled(1, 1, s(14)));
+        assert!(timelines.is_settled(1, 1, s(15)));
         timelines.met(1, 2, s(20));
-        assert!(!timelines.answers_early(1, 1, s(99)));
-        assert!(!timelines.answers_early(1, 2, s(33)));
+        assert!(!timelines.is_settled(1, 1, s(99)));
+        assert!(!timelines.is_settled(1, 2, s(33)));
         // A deposed primary that still answers does not make its timeline the one we are on.
         timelines.met(1, 1, s(34));
-        assert!(timelines.answers_early(1, 2, s(34)));
-        assert!(!timelines.answers_early(1, 1, s(99)));
+        assert!(timelines.is_settled(1, 2, s(34)));
+        assert!(!timelines.is_settled(1, 1, s(99)));
         // The same number of another system is another timeline.
         timelines.met(2, 2, s(40));
-        assert!(!timelines.answers_early(2, 2, s(53)) && timelines.answers_early(2, 2, s(54)));
+        assert!(!timelines.is_settled(2, 2, s(53)) && timelines.is_settled(2, 2, s(54)));
     }
 }

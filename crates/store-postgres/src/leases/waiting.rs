@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use sso_core::ports::store::{Reach, Stamp};
+use uuid::Uuid;
 
-use super::{Leases, error::LeaseError, reading::Reading};
+use super::{Leases, Terms, error::LeaseError, reading::Reading};
 
 /// Between two looks: a small part of what a beat takes.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -23,7 +24,7 @@ struct Waiter {
 enum Verdict {
     Obeyed,
     NotYet,
-    /// Another timeline: it may be lost.
+    /// Another timeline: it may be lost, and whoever writes it back there starts the time anew.
     Never,
 }
 
@@ -67,26 +68,111 @@ impl Leases {
             }
         };
         let shared = &self.shared;
-        let early = shared
+        let settled = shared
             .timelines
-            .answers_early(reading.system, reading.timeline, reading.sent);
-        let late = reading.sent >= waiter.since + shared.terms.bound();
-        let obeyed = late || (early && reading.is_obeyed(waiter.stamp, shared.id));
-        waiter.judge(&reading, obeyed)
+            .is_settled(reading.system, reading.timeline, reading.sent);
+        waiter.judge(&reading, shared.me(), settled, &shared.terms)
     }
 }
 
 impl Waiter {
     /// Obeyed by all is not enough where a failover may lose it: then nobody holds it after that.
-    fn judge(&mut self, reading: &Reading, obeyed: bool) -> Verdict {
+    /// Before its timeline is settled a deposed primary may still renew leases, unless its commits
+    /// wait for the one that took its place; the first timeline has no deposed primary.
+    fn judge(
+        &mut self,
+        reading: &Reading,
+        me: Option<Uuid>,
+        settled: bool,
+        terms: &Terms,
+    ) -> Verdict {
         if reading.timeline != self.stamp.timeline {
             return Verdict::Never;
         }
+        let no_deposed = settled || reading.timeline == 1 || reading.standbys.are_waited_for();
+        let late = no_deposed && reading.sent >= self.since + terms.bound();
+        let obeyed = late || (settled && reading.is_obeyed(self.stamp, me));
         let position = *self.position.get_or_insert(reading.flushed);
-        if obeyed && reading.is_safe(position) {
+        if obeyed && reading.standbys.have(position, terms.standbys) {
             Verdict::Obeyed
         } else {
             Verdict::NotYet
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sso_core::ports::store::Snapshot;
+
+    use super::*;
+    use crate::leases::{reading::ReaderRow, standbys::Standbys};
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn terms() -> Terms {
+        Terms {
+            lease: 10 * S,
+            fence: 2 * S,
+            standbys: None,
+            name: String::new(),
+        }
+    }
+
+    /// At `sent`, with another reader that never shows the commit.
+    fn reading(timeline: u32, sent: Duration, names: &str) -> Reading {
+        Reading {
+            sent,
+            system: 1,
+            timeline,
+            flushed: 50,
+            standbys: Standbys::alone(names),
+            rows: vec![ReaderRow {
+                id: Uuid::from_u128(2),
+                beat: 1,
+                timeline,
+                system: 1,
+                snapshot: Snapshot::default(),
+                name: String::new(),
+            }],
+        }
+    }
+
+    fn verdict(stamp: u32, settled: bool, reading: &Reading) -> Verdict {
+        let mut waiter = Waiter {
+            stamp: Stamp {
+                timeline: stamp,
+                xid: 7,
+            },
+            since: 100 * S,
+            position: None,
+        };
+        waiter.judge(reading, None, settled, &terms())
+    }
+
+    #[test]
+    fn after_the_bound_nobody_is_waited_for() {
+        assert_eq!(verdict(2, true, &reading(2, 111 * S, "")), Verdict::NotYet);
+        assert_eq!(verdict(2, true, &reading(2, 112 * S, "")), Verdict::Obeyed);
+    }
+
+    #[test]
+    fn while_a_deposed_primary_may_renew_leases_the_bound_says_nothing() {
+        for rule in ["", "a, b", "ANY 1 (a, b)"] {
+            let late = reading(2, 113 * S, rule);
+            assert_eq!(verdict(2, false, &late), Verdict::NotYet, "{rule}");
+        }
+        // It can commit nothing, or there is none.
+        assert_eq!(
+            verdict(2, false, &reading(2, 112 * S, "a")),
+            Verdict::Obeyed
+        );
+        assert_eq!(verdict(1, false, &reading(1, 112 * S, "")), Verdict::Obeyed);
+    }
+
+    #[test]
+    fn the_bound_of_one_timeline_says_nothing_on_the_next() {
+        let late = reading(2, 200 * S, "a");
+        assert_eq!(verdict(1, true, &late), Verdict::Never);
     }
 }

@@ -101,7 +101,7 @@ impl Shared {
         self.timelines.met(reading.system, reading.timeline, now);
         for (id, beat) in self
             .watch
-            .silent(&reading, now, self.id, self.terms.bound())
+            .silent(&reading, now, self.me(), self.terms.bound())
         {
             self.fence(&wire, &reading, id, beat).await?;
         }
@@ -136,13 +136,13 @@ impl Watch {
         &self,
         reading: &Reading,
         heard: Duration,
-        me: Uuid,
+        me: Option<Uuid>,
         bound: Duration,
     ) -> Vec<(Uuid, i64)> {
         let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
         silent.retain(|id, _| reading.rows.iter().any(|row| row.id == *id));
         let mut over = Vec::new();
-        for row in reading.rows.iter().filter(|row| row.id != me) {
+        for row in reading.rows.iter().filter(|row| Some(row.id) != me) {
             let first = Silent {
                 beat: row.beat,
                 since: heard,

@@ -37,7 +37,7 @@ pub(super) async fn write_back(
     let written = insert(tx, &lost).await?;
     let (sessions, users) = sorted(lost, &written);
     tx.execute(statements::END_SESSIONS, &[&sessions]).await?;
-    let ids: Vec<Uuid> = users.keys().map(|user| user.as_uuid()).collect();
+    let ids: Vec<Uuid> = users.keys().map(UserId::as_uuid).collect();
     tx.query(statements::LOCK_USERS, &[&ids]).await?;
     for (user, lost) in &users {
         do_again(tx, *user, lost).await?;

@@ -12,7 +12,10 @@ use tokio::{io, task::JoinHandle};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket, config::Host, error::Severity};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Identity, OpenError, ServerUrl, Settings, errors::ConnectError, tls, url::written};
+use super::{
+    Identity, OpenError, ServerUrl, Settings, errors::ConnectError, identity::ServerTime, tls,
+    url::written,
+};
 
 /// A session that does nothing inside a transaction for longer holds locks for nothing.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
@@ -34,6 +37,7 @@ pub(super) struct Made {
     pub(super) driver: JoinHandle<()>,
     pub(super) warnings: Arc<AtomicU64>,
     pub(super) identity: Identity,
+    pub(super) time: ServerTime,
 }
 
 impl Address {
@@ -80,12 +84,13 @@ impl Address {
                 (client, tokio::spawn(drive(connection, counted)))
             }
         };
-        let identity = Identity::ask(&client, self.within).await?;
+        let (identity, time) = Identity::ask(&client, self.within).await?;
         Ok(Made {
             client,
             driver,
             warnings,
             identity,
+            time,
         })
     }
 }

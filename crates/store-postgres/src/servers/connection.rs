@@ -96,6 +96,7 @@ impl Dedicated {
             driver,
             warnings,
             identity,
+            ..
         } = made;
         Self {
             client,

@@ -1,6 +1,9 @@
 //! Who answers: asked of each connection when it stands, and of some again and again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 use uuid::Uuid;
@@ -29,19 +32,52 @@ pub struct Identity {
     pub run: Arc<str>,
 }
 
+/// A server's clock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServerTime {
+    /// Since 1970.
+    said: Duration,
+    at: Instant,
+    /// The round trip.
+    within: Duration,
+}
+
+impl ServerTime {
+    /// It said so at `at`, or up to half of `within` before or after that.
+    pub(super) fn of(said: Duration, at: Instant, within: Duration) -> Self {
+        Self { said, at, within }
+    }
+
+    /// What it says at `now`.
+    pub(super) fn at(&self, now: Instant) -> Duration {
+        self.said + now.saturating_duration_since(self.at)
+    }
+
+    /// Whether it was said so soon that it can be compared by.
+    pub(super) fn is_sharp(&self) -> bool {
+        self.within < Duration::from_secs(1)
+    }
+}
+
 /// `pg_control_checkpoint()` still tells the old timeline for a while after a promotion; the name
 /// of the file that is being written does not.
 const WHO: &str = "select s.system_identifier,
        case when pg_is_in_recovery() then null
             else substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end,
        concat_ws(' ', host(inet_server_addr()), inet_server_port(),
-                 extract(epoch from pg_postmaster_start_time()))
+                 extract(epoch from pg_postmaster_start_time())),
+       extract(epoch from clock_timestamp())
   from pg_control_system() s";
 
 impl Identity {
     /// Asks, in one round trip; `within` bounds the wait.
-    pub(super) async fn ask(client: &Client, within: Duration) -> Result<Self, IdentityError> {
+    pub(super) async fn ask(
+        client: &Client,
+        within: Duration,
+    ) -> Result<(Self, ServerTime), IdentityError> {
+        let asked = Instant::now();
         let row = row(client, WHO, within).await?;
+        let heard = Instant::now();
         let row = row.ok_or(IdentityError::Unreadable)?;
         let text = |column: usize| row.try_get(column).map_err(IdentityError::Postgres);
         let readable =
@@ -53,11 +89,18 @@ impl Identity {
             },
         };
         let system = readable(text(0)?)?;
-        Ok(Self {
+        let said: f64 = readable(text(3)?)?
+            .parse()
+            .map_err(|_| IdentityError::Unreadable)?;
+        let said = Duration::try_from_secs_f64(said).map_err(|_| IdentityError::Unreadable)?;
+        let way = heard - asked;
+        let time = ServerTime::of(said, asked + way / 2, way);
+        let identity = Self {
             system: system.parse().map_err(|_| IdentityError::Unreadable)?,
             role,
             run: readable(text(2)?)?.into(),
-        })
+        };
+        Ok((identity, time))
     }
 }
 

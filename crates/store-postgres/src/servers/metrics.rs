@@ -11,8 +11,9 @@ const FAILOVERS: &str = "sso_store_failovers_total";
 const EVICTED: &str = "sso_store_evicted_total";
 const TIMELINE: &str = "sso_store_timeline";
 
-/// Describes the metrics and makes their series exist.
-pub(super) fn register<'a>(addresses: impl Iterator<Item = (&'a str, bool)>) {
+/// Describes the metrics and makes their series exist, for these addresses (`host:port`, whether it
+/// is one of replicas). The servers do so when they are opened.
+pub fn register<'a>(addresses: impl Iterator<Item = (&'a str, bool)>) {
     describe_gauge!(
         LAG,
         Unit::Seconds,

@@ -18,6 +18,7 @@ mod pool;
 mod prober;
 mod settings;
 mod start;
+mod survey;
 mod tls;
 mod topology;
 mod url;
@@ -40,9 +41,11 @@ use tokio::{
 pub use connection::{Connection, Dedicated};
 pub use errors::{ConnectError, OpenError, severs};
 pub use identity::{Identity, IdentityError, Role};
+pub use metrics::register as register_metrics;
 pub use outcome::{Find, Outcome, Ticket};
 pub use settings::{Settings, TlsSettings};
-pub use topology::Primary;
+pub use survey::{Found, Surveyed, Synchrony, survey};
+pub use topology::{Primary, ReplicaState};
 pub use url::{ServerUrl, SslMode, UrlError};
 
 use address::Address;
@@ -50,8 +53,11 @@ use pool::Pool;
 use prober::Prober;
 use topology::{Topology, Use};
 
-/// Longest wait for a connection to a replica: then the next one, or the primary, is asked.
+/// Longest wait for a connection of a replica's to become free: then the next one is asked.
 const REPLICA_WAIT: Duration = Duration::from_millis(50);
+/// Longest time until a connection to any replica is there, new ones included: then the primary is
+/// asked. A replica is there to save time.
+const REPLICA_LIMIT: Duration = Duration::from_millis(500);
 /// Between two tries while the primary that is known refuses connections.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -123,6 +129,11 @@ impl Servers {
 
     /// A connection to a replica that is within the lag that is allowed; `None`: there is none now.
     pub async fn replica(&self) -> Option<Connection> {
+        let found = tokio::time::timeout(REPLICA_LIMIT, self.any_replica()).await;
+        found.ok().flatten()
+    }
+
+    async fn any_replica(&self) -> Option<Connection> {
         let shared = &self.shared;
         let addresses = shared.topology.readable(Instant::now());
         let turn = shared.turn.fetch_add(1, Ordering::Relaxed);
@@ -166,6 +177,22 @@ impl Servers {
         let addresses = shared.addresses.iter().enumerate();
         addresses
             .map(|(at, address)| (address.name.clone(), shared.topology.furthest(at, now)))
+            .collect()
+    }
+
+    /// What the primary's clock shows, since 1970: as it said within the last second or so, and
+    /// gone on since then. `None`: it has not said yet.
+    pub fn time(&self) -> Option<Duration> {
+        self.shared.topology.time(Instant::now())
+    }
+
+    /// How each address is that was given as a replica's, in the order of the configuration.
+    pub fn replicas(&self) -> Vec<(String, ReplicaState)> {
+        let (shared, now) = (&self.shared, Instant::now());
+        let addresses = shared.addresses.iter().enumerate();
+        addresses
+            .filter(|(_, address)| address.replica)
+            .map(|(at, address)| (address.name.clone(), shared.topology.replica(at, now)))
             .collect()
     }
 

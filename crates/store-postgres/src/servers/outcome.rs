@@ -20,6 +20,8 @@ pub struct Ticket {
     pub timeline: u32,
     /// `pg_current_xact_id()::text` in the transaction.
     pub xid: String,
+    /// It counts only where a failover does not lose it: on the standby that commits wait for.
+    pub durable: bool,
 }
 
 /// What became of it.
@@ -37,11 +39,19 @@ pub enum Outcome {
 pub type Find<'f> =
     dyn for<'a> Fn(&'a Connection) -> BoxFuture<'a, Result<bool, Error>> + Send + Sync + 'f;
 
+/// A commit of its own that waits for the standby, whatever the operator has chosen: what is visible
+/// before it is there too. Reading alone shows what a deposed primary, or one whose wait was
+/// cancelled, has and nobody else.
+const CONFIRM: &str = "
+    SELECT set_config('synchronous_commit', 'on', true)
+    WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');
+    SELECT pg_logical_emit_message(true, 'sso', '')";
+
 const STATUS: &str = "select pg_xact_status($1::text::xid8)";
 
 impl Ticket {
     /// For a transaction on `connection`; `None`: that is no primary.
-    pub fn of(connection: &Connection, xid: String) -> Option<Self> {
+    pub fn of(connection: &Connection, xid: String, durable: bool) -> Option<Self> {
         let identity = connection.identity();
         let Role::Primary { timeline } = identity.role else {
             return None;
@@ -50,6 +60,7 @@ impl Ticket {
             system: identity.system,
             timeline,
             xid,
+            durable,
         })
     }
 
@@ -83,6 +94,10 @@ impl Ticket {
         } else {
             find(&connection).await.map(|found| Some(of(found)))
         };
+        let answer = match answer {
+            Ok(Some(Outcome::Committed)) if self.durable => confirm(&connection).await,
+            answer => answer,
+        };
         answer.unwrap_or_else(|error| {
             connection.failed(&error);
             None
@@ -101,6 +116,18 @@ impl Ticket {
             _ => Some(Outcome::Unknown),
         })
     }
+}
+
+/// Over the connection that has shown it: another one may lead elsewhere.
+async fn confirm(connection: &Connection) -> Result<Option<Outcome>, Error> {
+    let warnings = connection.warnings();
+    connection.batch_execute(CONFIRM).await?;
+    if connection.warnings() == warnings {
+        return Ok(Some(Outcome::Committed));
+    }
+    // Somebody has ended its wait.
+    connection.evict();
+    Ok(None)
 }
 
 const fn of(found: bool) -> Outcome {

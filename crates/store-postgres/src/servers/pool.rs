@@ -21,6 +21,9 @@ use super::{
 /// Connections that are looked at for one that leads to the right server: behind one address may
 /// be several.
 const TRIED: usize = 8;
+/// Of a replica's: one that has fallen behind meanwhile is not to be asked for again and again by
+/// new connections, by all who read.
+const TRIED_REPLICAS: usize = 2;
 
 /// What lies in a pool.
 pub(super) struct Wire {
@@ -48,6 +51,7 @@ impl managed::Manager for Manager {
             driver,
             warnings,
             identity,
+            ..
         } = self.address.connect().await?;
         self.topology.observe(self.at, &identity, Instant::now());
         Ok(Wire {
@@ -110,7 +114,11 @@ impl Pool {
         // Those that lead to another server are kept until one is found, else they would be found
         // again and again.
         let mut others = Vec::new();
-        for _ in 0..TRIED {
+        let tries = match wanted {
+            Use::Replica => TRIED_REPLICAS,
+            Use::Primary | Use::Later | Use::Never => TRIED,
+        };
+        for _ in 0..tries {
             let timeouts = Timeouts {
                 wait: Some(wait),
                 ..Timeouts::default()

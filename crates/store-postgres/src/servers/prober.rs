@@ -116,7 +116,13 @@ impl Prober {
             }
         }
         let now = Instant::now();
-        if self.held.is_empty() || self.anew.is_none_or(|anew| now - anew >= ANEW) {
+        let pause = if self.held.is_empty() {
+            // A connection that is refused at once must not be tried again at once.
+            self.interval
+        } else {
+            ANEW
+        };
+        if self.anew.is_none_or(|anew| now - anew >= pause) {
             self.anew = Some(now);
             self.connect();
         }
@@ -132,10 +138,11 @@ impl Prober {
         }
         let now = Instant::now();
         if leaderless || now - held.asked >= WHO {
-            let Ok(who) = Identity::ask(&held.made.client, SILENT).await else {
+            let Ok((who, time)) = Identity::ask(&held.made.client, SILENT).await else {
                 return false;
             };
             self.topology.observe(self.at, &who, now);
+            self.topology.tells(&who.run, time);
             held.made.identity = who;
             held.asked = now;
         }
@@ -185,6 +192,7 @@ impl Prober {
         }
         let now = Instant::now();
         self.topology.observe(self.at, &made.identity, now);
+        self.topology.tells(&made.identity.run, made.time);
         let known = |held: &Held| held.made.identity.run == made.identity.run;
         if self.held.len() < HELD && !self.held.iter().any(known) {
             self.held.push(Held { made, asked: now });

@@ -4,7 +4,8 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Identity, OpenError, Role, address::Address, errors::ConnectError, topology::Topology,
+    Identity, OpenError, Role, address::Address, errors::ConnectError, identity::ServerTime,
+    topology::Topology,
 };
 
 /// What an address said when it was asked first.
@@ -12,6 +13,7 @@ pub(super) struct Said {
     at: usize,
     address: Arc<Address>,
     answer: Result<Identity, ConnectError>,
+    time: Option<ServerTime>,
 }
 
 /// Asks all at once.
@@ -20,10 +22,12 @@ pub(super) async fn ask(addresses: &[Arc<Address>]) -> Vec<Said> {
         .iter()
         .enumerate()
         .map(|(at, address)| async move {
+            let made = address.connect().await;
             Said {
                 at,
                 address: Arc::clone(address),
-                answer: address.connect().await.map(|made| made.identity),
+                time: made.as_ref().ok().map(|made| made.time),
+                answer: made.map(|made| made.identity),
             }
         });
     futures_util::future::join_all(asked).await
@@ -70,6 +74,9 @@ pub(super) fn judge(said: &[Said], topology: &Topology) -> Result<(), OpenError>
     for one in said {
         if let Ok(who) = &one.answer {
             topology.observe(one.at, who, Instant::now());
+            if let Some(time) = one.time {
+                topology.tells(&who.run, time);
+            }
         }
     }
     Ok(())

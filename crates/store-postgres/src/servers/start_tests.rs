@@ -21,6 +21,7 @@ fn said(hosts: &str, answers: &[(&str, i64, Role)]) -> Vec<Said> {
         .map(|(at, address)| Said {
             at,
             answer: answer(&address.name),
+            time: None,
             address,
         })
         .collect()

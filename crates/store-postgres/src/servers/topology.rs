@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use super::{Identity, Role, beats::Beats, lock, metrics};
+use super::{Identity, Role, beats::Beats, identity::ServerTime, lock, metrics};
 
 /// Most runs that are remembered; the longest unheard is forgotten.
 const MAX_RUNS: usize = 64;
@@ -29,6 +29,19 @@ pub struct Primary {
     /// Which run of which server.
     pub run: Arc<str>,
     pub(super) address: usize,
+}
+
+/// How the server is that answers at a replica's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplicaState {
+    /// It is read. So long ago the newest beat was sent that it shows.
+    Read(Duration),
+    /// It is left alone. `None`: it has shown no beat of ours yet.
+    Behind(Option<Duration>),
+    /// It is the primary now.
+    Primary,
+    /// Nobody answers, or none that is of use: a deposed primary, another cluster.
+    Away,
 }
 
 /// What a connection is good for.
@@ -52,6 +65,8 @@ pub(super) struct Topology {
     /// Wakes all who probe: somebody met an error.
     pub(super) doubt: Notify,
     pub(super) beats: Beats,
+    /// Of the primary that was asked last.
+    time: Mutex<Option<ServerTime>>,
     max_lag: Duration,
     unheard: Duration,
 }
@@ -81,6 +96,7 @@ impl Topology {
             highest: AtomicU32::new(0),
             doubt: Notify::new(),
             beats: Beats::default(),
+            time: Mutex::default(),
             max_lag,
             unheard,
         }
@@ -164,6 +180,19 @@ impl Topology {
         });
     }
 
+    /// A server has said what its clock shows: the primary's counts.
+    pub(super) fn tells(&self, run: &str, time: ServerTime) {
+        let of_primary = |one: &Primary| &*one.run == run;
+        if time.is_sharp() && self.primary.borrow().as_ref().is_some_and(of_primary) {
+            *lock(&self.time) = Some(time);
+        }
+    }
+
+    /// What the primary's clock shows, since 1970; `None`: it has not said yet.
+    pub(super) fn time(&self, now: Instant) -> Option<Duration> {
+        lock(&self.time).map(|time| time.at(now))
+    }
+
     /// A replica shows a beat that was sent then.
     pub(super) fn shows(&self, run: &str, sent: Option<Instant>) {
         if let Some(seen) = lock(&self.state).runs.get_mut(run) {
@@ -242,6 +271,25 @@ impl Topology {
             .filter(|seen| seen.address == address && seen.role == Role::Replica);
         here.filter_map(|seen| Some(now.saturating_duration_since(seen.shows?)))
             .max()
+    }
+
+    /// How the best server is that answers at `address`.
+    pub(super) fn replica(&self, address: usize, now: Instant) -> ReplicaState {
+        let primary = self.primary.borrow().clone();
+        let is_primary = |run: &str| primary.as_ref().is_some_and(|one| &*one.run == run);
+        let state = lock(&self.state);
+        let heard = state.runs.iter().filter(|(_, seen)| {
+            seen.address == address && now.saturating_duration_since(seen.heard) < self.unheard
+        });
+        let heard: Vec<_> = heard.collect();
+        let replicas = heard.iter().filter(|(_, seen)| seen.role == Role::Replica);
+        let nearest = replicas.map(|(_, seen)| self.lag(seen, now));
+        match nearest.min_by_key(|lag| lag.unwrap_or(Duration::MAX)) {
+            Some(Some(lag)) if lag <= self.max_lag => ReplicaState::Read(lag),
+            Some(lag) => ReplicaState::Behind(lag),
+            None if heard.iter().any(|(run, _)| is_primary(run)) => ReplicaState::Primary,
+            None => ReplicaState::Away,
+        }
     }
 
     /// `None`: unknown, or it is not heard any more.

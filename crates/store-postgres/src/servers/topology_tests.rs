@@ -119,3 +119,42 @@ fn what_is_remembered_is_bounded() {
     topology.observe(0, &replica("late"), now + FORGOTTEN);
     assert_eq!(lock(&topology.state).runs.len(), 1);
 }
+
+#[test]
+fn the_state_of_a_replicas_address_is_that_of_the_best_server_there() {
+    let (topology, now) = (topology(), Instant::now());
+    assert_eq!(topology.replica(1, now), ReplicaState::Away);
+    topology.observe(1, &replica("r"), now);
+    assert_eq!(topology.replica(1, now), ReplicaState::Behind(None));
+    topology.shows("r", Some(now));
+    assert_eq!(topology.replica(1, now), ReplicaState::Read(Duration::ZERO));
+    let late = MAX_LAG + Duration::from_millis(1);
+    topology.observe(1, &replica("r"), now + late);
+    assert_eq!(
+        topology.replica(1, now + late),
+        ReplicaState::Behind(Some(late))
+    );
+    topology.observe(1, &primary("r", 2), now + late);
+    assert_eq!(topology.replica(1, now + late), ReplicaState::Primary);
+    assert_eq!(
+        topology.replica(1, now + late + UNHEARD),
+        ReplicaState::Away
+    );
+    topology.observe(2, &primary("zombie", 1), now + late);
+    assert_eq!(topology.replica(2, now + late), ReplicaState::Away);
+}
+
+#[test]
+fn the_time_is_that_of_the_primary() {
+    let (topology, now) = (topology(), Instant::now());
+    let said = |seconds, within| ServerTime::of(Duration::from_secs(seconds), now, within);
+    topology.observe(0, &primary("p", 1), now);
+    topology.observe(1, &replica("r"), now);
+    topology.tells("r", said(5, Duration::ZERO));
+    assert_eq!(topology.time(now), None);
+    topology.tells("p", said(7, Duration::ZERO));
+    // Not to be compared by: it was on its way for too long.
+    topology.tells("p", said(9, Duration::from_secs(1)));
+    let later = now + Duration::from_secs(3);
+    assert_eq!(topology.time(later), Some(Duration::from_secs(10)));
+}

@@ -10,5 +10,6 @@ mod lost_answers;
 mod opening;
 mod replicas;
 mod servers;
+mod shards;
 mod support;
 mod transactions;

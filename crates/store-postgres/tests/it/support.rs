@@ -18,7 +18,7 @@ use sso_store_postgres::{
 use sso_testkit::servers::Postgres;
 use tokio::{runtime::Handle, sync::OnceCell, task::block_in_place};
 
-use crate::leases::instance::{JumpingClock, fresh_uuid};
+use crate::leases::instance::{FreshIds, JumpingClock};
 
 /// A database with the schema, to be copied.
 const TEMPLATE: &str = "sso_template";
@@ -69,13 +69,14 @@ impl Database {
         let terms = Terms {
             lease: LEASE,
             fence: Duration::ZERO,
+            standbys: None,
             name: "test".to_owned(),
         };
         let leases = Leases::new(
             store.servers().clone(),
             JumpingClock::new(),
             terms,
-            fresh_uuid(),
+            Arc::new(FreshIds),
         );
         Ok(Arc::new(store.with_leases(leases)))
     }

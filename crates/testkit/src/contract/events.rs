@@ -7,7 +7,7 @@ use sso_core::{
         Store,
         store::{Delivered, EventPage, EventStatus, Moved, NewEvent, StoredEvent},
     },
-    values::{EventId, UserId},
+    values::{EventId, ShardSet, UserId},
 };
 
 use super::given::{Given, NOW, TICK, crowd};
@@ -29,7 +29,7 @@ async fn failed(store: &Arc<dyn Store>, given: &Given, user: UserId) -> EventId 
 }
 
 async fn pending(store: &Arc<dyn Store>) -> Vec<EventId> {
-    let events = store.pending_events(100).await.unwrap();
+    let events = store.pending_events(ShardSet::ALL, 100).await.unwrap();
     events.iter().map(|event| event.id).collect()
 }
 

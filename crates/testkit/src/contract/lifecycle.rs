@@ -12,7 +12,7 @@ use sso_core::{
             Rotation, Swept, User,
         },
     },
-    values::{Birthday, Email, EventId, Name, UserId, Version},
+    values::{Birthday, Email, EventId, Name, ShardSet, UserId, Version},
 };
 use time::macros::date;
 
@@ -205,7 +205,14 @@ pub async fn events_of_a_deleted_user_lose_their_contents(store: Arc<dyn Store>)
             (waiting, EventStatus::InProgress, false),
         ]
     );
-    assert_eq!(store.pending_events(MANY).await.unwrap().len(), 1);
+    assert_eq!(
+        store
+            .pending_events(ShardSet::ALL, MANY)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     settle(&store, waiting, Delivered::Success).await;
     let events = store.events_of(alice.id, 0, MANY).await.unwrap();
     assert!(events.iter().all(|event| event.payload.is_empty()));
@@ -320,13 +327,35 @@ pub async fn delivered_events_are_swept_by_their_delivery(store: Arc<dyn Store>)
     assert_eq!(sweep(NOW).await.unwrap(), 0);
     assert_eq!(sweep(NOW + LIFE).await.unwrap(), 1);
     assert_eq!(store.backlog().await.unwrap().failed, 1);
-    let pending = store.pending_events(MANY).await.unwrap();
+    let pending = store.pending_events(ShardSet::ALL, MANY).await.unwrap();
     assert_eq!(pending[0].id, waiting);
 
     delete(&store, alice.id).await;
     settle(&store, waiting, Delivered::Failed).await;
     assert_eq!(sweep(NOW).await.unwrap(), 1);
     assert_eq!(store.backlog().await.unwrap().failed, 1);
+}
+
+/// It holds personal data, and nobody can resend it any more.
+pub async fn skipped_events_are_swept_by_the_time_of_the_skip(store: Arc<dyn Store>) {
+    let given = Given::new();
+    let user = given.user_id();
+    let (skipped, failed) = (
+        event(&store, &given, user).await,
+        event(&store, &given, user).await,
+    );
+    for id in [skipped, failed] {
+        settle(&store, id, Delivered::Failed).await;
+    }
+    commit!(store, tx => tx.skip_event(skipped, NOW));
+    assert_eq!(store.sweep(Swept::Events, NOW, MANY).await.unwrap(), 0);
+    let later = NOW + TICK;
+    assert_eq!(store.sweep(Swept::Events, later, MANY).await.unwrap(), 1);
+    let left = store.events_of(user, 0, MANY).await.unwrap();
+    assert_eq!(
+        left.iter().map(|event| event.id).collect::<Vec<_>>(),
+        [failed]
+    );
 }
 
 /// The next entry still has a higher id.

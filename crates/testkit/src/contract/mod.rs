@@ -93,6 +93,7 @@ macro_rules! store_contract {
             }
             outbox {
                 events_are_pending_in_the_order_they_were_stored
+                events_are_pending_by_the_shards_of_their_users
                 a_delivered_event_is_pending_no_more
                 a_refused_event_stays_and_counts_its_attempts
                 a_failed_event_holds_back_its_users_later_ones_and_nobody_elses
@@ -144,6 +145,7 @@ macro_rules! store_contract {
                 everything_of_a_user_is_read_in_pages
                 sessions_are_swept_some_time_after_their_end
                 delivered_events_are_swept_by_their_delivery
+                skipped_events_are_swept_by_the_time_of_the_skip
                 revocations_and_records_are_swept_by_their_time_in_batches
             }
             races {

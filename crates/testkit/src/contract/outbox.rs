@@ -7,7 +7,7 @@ use sso_core::{
         Store,
         store::{Backlog, Delivered, NewEvent},
     },
-    values::{EventId, UserId},
+    values::{EventId, ShardSet, UserId, shard_of},
 };
 
 use super::given::{Given, NOW, TICK};
@@ -23,7 +23,7 @@ async fn settle(store: &Arc<dyn Store>, id: EventId, delivered: Delivered) {
 }
 
 async fn pending(store: &Arc<dyn Store>) -> Vec<EventId> {
-    let events = store.pending_events(100).await.unwrap();
+    let events = store.pending_events(ShardSet::ALL, 100).await.unwrap();
     events.iter().map(|event| event.id).collect()
 }
 
@@ -40,7 +40,7 @@ pub async fn events_are_pending_in_the_order_they_were_stored(store: Arc<dyn Sto
     let second = append(&store, &given, alice.id).await;
     let third = append(&store, &given, given.user_id()).await;
 
-    let events = store.pending_events(2).await.unwrap();
+    let events = store.pending_events(ShardSet::ALL, 2).await.unwrap();
     assert_eq!(events.len(), 2);
     assert!(events[0].sequence < events[1].sequence);
     let first = &events[0];
@@ -54,6 +54,34 @@ pub async fn events_are_pending_in_the_order_they_were_stored(store: Arc<dyn Sto
     assert_eq!(first.tracestate, new.tracestate);
     assert_eq!(events[1].traceparent, None);
     assert_eq!(pending(&store).await, [new.id, second, third]);
+}
+
+/// Each in one shard, all of a user in the same; none of a shard that was not asked for.
+pub async fn events_are_pending_by_the_shards_of_their_users(store: Arc<dyn Store>) {
+    let given = Given::new();
+    let mut stored = Vec::new();
+    for _ in 0..40 {
+        let user = given.user_id();
+        stored.push((shard_of(user), append(&store, &given, user).await));
+        stored.push((shard_of(user), append(&store, &given, user).await));
+    }
+    let dealt: ShardSet = stored.iter().map(|(shard, _)| *shard).collect();
+    assert!(dealt.len() > 3, "{dealt:?}");
+    let some: ShardSet = dealt.iter().step_by(2).collect();
+    for shards in [some, ShardSet::ALL.without(some), ShardSet::NONE] {
+        let events = store.pending_events(shards, 100).await.unwrap();
+        let found: Vec<_> = events.iter().map(|event| event.id).collect();
+        let expected = stored.iter().filter(|(shard, _)| shards.contains(*shard));
+        assert_eq!(found, expected.map(|(_, id)| *id).collect::<Vec<_>>());
+    }
+    let first = store.pending_events(some, 3).await.unwrap();
+    let all = store.pending_events(some, 100).await.unwrap();
+    assert!(
+        first
+            .iter()
+            .map(|event| event.id)
+            .eq(all[..3].iter().map(|event| event.id))
+    );
 }
 
 /// Once delivered.
@@ -75,7 +103,7 @@ pub async fn a_refused_event_stays_and_counts_its_attempts(store: Arc<dyn Store>
     let event = append(&store, &given, given.user_id()).await;
     settle(&store, event, Delivered::Refused).await;
     settle(&store, event, Delivered::Refused).await;
-    let events = store.pending_events(9).await.unwrap();
+    let events = store.pending_events(ShardSet::ALL, 9).await.unwrap();
     assert_eq!((events[0].id, events[0].attempts), (event, 2));
 }
 

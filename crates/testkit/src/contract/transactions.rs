@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use sso_core::ports::{
-    Store, StoreError,
-    store::{Constraint, Freshness, Liveness, NewRevocation, Revoked, User},
+use sso_core::{
+    ports::{
+        Store, StoreError,
+        store::{Constraint, Freshness, Liveness, NewRevocation, Revoked, User},
+    },
+    values::ShardSet,
 };
 
 use super::given::{Given, NOW};
@@ -58,7 +61,7 @@ async fn read_everything(store: &Arc<dyn Store>, user: &User) -> [usize; 5] {
             .await
             .unwrap()
             .len(),
-        store.pending_events(9).await.unwrap().len(),
+        store.pending_events(ShardSet::ALL, 9).await.unwrap().len(),
         super::revocations::beat(store, NOW).await.len(),
     ]
 }
@@ -139,7 +142,10 @@ pub async fn a_registration_is_a_user_with_his_event_and_his_session(store: Arc<
         Err(StoreError::Conflict(Constraint::Email))
     ));
     assert!(tx.commit().await.is_err());
-    assert_eq!(store.pending_events(9).await.unwrap().len(), 2);
+    assert_eq!(
+        store.pending_events(ShardSet::ALL, 9).await.unwrap().len(),
+        2
+    );
     assert_eq!(store.session(session.id).await.unwrap(), None);
 }
 

@@ -133,10 +133,11 @@ impl State {
             Swept::Events => {
                 let deleted = &self.remains.deleted;
                 self.outbox.retain(|stored| {
-                    let delivered = stored.delivered_at.is_some_and(|at| at < before);
+                    let over = stored.delivered_at.or(stored.skipped_at);
+                    let over = over.is_some_and(|at| at < before);
                     let orphan = stored.status == EventStatus::Failed
                         && deleted.contains(&stored.event.user);
-                    !takes(delivered || orphan)
+                    !takes(over || orphan)
                 });
             }
             Swept::Audit => self

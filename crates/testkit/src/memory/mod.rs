@@ -26,7 +26,7 @@ use sso_core::{
             UserPage, UserReads,
         },
     },
-    values::{Email, EventId, PasswordHash, SessionId, UserId},
+    values::{Email, EventId, PasswordHash, SessionId, ShardSet, UserId},
 };
 use state::State;
 use time::OffsetDateTime;
@@ -158,8 +158,12 @@ impl NetworkReads for MemoryStore {
 
 #[async_trait]
 impl OutboxStore for MemoryStore {
-    async fn pending_events(&self, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
-        Ok(self.state().pending_events(limit))
+    async fn pending_events(
+        &self,
+        shards: ShardSet,
+        limit: u32,
+    ) -> Result<Vec<PendingEvent>, StoreError> {
+        Ok(self.state().pending_events(shards, limit))
     }
 
     async fn settle_events(

@@ -8,7 +8,7 @@ use sso_core::{
             StoredEvent,
         },
     },
-    values::EventId,
+    values::{EventId, ShardSet, shard_of},
 };
 use time::OffsetDateTime;
 
@@ -67,13 +67,13 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn pending_events(&self, limit: u32) -> Vec<PendingEvent> {
+    pub(super) fn pending_events(&self, shards: ShardSet, limit: u32) -> Vec<PendingEvent> {
         let held_back = |event: &PendingEvent| {
             self.waiting()
                 .any(|failed| failed.user == event.user && failed.sequence < event.sequence)
         };
         self.of(EventStatus::InProgress)
-            .filter(|event| !held_back(event))
+            .filter(|event| shards.contains(shard_of(event.user)) && !held_back(event))
             .take(limit as usize)
             .cloned()
             .collect()

@@ -22,7 +22,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// Starts a command; what it prints goes to the end of `log`.
-    pub(super) fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
+    pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
         command.stdout(file.try_clone()?).stderr(file);
         let child = command.spawn().with_context(|| {

@@ -98,6 +98,36 @@ impl Node {
         output(psql, ANSWER).await
     }
 
+    /// Runs a client program of PostgreSQL, such as `psql` or `pgbench`, in this database as the
+    /// superuser over the Unix socket; what it printed. It must end within `limit`.
+    pub async fn client(
+        &self,
+        program: &str,
+        database: &str,
+        arguments: &[&str],
+        limit: Duration,
+    ) -> Result<String> {
+        let mut client = self.program(program);
+        client
+            .args(["-U", "postgres", "-d", database, "-p"])
+            .arg(self.port().to_string())
+            .arg("-h")
+            .arg(self.room.folder())
+            .args(arguments);
+        output(client, limit).await
+    }
+
+    /// The process of the server that the others come from.
+    pub fn pid(&self) -> Result<u32> {
+        let pid = fs::read_to_string(self.data.join("postmaster.pid"))?;
+        Ok(pid
+            .lines()
+            .next()
+            .context("an empty file")?
+            .trim()
+            .parse()?)
+    }
+
     /// Sets a parameter for good and loads it; not one that needs a restart.
     pub async fn set(&self, parameter: &str, value: &str) -> Result<()> {
         self.execute(&format!("alter system set {parameter} = '{value}'"))

@@ -2,6 +2,10 @@
 
 use std::{
     net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -32,6 +36,7 @@ pub struct Proxy {
     port: Port,
     // None only while it is dropped: the thread ends when the sender is gone.
     state: Option<watch::Sender<Network>>,
+    connected: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -70,14 +75,17 @@ impl Proxy {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        let connected = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&connected);
         let listener = std::net::TcpListener::bind(port.address())?;
         listener.set_nonblocking(true)?;
         let thread = thread::Builder::new()
             .name("proxy".to_owned())
-            .spawn(move || runtime.block_on(accept(listener, network)))?;
+            .spawn(move || runtime.block_on(accept(listener, network, &count)))?;
         Ok(Self {
             port,
             state: Some(state),
+            connected,
             thread: Some(thread),
         })
     }
@@ -85,6 +93,11 @@ impl Proxy {
     /// Where clients connect to.
     pub fn address(&self) -> SocketAddr {
         self.port.address()
+    }
+
+    /// How many connections were made to it so far, those included that were reset at once.
+    pub fn connected(&self) -> u64 {
+        self.connected.load(Ordering::Relaxed)
     }
 
     /// Where new connections lead from now on.
@@ -148,7 +161,11 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: std::net::TcpListener, network: watch::Receiver<Network>) {
+async fn accept(
+    listener: std::net::TcpListener,
+    network: watch::Receiver<Network>,
+    connected: &AtomicU64,
+) {
     let Ok(listener) = TcpListener::from_std(listener) else {
         return;
     };
@@ -158,6 +175,7 @@ async fn accept(listener: std::net::TcpListener, network: watch::Receiver<Networ
             _ = end.wait_for(|_| false) => return,
             accepted = listener.accept() => {
                 let Ok((client, _)) = accepted else { continue };
+                connected.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(connection(client, network.clone()));
             }
         }

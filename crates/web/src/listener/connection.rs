@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
-    ClientAddress, ConnectionId, Limits,
+    ClientAddress, ConnectionId, Limits, ViaProxy,
     bodies::{Answer, Exchange},
     dropped,
     io::{Counted, Progress},
@@ -169,6 +169,9 @@ impl Driver {
         let extensions = request.extensions_mut();
         extensions.insert(ClientAddress(address));
         extensions.insert(id);
+        if self.proxies.contains(peer.address) {
+            extensions.insert(ViaProxy);
+        }
         if let Some(certificate) = &peer.certificate {
             extensions.insert(certificate.clone());
         }

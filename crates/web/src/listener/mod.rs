@@ -97,6 +97,12 @@ pub struct Shutdown {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
+/// An extension of requests that a trusted proxy made: it is believed for what it says, as with
+/// `X-Forwarded-For`. Not of those whose connection came through one by the PROXY protocol, which
+/// tells of addresses only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ViaProxy;
+
 /// The connection of a request, as an extension of it: no two of a process have the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub u64);

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use sso_model_leases::config::Mode;
 use sso_model_leases::search::explore;
-use sso_model_leases::settings::{WORLDS, world};
+use sso_model_leases::settings::{Fault, WORLDS, world};
 
 const PATIENCE: Duration = Duration::from_mins(10);
 
 fn holds(mode: Mode) {
-    for faults in WORLDS {
+    // Without a failover a quorum is an asynchronous cluster.
+    let differs = |faults: &&[Fault]| mode != Mode::Quorum || faults.contains(&Fault::Failover);
+    for faults in WORLDS.into_iter().filter(differs) {
         let found = explore(&world(mode, faults), 1, PATIENCE);
         assert!(found.complete, "{mode:?} {faults:?}: not explored whole");
         assert!(

@@ -21,6 +21,10 @@ pub enum StoreError {
     /// been done.
     #[error("the store is unavailable: {0}")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// It certainly was not done, and never will be: the same may be done again, with the same ids,
+    /// and may well succeed.
+    #[error("the store did not do it: {0}")]
+    Undone(#[source] Box<dyn StdError + Send + Sync>),
     /// What is stored cannot be read.
     #[error("the store is damaged: {0}")]
     Corrupt(#[source] Box<dyn StdError + Send + Sync>),
@@ -32,6 +36,11 @@ impl StoreError {
         Self::Unavailable(cause.into())
     }
 
+    /// [`StoreError::Undone`] with a cause.
+    pub fn undone(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Undone(cause.into())
+    }
+
     /// [`StoreError::Corrupt`] with a cause.
     pub fn corrupt(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Corrupt(cause.into())
@@ -41,7 +50,7 @@ impl StoreError {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) => Self::unavailable(
+            StoreError::Unavailable(_) | StoreError::Undone(_) => Self::unavailable(
                 "unavailable",
                 "the database is not available, try again",
                 Duration::from_secs(1),

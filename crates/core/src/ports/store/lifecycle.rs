@@ -110,8 +110,8 @@ pub enum Swept {
     Sessions,
     /// Revocations by the time until which they matter.
     Revocations,
-    /// Delivered events by the time of their delivery; and, whatever their age, events of deleted
-    /// users that the sink refused for good.
+    /// Delivered events by the time of their delivery, skipped ones by the time of the skip; and,
+    /// whatever their age, events of deleted users that the sink refused for good.
     Events,
     /// Records of the audit log by their time.
     Audit,

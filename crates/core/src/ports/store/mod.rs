@@ -9,6 +9,7 @@ mod error;
 mod keys;
 mod lifecycle;
 mod lives;
+mod login;
 mod networks;
 mod outbox;
 mod revocations;
@@ -27,6 +28,7 @@ pub use lifecycle::{
     Imported, ImportedUser, JanitorStore, LifecycleWrites, Swept, UserDataReads, UserEvent,
 };
 pub use lives::LifeWrites;
+pub use login::{LoggedIn, NewLogin, Until};
 pub use networks::{MAX_NETWORKS, NetworkReads};
 pub use outbox::{
     Backlog, Delivered, EventPage, EventStatus, Moved, NewEvent, OutboxStore, OutboxWrites,
@@ -45,7 +47,7 @@ pub use users::{NewUser, PasswordChange, User, UserPage, UserReads, UserWrites};
 /// How fresh a read must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// Whatever is near.
+    /// Whatever is near; what is not there is looked for on the primary.
     Any,
     /// At least this version of the row.
     AtLeast(crate::values::Version),
@@ -70,6 +72,17 @@ pub trait Store:
 {
     /// Starts a transaction on the primary.
     async fn begin(&self) -> Result<Box<dyn Tx>, StoreError>;
+
+    /// Opens the session of a login, ends what is beyond the sessions that its user keeps, and
+    /// records it, in one transaction that is committed when this returns; a store beyond a network
+    /// sends it at once. `None`: what was seen is stale, nothing was done, and the change that it
+    /// met is committed.
+    async fn log_in(&self, login: &NewLogin<'_>) -> Result<Option<LoggedIn>, StoreError> {
+        let mut tx = self.begin().await?;
+        let done = login::steps(tx.as_mut(), login).await?;
+        tx.commit().await?;
+        Ok(done)
+    }
 
     /// Whether the primary answers.
     async fn ping(&self) -> Result<(), StoreError>;

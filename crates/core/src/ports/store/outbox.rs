@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::StoreError;
-use crate::values::{EventId, UserId};
+use crate::values::{EventId, ShardSet, UserId};
 
 /// An event to be stored with what it tells of.
 #[derive(Debug, Clone)]
@@ -144,9 +144,14 @@ pub struct Backlog {
 /// The relay's side of the outbox.
 #[async_trait]
 pub trait OutboxStore {
-    /// Events `inProgress`, oldest first, at most `limit`. A `Failed` event that is not skipped holds
-    /// back the later ones of its user, so that they stay in order.
-    async fn pending_events(&self, limit: u32) -> Result<Vec<PendingEvent>, StoreError>;
+    /// Events `inProgress` of these shards, in the order of their sequence, at most `limit`: always
+    /// from the first, since transactions become visible in another order. A `Failed` event that is
+    /// not skipped holds back the later ones of its user, so that they stay in order.
+    async fn pending_events(
+        &self,
+        shards: ShardSet,
+        limit: u32,
+    ) -> Result<Vec<PendingEvent>, StoreError>;
 
     /// Records what became of deliveries. `Success` wins over everything.
     async fn settle_events(

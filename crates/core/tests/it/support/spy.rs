@@ -20,7 +20,7 @@ use sso_core::{
             SessionReads, StoredEvent, Swept, User, UserDataReads, UserEvent, UserPage, UserReads,
         },
     },
-    values::{Email, EventId, PasswordHash, SessionId, UserId},
+    values::{Email, EventId, PasswordHash, SessionId, ShardSet, UserId},
 };
 use sso_testkit::clock::ManualClock;
 use time::OffsetDateTime;
@@ -107,11 +107,11 @@ impl SpyStore {
         };
         let found = rows.iter().find(|user| is(user)).cloned();
         match (fresh, found) {
-            (Freshness::Any, found) => Replica::Answers(found),
+            (Freshness::Any, Some(user)) => Replica::Answers(Some(user)),
             (Freshness::AtLeast(version), Some(user)) if user.version >= version => {
                 Replica::Answers(Some(user))
             }
-            (Freshness::AtLeast(_) | Freshness::Primary, _) => Replica::AskPrimary,
+            _ => Replica::AskPrimary,
         }
     }
 }
@@ -188,8 +188,12 @@ impl SessionReads for SpyStore {
 
 #[async_trait]
 impl OutboxStore for SpyStore {
-    async fn pending_events(&self, limit: u32) -> Result<Vec<PendingEvent>, StoreError> {
-        self.read().pending_events(limit).await
+    async fn pending_events(
+        &self,
+        shards: ShardSet,
+        limit: u32,
+    ) -> Result<Vec<PendingEvent>, StoreError> {
+        self.read().pending_events(shards, limit).await
     }
 
     async fn settle_events(

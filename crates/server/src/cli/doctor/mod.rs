@@ -4,6 +4,8 @@ mod configuration;
 mod data;
 mod kafka;
 mod machine;
+mod redis;
+mod servers;
 
 use clap::Args;
 use serde::Serialize;
@@ -126,7 +128,9 @@ pub(super) fn run(loaded: &Result<Loaded, Problems>, args: &DoctorArgs) -> Exit 
 fn examine(loaded: &Loaded) -> Vec<Finding> {
     let mut findings = configuration::examine(loaded);
     findings.extend(data::examine(&loaded.config));
+    findings.extend(servers::examine(&loaded.config));
     findings.extend(kafka::examine(&loaded.config));
+    findings.extend(redis::examine(&loaded.config));
     findings.extend(machine::examine(&loaded.config));
     findings
 }

@@ -6,7 +6,9 @@ mod callers;
 mod database;
 mod kafka;
 pub(super) mod log;
+mod redis;
 mod state;
+mod telemetry;
 mod throttle;
 mod transport;
 mod upkeep;
@@ -21,7 +23,9 @@ pub(crate) use callers::{Caller, Callers};
 pub(crate) use database::Database;
 pub(crate) use kafka::{Compression, Kafka, Mechanism};
 pub(crate) use log::Log;
+pub(crate) use redis::Redis;
 pub(crate) use state::{Algorithm, Events, Keys, Revocation, Sink};
+pub(crate) use telemetry::{OtlpProtocol, Telemetry};
 pub(crate) use throttle::Throttle;
 pub(crate) use transport::{Admin, Grpc, Http, Shutdown};
 pub(crate) use upkeep::{Audit, Janitor};
@@ -39,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) admin: Admin,
     pub(crate) shutdown: Shutdown,
     pub(crate) database: Database,
+    pub(crate) redis: Redis,
     pub(crate) revocation: Revocation,
     pub(crate) events: Events,
     pub(crate) kafka: Kafka,
@@ -53,6 +58,7 @@ pub(crate) struct Config {
     pub(crate) audit: Audit,
     pub(crate) janitor: Janitor,
     pub(crate) log: Log,
+    pub(crate) telemetry: Telemetry,
 }
 
 impl Default for Config {
@@ -64,6 +70,7 @@ impl Default for Config {
             admin: Admin::default(),
             shutdown: Shutdown::default(),
             database: Database::default(),
+            redis: Redis::default(),
             revocation: Revocation::default(),
             events: Events::default(),
             kafka: Kafka::default(),
@@ -78,6 +85,7 @@ impl Default for Config {
             audit: Audit::default(),
             janitor: Janitor::default(),
             log: Log::default(),
+            telemetry: Telemetry::default(),
         }
     }
 }

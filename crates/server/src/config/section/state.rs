@@ -29,6 +29,12 @@ pub(crate) struct Revocation {
     #[serde(with = "duration")]
     #[schemars(with = "duration::Text", extend("x-minimum" = "0s", "x-maximum" = "10m"))]
     pub(crate) fence: Duration,
+    /// With PostgreSQL, where a commit does not wait for every standby that may be promoted: how
+    /// many of them must follow the primary, or nothing is answered `everywhere`. By default those
+    /// that hold a replication slot. Give the number if they follow without slots, or if a slot has
+    /// none.
+    #[schemars(extend("x-minimum" = 0, "x-maximum" = 100))]
+    pub(crate) standbys: Option<u32>,
 }
 
 impl Default for Revocation {
@@ -37,6 +43,7 @@ impl Default for Revocation {
             lease: Duration::from_secs(10),
             ack_wait: Duration::from_secs(1),
             fence: Duration::from_secs(2),
+            standbys: None,
         }
     }
 }

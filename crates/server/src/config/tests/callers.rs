@@ -14,7 +14,6 @@ fn callers_are_required_off_loopback_unless_it_is_written_otherwise() {
 }
 
 /// Of the token "abc".
-
 const DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 #[test]

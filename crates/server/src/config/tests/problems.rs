@@ -11,8 +11,8 @@ fn all_problems_are_reported_at_once() {
          listen = 'localhost:44044'\n\
          max_conections = 5\n\
          max_message_size = '1MiB'\n\
-         [redis]\n\
-         url = 'redis://'\n\
+         [valkey]\n\
+         url = 'valkey://'\n\
          [tokens]\n\
          access_ttl = '0s'\n\
          refresh_ttl = 864000\n\
@@ -36,7 +36,7 @@ fn all_problems_are_reported_at_once() {
     assert_snapshot!(given.problems(), @r#"
     http (sso.toml:2): is a section: write [http]
     grpc.max_conections (sso.toml:5): unknown key; did you mean grpc.max_connections?
-    redis (sso.toml:7): unknown key; `sso config example` prints all of them
+    valkey (sso.toml:7): unknown key; `sso config example` prints all of them
     SSO__HTTP__LISTN: unknown variable; did you mean SSO__HTTP__LISTEN?
     SSO__NOTHING__HERE: unknown variable; `sso config example` prints all of them
     http.Listen (command line): unknown key; did you mean http.listen?

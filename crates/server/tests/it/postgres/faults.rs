@@ -43,8 +43,8 @@ async fn while_the_primary_is_away_writes_are_refused_in_time_and_come_back_by_t
             start.elapsed()
         );
         // Within the lease.
-        let alive = serving.http.get("/.well-known/jwks.json", None).await?;
-        assert_eq!(alive.status, StatusCode::OK);
+        let jwks = serving.http.get("/.well-known/jwks.json", None).await?;
+        assert_eq!(jwks.status, StatusCode::OK);
         network.mend();
         eventually_within(LONG, "logins", async || {
             Ok(alice.try_login(&alice.password).await?.status == StatusCode::OK)

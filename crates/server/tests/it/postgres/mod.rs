@@ -1,8 +1,16 @@
 //! The binary on PostgreSQL.
 
+mod away;
+mod clocks;
+mod cluster;
+mod copy;
 mod faults;
 mod instances;
+mod revoked;
+mod sentences;
+mod stale;
 mod start;
+mod told;
 
 use anyhow::{Context, Result};
 use sso_testkit::process::Site;
@@ -13,14 +21,14 @@ use crate::support::site;
 const MASTER_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// A site on this database, which is migrated.
-fn on(url: &str) -> Result<Site> {
+pub(crate) fn on(url: &str) -> Result<Site> {
     let site = unmigrated(url)?;
     site.run_ok(&["migrate", "up"])?;
     Ok(site)
 }
 
 /// A site on this database as it is.
-fn unmigrated(url: &str) -> Result<Site> {
+pub(crate) fn unmigrated(url: &str) -> Result<Site> {
     let mut site = site()?;
     site.set("SSO__DATABASE__URL", url)
         .set("SSO__KEYS__MASTER_KEY", MASTER_KEY)

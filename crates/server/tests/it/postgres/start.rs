@@ -11,7 +11,7 @@ use time::macros::datetime;
 
 use super::*;
 
-fn fails(output: &Output, code: i32, sentence: &str) {
+pub(super) fn fails(output: &Output, code: i32, sentence: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert_eq!(said.trim(), format!("sso: {sentence}"));

@@ -94,7 +94,6 @@ async fn knows_who_is_calling(server: &Server, address: SocketAddr) -> Result<()
 #[tokio::test]
 #[ignore = "needs PyPI"]
 async fn the_python_example_knows_who_is_calling() -> Result<()> {
-    let server = known_site()?.serve().await?;
     let environment = tempfile::tempdir()?;
     run(Command::new("python3")
         .args(["-m", "venv"])
@@ -103,6 +102,7 @@ async fn the_python_example_knows_who_is_calling() -> Result<()> {
     let requirements = folder("python").join("requirements.txt");
     let install = ["-m", "pip", "install", "-q", "-r"];
     run(Command::new(&python).args(install).arg(requirements))?;
+    let server = known_site()?.serve().await?;
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
     let mut command = Command::new(&python);
     command.arg(folder("python").join("whoami.py"));
@@ -113,12 +113,12 @@ async fn the_python_example_knows_who_is_calling() -> Result<()> {
 #[tokio::test]
 #[ignore = "needs Go and its module proxy"]
 async fn the_go_example_knows_who_is_calling() -> Result<()> {
-    let server = known_site()?.serve().await?;
     let folder_of_it = tempfile::tempdir()?;
     let program = folder_of_it.path().join("whoami");
     let mut build = Command::new("go");
     build.arg("build").arg("-o").arg(&program).arg(".");
     run(build.current_dir(folder("go")))?;
+    let server = known_site()?.serve().await?;
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
     let _service = settings(&mut Command::new(&program), &server, address)?;
     knows_who_is_calling(&server, address).await

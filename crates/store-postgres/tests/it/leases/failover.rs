@@ -15,7 +15,7 @@ use sso_store_postgres::servers::Settings;
 use sso_testkit::servers::{Options, Pair, Proxy};
 
 use super::{
-    BOUND, LEASE, eventually,
+    BOUND, LEASE, QUIET, eventually,
     instance::{Instance, a_session, fresh_uuid},
     world::{Database, connect, database_on},
 };
@@ -70,7 +70,7 @@ impl World {
 
     /// Nothing more reaches the standby.
     async fn stop_shipping(&mut self) -> Result<()> {
-        Ok(self.pair.primary.freeze_senders().await?)
+        self.pair.primary.freeze_senders().await
     }
 
     /// The primary dies, the standby takes its place, and everybody is led there.
@@ -116,6 +116,76 @@ async fn what_no_standby_has_is_not_everywhere_however_long_it_takes() -> Result
     assert!(!waiting.is_finished());
     world.pair.primary.thaw_senders()?;
     assert_eq!(waiting.await?, Reach::Everywhere);
+    Ok(())
+}
+
+/// On a deposed primary, or while the standby is cut off, none is every standby.
+#[tokio::test]
+async fn a_standby_that_is_missed_withholds_everywhere_until_it_follows() -> Result<()> {
+    let world = World::asynchronous().await?;
+    let [r, w] = world.instances().await?;
+    let replica = &world.pair.replicas[0];
+    replica.link.cut();
+    let primary = &world.pair.primary;
+    eventually("the end of the stream", async || {
+        Ok(primary.streaming().await? == 0)
+    })
+    .await?;
+    let entry = w.revoke(a_session()).await?;
+    for _ in 0..2 {
+        r.beat().await?;
+    }
+    let waiting = w.start_waiting(entry, BOUND * 4).await;
+    w.clock.jump(BOUND);
+    tokio::time::sleep(SOON).await;
+    assert!(!waiting.is_finished());
+    replica.link.mend();
+    assert_eq!(waiting.await?, Reach::Everywhere);
+    Ok(())
+}
+
+/// The other standby goes on confirming to a deposed primary: so each must have it.
+#[tokio::test]
+async fn with_a_quorum_every_standby_must_have_it() -> Result<()> {
+    let pair = Pair::with_replicas(2, &Options::new()).await?;
+    let database = database_on(&pair).await?;
+    let quorum = "ANY 1 (replica1, replica2)";
+    pair.primary
+        .set("synchronous_standby_names", quorum)
+        .await?;
+    let [r, w] = Instance::all([&database.url; 2]).await?;
+    pair.replicas[1].link.freeze();
+    let entry = w.revoke(a_session()).await?;
+    for _ in 0..2 {
+        r.beat().await?;
+    }
+    assert_eq!(w.announce(entry).await, Reach::Pending);
+    let waiting = w.start_waiting(entry, BOUND * 4).await;
+    w.clock.jump(BOUND);
+    tokio::time::sleep(SOON).await;
+    assert!(!waiting.is_finished());
+    pair.replicas[1].link.mend();
+    assert_eq!(waiting.await?, Reach::Everywhere);
+    Ok(())
+}
+
+/// A deposed primary renews R for as long as `fence`, and R's lease runs for the bound after that.
+#[tokio::test]
+async fn just_after_a_failover_the_bound_alone_is_not_everywhere() -> Result<()> {
+    let mut world = World::asynchronous().await?;
+    let [r, w] = world.instances().await?;
+    let standby = &world.pair.replicas[0].node;
+    standby.caught_up_with(&world.pair.primary).await?;
+    world.fail_over().await?;
+    back(&w, 2).await?;
+    let entry = w.revoke(a_session()).await?;
+    let waiting = w.start_waiting(entry, BOUND * 4).await;
+    w.clock.jump(BOUND);
+    tokio::time::sleep(SOON).await;
+    assert!(!waiting.is_finished());
+    w.clock.jump(QUIET - BOUND);
+    assert_eq!(waiting.await?, Reach::Everywhere);
+    drop(r);
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use anyhow::{Result, anyhow};
 use async_trait::async_trait;
 use sso_core::{
     ports::{
-        AccessClaims, AccessKind, Clock, StoreError, TokenRefused,
+        AccessClaims, AccessKind, Clock, Random, StoreError, TokenRefused,
         store::{Effect, Reach, Revocation, Revoked, Stamp},
     },
     revocation::{LeaseTerms, Revocations},
@@ -45,7 +45,7 @@ impl JumpingClock {
         })
     }
 
-    pub(super) fn jump(&self, by: Duration) {
+    pub(crate) fn jump(&self, by: Duration) {
         self.jumped.send_modify(|jumped| *jumped += by);
     }
 }
@@ -95,6 +95,18 @@ pub(crate) fn fresh_uuid() -> Uuid {
     Uuid::from_u128((process << 64) | u128::from(number))
 }
 
+/// Bytes that nobody else gets.
+pub(crate) struct FreshIds;
+
+impl Random for FreshIds {
+    fn fill(&self, bytes: &mut [u8]) {
+        let fresh = fresh_uuid();
+        for (byte, fresh) in bytes.iter_mut().zip(fresh.as_bytes()) {
+            *byte = *fresh;
+        }
+    }
+}
+
 impl Instance {
     /// It knows nothing and has sent nothing yet. It is past the time in which it answers nothing
     /// early, unless the test wants to see that.
@@ -104,21 +116,27 @@ impl Instance {
 
     /// With a lease of its own.
     pub(super) async fn with(settings: &Settings, lease: Duration) -> Result<Self> {
+        Self::named("test", settings, lease).await
+    }
+
+    /// With a name of its own.
+    pub(super) async fn named(name: &str, settings: &Settings, lease: Duration) -> Result<Self> {
         let mut settings = settings.clone();
         settings.probe_interval = Duration::from_millis(50);
         settings.max_connections = 4;
         let servers = Servers::open(&settings).await?;
-        let (clock, id) = (JumpingClock::new(), fresh_uuid());
+        let clock = JumpingClock::new();
         let terms = Terms {
             lease,
             fence: FENCE,
-            name: format!("test {id}"),
+            standbys: None,
+            name: name.to_owned(),
         };
         let leases = Leases::new(
             servers.clone(),
             Arc::<JumpingClock>::clone(&clock),
             terms,
-            id,
+            Arc::new(FreshIds),
         );
         let terms = LeaseTerms {
             lease,
@@ -277,7 +295,7 @@ impl Instance {
 
     /// Whether a token of this session passes.
     pub(super) fn check(&self, session: SessionId) -> Result<(), TokenRefused> {
-        self.revocations.check(&claims(session)?)
+        self.revocations.check(&claims(session))
     }
 
     /// Whether it accepts a token of this session.
@@ -297,8 +315,8 @@ pub(super) fn a_session() -> SessionId {
     SessionId::from_uuid(fresh_uuid())
 }
 
-fn claims(session: SessionId) -> Result<AccessClaims, TokenRefused> {
-    Ok(AccessClaims {
+fn claims(session: SessionId) -> AccessClaims {
+    AccessClaims {
         user: UserId::from_uuid(Uuid::from_u128(1)),
         session,
         version: Version::new(1),
@@ -309,5 +327,5 @@ fn claims(session: SessionId) -> Result<AccessClaims, TokenRefused> {
         id: Uuid::nil(),
         issued_at: OffsetDateTime::UNIX_EPOCH,
         expires_at: OffsetDateTime::UNIX_EPOCH,
-    })
+    }
 }

@@ -1,14 +1,15 @@
 //! The timelines of executions that taught the rules, as far as one server can stage them. R reads,
 //! W revokes x.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use sso_core::ports::{TokenRefused, store::Reach};
+use sso_store_postgres::servers::Settings;
 use sso_testkit::servers::Proxy;
 
 use super::{
-    BOUND,
+    BOUND, LEASE,
     beats::{address, through},
     eventually,
     instance::{Instance, a_session},
@@ -116,5 +117,41 @@ async fn a_row_that_changes_and_never_shows_it_is_waited_for_no_longer_than_the_
     }
     assert_eq!(waiting.await?, Reach::Everywhere);
     assert_eq!(r.check(x), Err(TokenRefused::Unknowable));
+    Ok(())
+}
+
+/// A registration is given up in its COMMIT, and R registers again. W, which has not heard of R for
+/// the bound, deletes the row; then the first registration commits after all.
+#[tokio::test]
+async fn a_registration_that_was_given_up_and_commits_late_revives_nothing() -> Result<()> {
+    let database = database().await?;
+    let gate = database.close_gate_of_the_first().await?;
+    let settings = Settings::new(database.url.parse()?);
+    let r = Arc::new(Instance::named("held", &settings, LEASE).await?);
+    let given_up = r.start_beat();
+    database.held_at_gate(1).await?;
+    given_up.abort();
+    let _ = given_up.await;
+    r.beat().await?;
+    let rows = "select count(*) from readers";
+    assert_eq!(database.number(rows).await?, 1);
+    database.sql.execute("delete from readers", &[]).await?;
+
+    gate.open().await?;
+    eventually("the late registration", async || {
+        Ok(database.number(rows).await? == 1)
+    })
+    .await?;
+    let x = a_session();
+    r.revoke(x).await?;
+    r.clock.jump(Duration::from_secs(1));
+    let left = r.revocations.lease_left();
+    let error = r.beat().await.unwrap_err().to_string();
+    ensure!(error.contains("not registered"), "{error}");
+    assert!(r.revocations.lease_left() <= left);
+    // It takes its own leavings with it.
+    r.beat().await?;
+    assert_eq!(database.number(rows).await?, 1);
+    assert_eq!(r.check(x), Err(TokenRefused::Revoked));
     Ok(())
 }

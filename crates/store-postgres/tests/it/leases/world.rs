@@ -11,14 +11,23 @@ use super::eventually;
 const SCHEMA: &str = include_str!("../../../migrations/V1__initial.sql");
 
 /// Beats wait here inside their statement while somebody has it closed. They hold it in common,
-/// so they do not wait for each other.
+/// so they do not wait for each other. The first registration of an instance that is called `held`
+/// waits in its COMMIT for a gate of its own.
 const GATE: &str = "
 create function gate() returns trigger language plpgsql as $$
 begin
     perform pg_advisory_xact_lock_shared(42);
     return new;
 end $$;
-create trigger gate before update on readers for each row execute function gate();";
+create trigger gate before update on readers for each row execute function gate();
+create function gate_of_the_first() returns trigger language plpgsql as $$
+begin
+    perform pg_advisory_xact_lock_shared(43);
+    return null;
+end $$;
+create constraint trigger gate_of_the_first after insert on readers
+    deferrable initially deferred for each row
+    when (new.beat = 1 and new.name = 'held') execute function gate_of_the_first();";
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -62,7 +71,14 @@ impl Database {
     pub(super) async fn close_gate(&self) -> Result<Gate> {
         let session = connect(&self.url).await?;
         session.batch_execute("select pg_advisory_lock(42)").await?;
-        Ok(Gate(session))
+        Ok(Gate(session, 42))
+    }
+
+    /// The gate of first registrations is closed until the guard is opened.
+    pub(super) async fn close_gate_of_the_first(&self) -> Result<Gate> {
+        let session = connect(&self.url).await?;
+        session.batch_execute("select pg_advisory_lock(43)").await?;
+        Ok(Gate(session, 43))
     }
 
     /// Waits until so many beats are held inside their statements.
@@ -83,13 +99,13 @@ impl Database {
 }
 
 /// A closed gate.
-pub(super) struct Gate(Client);
+pub(super) struct Gate(Client, i64);
 
 impl Gate {
     pub(super) async fn open(self) -> Result<()> {
         let row = self
             .0
-            .query_one("select pg_advisory_unlock(42)", &[])
+            .query_one("select pg_advisory_unlock($1)", &[&self.1])
             .await?;
         ensure!(row.get::<_, bool>(0), "it was not closed");
         Ok(())

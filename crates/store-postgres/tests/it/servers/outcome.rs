@@ -11,7 +11,7 @@ async fn written(connection: &Connection, id: i32) -> Result<Ticket> {
     connection.batch_execute("begin").await?;
     let insert = "insert into things values ($1) returning pg_current_xact_id()::text";
     let row = connection.query_one(insert, &[&id]).await?;
-    Ticket::of(connection, row.get(0)).context("no primary")
+    Ticket::of(connection, row.get(0), false).context("no primary")
 }
 
 fn never(_: &Connection) -> BoxFuture<'_, Result<bool, tokio_postgres::Error>> {

@@ -246,6 +246,11 @@ impl Patroni {
                 self.behind(&self.url("postgres")).await? == self.server(leader).port(),
                 "HAProxy has not seen it"
             );
+            // Patroni says primary from the moment at which it asks for the promotion.
+            ensure!(
+                !self.server(leader).is_standby().await?,
+                "its promotion goes on"
+            );
             Ok(leader)
         });
         waited.await.with_context(|| self.tails())

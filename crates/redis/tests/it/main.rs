@@ -1,0 +1,9 @@
+//! The client, the stream and the counts, on real servers.
+
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod client;
+mod sentences;
+mod stream;
+mod support;
+mod throttle;

@@ -1,0 +1,167 @@
+//! The servers of PostgreSQL: who they are, how far behind, what a commit waits for, what we may see.
+
+use std::time::Duration;
+
+use sso_store_postgres::servers::{Found, Role, Surveyed};
+
+use super::Finding;
+use crate::{config::Config, wiring};
+
+const URL: &str = "database.url";
+const REPLICAS: &str = "database.replicas";
+const SYNCHRONY: &str = "synchronous commit";
+const RIGHTS: &str = "rights";
+
+pub(super) fn examine(config: &Config) -> Vec<Finding> {
+    let surveyed = match wiring::block_on(wiring::survey(config)) {
+        Ok(Some(surveyed)) => surveyed,
+        Ok(None) => return Vec::new(),
+        Err(failed) => return vec![Finding::error(URL, failed.message(), "correct it")],
+    };
+    let max_lag = config.database.max_lag;
+    let primary = primary(&surveyed);
+    let mut findings: Vec<_> = surveyed
+        .iter()
+        .map(|one| server(one, primary, max_lag))
+        .collect();
+    if let Some(primary) = primary {
+        findings.push(synchrony(primary));
+        findings.push(fsync(primary));
+        findings.push(rights(primary));
+    }
+    findings
+}
+
+/// The one of the highest timeline of those that accept writes.
+fn primary(surveyed: &[Surveyed]) -> Option<&Found> {
+    let found = surveyed.iter().filter_map(|one| one.found.as_ref().ok());
+    found
+        .filter(|found| found.role != Role::Replica)
+        .max_by_key(|found| found.timeline)
+}
+
+fn server(one: &Surveyed, primary: Option<&Found>, max_lag: Duration) -> Finding {
+    let (check, name) = (if one.replica { REPLICAS } else { URL }, &one.name);
+    let found = match &one.found {
+        Ok(found) => found,
+        Err(error) => {
+            return Finding::warning(
+                check,
+                format!("{name} cannot be asked: {error}"),
+                "start it, or take it out of the configuration; others carry its reads",
+            );
+        }
+    };
+    let about = format!("timeline {}, PostgreSQL {}", found.timeline, found.version);
+    match found.role {
+        _ if primary.is_some_and(|primary| primary.system != found.system) => Finding::error(
+            check,
+            format!("{name} is a server of another cluster ({about})"),
+            "name servers of one cluster",
+        ),
+        Role::Primary { .. } if primary != Some(found) => Finding::error(
+            check,
+            format!("{name} is a deposed primary that still runs ({about})"),
+            "stop it: whoever asks it is told what was (in Patroni, use the watchdog)",
+        ),
+        Role::Primary { .. } => Finding::ok(check, format!("{name} is the primary ({about})")),
+        Role::Replica => replica(check, name, found, &about, max_lag),
+    }
+}
+
+fn replica(
+    check: &'static str,
+    name: &str,
+    found: &Found,
+    about: &str,
+    max_lag: Duration,
+) -> Finding {
+    match found.behind {
+        _ if found.paused => Finding::warning(
+            check,
+            format!("{name} is a replica whose replay is paused ({about})"),
+            "select pg_wal_replay_resume() there",
+        ),
+        Some(behind) if behind <= max_lag => Finding::ok(
+            check,
+            format!(
+                "{name} is a replica ({about}), at most {} ms behind",
+                behind.as_millis()
+            ),
+        ),
+        Some(behind) => Finding::warning(
+            check,
+            format!(
+                "{name} is a replica ({about}), {} ms behind, and database.max_lag is {} ms",
+                behind.as_millis(),
+                max_lag.as_millis()
+            ),
+            "see what holds its replay up (long queries, its disk), or raise database.max_lag",
+        ),
+        None => Finding::warning(
+            check,
+            format!(
+                "{name} is a replica ({about}) that does not show within 2 seconds what the \
+                 primary has committed"
+            ),
+            "see pg_stat_replication of the primary, pg_stat_wal_receiver and \
+             recovery_min_apply_delay of the replica",
+        ),
+    }
+}
+
+fn synchrony(primary: &Found) -> Finding {
+    let synchrony = &primary.synchrony;
+    if synchrony.followed_by == 0 && synchrony.standbys.is_empty() {
+        return Finding::ok(
+            SYNCHRONY,
+            "no server follows the primary: there is no failover",
+        );
+    }
+    if synchrony.standbys.is_empty() {
+        return Finding::warning(
+            SYNCHRONY,
+            "no commit waits for a standby: a failover can lose the last moments",
+            "set synchronous_mode in Patroni, else synchronous_standby_names",
+        );
+    }
+    if matches!(synchrony.commit.as_str(), "off" | "local") {
+        return Finding::warning(
+            SYNCHRONY,
+            format!(
+                "synchronous_commit is {}: a refresh does not wait for {}",
+                synchrony.commit, synchrony.standbys
+            ),
+            "set it to on, unless refreshes may be lost in a failover",
+        );
+    }
+    let what = format!("a commit waits for {}", synchrony.standbys);
+    Finding::ok(SYNCHRONY, what)
+}
+
+fn fsync(primary: &Found) -> Finding {
+    if primary.synchrony.fsync {
+        return Finding::ok("fsync", "is on");
+    }
+    Finding::warning(
+        "fsync",
+        "is off: a power cut loses or damages what was acknowledged",
+        "set it to on",
+    )
+}
+
+fn rights(primary: &Found) -> Finding {
+    let user = &primary.user;
+    if primary.sees_standbys {
+        let what = format!("{user} sees how far the standbys are");
+        return Finding::ok(RIGHTS, what);
+    }
+    Finding::warning(
+        RIGHTS,
+        format!(
+            "{user} does not see how far the standbys are: without a synchronous one no \
+             revocation is answered `everywhere`"
+        ),
+        format!("grant pg_read_all_stats to \"{user}\""),
+    )
+}

@@ -1,0 +1,225 @@
+//! The loops that take events from the outbox to the sink.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use metrics::{Unit, describe_gauge, gauge};
+use sso_core::{
+    Sso,
+    ports::{
+        StoreError,
+        store::{Backlog, EventStatus},
+    },
+    usecases::relay::{Lane, Relay, Round},
+};
+use sso_events::EventSink;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::health::{Dependency, Health};
+use crate::wiring::Parts;
+
+/// While one waits for the sink the other has the store: more of them would take connections and
+/// processor time from registrations.
+const LANES: u8 = 2;
+/// How often a lane looks for events that it was not told of: those of others and of commands.
+const SCAN: Duration = Duration::from_millis(50);
+/// Least time from one round of a lane to the next that is not full: what is stored meanwhile goes
+/// with one batch instead of many.
+const GATHER: Duration = Duration::from_millis(15);
+/// How often shards are tended. Another instance's are taken that soon after its end.
+const TEND: Duration = Duration::from_millis(250);
+/// Pause after events were refused: time for what is wrong to pass, before attempts are used up.
+const REFUSED: Duration = Duration::from_millis(500);
+/// First and longest pause while the sink or the store is away.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How often the outbox is counted, and how many times longer than it takes at least.
+const COUNT: (Duration, u32) = (Duration::from_secs(1), 20);
+
+const BACKLOG: &str = "sso_outbox_backlog";
+const OLDEST: &str = "sso_outbox_oldest_seconds";
+const SHARDS: &str = "sso_outbox_shards";
+
+/// Describes the gauges and makes their series exist at 0.
+pub(super) fn register_metrics() {
+    describe_gauge!(
+        BACKLOG,
+        Unit::Count,
+        "Events in the outbox that are not delivered."
+    );
+    describe_gauge!(
+        OLDEST,
+        Unit::Seconds,
+        "Age of the oldest event that is not delivered."
+    );
+    describe_gauge!(
+        SHARDS,
+        Unit::Count,
+        "Shards of the outbox, of 8, that this instance delivers."
+    );
+    gauge!(SHARDS).set(0.0);
+    show_backlog(Backlog::default(), Duration::ZERO);
+}
+
+/// What the loops work with.
+#[derive(Clone)]
+pub(super) struct Loops {
+    sso: Sso,
+    relay: Arc<Relay>,
+    stored: watch::Sender<()>,
+    health: Arc<Health>,
+    /// Why each lane, and at last the share of the shards, does not get on.
+    problems: Arc<Mutex<[Option<String>; LANES as usize + 1]>>,
+}
+
+impl Loops {
+    pub(super) fn new(parts: &Parts, sink: Arc<dyn EventSink>, health: Arc<Health>) -> Self {
+        let sso = parts.sso.clone();
+        let (store, clock) = (sso.store.clone(), sso.clock.clone());
+        let relay = Relay::new(store, sink, clock, parts.shards.clone());
+        Self {
+            sso,
+            relay: Arc::new(relay),
+            stored: parts.stored.clone(),
+            health,
+            problems: Arc::default(),
+        }
+    }
+
+    /// Delivers until it is told to stop; then what is left, once, and gives all shards up.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let mut lanes = JoinSet::new();
+        for (number, lane) in Lane::all(LANES).into_iter().enumerate() {
+            let (this, stop) = (self.clone(), stop.clone());
+            lanes.spawn(async move { this.deliver(number, lane, stop).await });
+        }
+        let done = async { while lanes.join_next().await.is_some() {} };
+        // Shards are kept until the last delivery is over.
+        tokio::select! {
+            () = done => {}
+            () = self.tend() => {}
+            () = self.count() => {}
+        }
+        self.relay.leave().await;
+        gauge!(SHARDS).set(0.0);
+    }
+
+    /// Never ends.
+    async fn tend(&self) {
+        let mut ticks = interval(TEND);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let tended = self.relay.tend().await;
+            self.tell(LANES.into(), tended.err().map(|error| error.to_string()));
+            gauge!(SHARDS).set(f64::from(self.relay.mine().len()));
+        }
+    }
+
+    /// Never ends.
+    async fn count(&self) {
+        loop {
+            let started = Instant::now();
+            self.show_outbox().await;
+            sleep(COUNT.0.max(started.elapsed() * COUNT.1)).await;
+        }
+    }
+
+    async fn deliver(&self, number: usize, mut lane: Lane, stop: CancellationToken) {
+        let mut stored = self.stored.subscribe();
+        let mut pause = BACKOFF.0;
+        loop {
+            let started = Instant::now();
+            let stopping = stop.is_cancelled();
+            let round = self.relay.round(&mut lane).await;
+            let problem = problem_of(&round);
+            let well = problem.is_none();
+            self.tell(number, problem);
+            if stopping {
+                return;
+            }
+            let wait = match round {
+                Ok(round) if well && round.more && round.refused == 0 => {
+                    pause = BACKOFF.0;
+                    continue;
+                }
+                Ok(round) if well => {
+                    pause = BACKOFF.0;
+                    if round.refused > 0 { REFUSED } else { SCAN }
+                }
+                _ => {
+                    let wait = self.jittered(pause);
+                    pause = (pause * 2).min(BACKOFF.1);
+                    wait
+                }
+            };
+            if wait == SCAN {
+                let woken = timeout(SCAN, stored.changed());
+                let _ = stop.run_until_cancelled(woken).await;
+                let rest = GATHER.saturating_sub(started.elapsed());
+                let _ = stop.run_until_cancelled(sleep(rest)).await;
+            } else {
+                let _ = stop.run_until_cancelled(sleep(wait)).await;
+            }
+        }
+    }
+
+    /// Between half of it and all: instances do not come back at once.
+    fn jittered(&self, pause: Duration) -> Duration {
+        let mut byte = [0];
+        self.sso.random.fill(&mut byte);
+        pause / 2 + pause.mul_f64(f64::from(byte[0]) / 512.0)
+    }
+
+    /// Tells readiness how all get on.
+    fn tell(&self, number: usize, problem: Option<String>) {
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mine) = problems.get_mut(number) {
+            *mine = problem;
+        }
+        let first = problems.iter().flatten().next();
+        self.health
+            .set(Dependency::Events, first.map(String::as_str));
+    }
+
+    async fn show_outbox(&self) {
+        match self.sso.store.backlog().await {
+            Ok(backlog) => {
+                let age = backlog.oldest.map(|oldest| self.sso.clock.now() - oldest);
+                let age = age
+                    .and_then(|age| Duration::try_from(age).ok())
+                    .unwrap_or_default();
+                show_backlog(backlog, age);
+            }
+            Err(error) => tracing::warn!(%error, "the outbox cannot be counted"),
+        }
+    }
+}
+
+fn problem_of(round: &Result<Round, StoreError>) -> Option<String> {
+    match round {
+        Ok(round) if round.unreachable => Some("the sink is away".to_owned()),
+        Ok(_) => None,
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge is a float; 2^53 events are enough"
+)]
+fn show_backlog(backlog: Backlog, oldest: Duration) {
+    for (status, count) in [
+        (EventStatus::InProgress, backlog.in_progress),
+        (EventStatus::Failed, backlog.failed),
+    ] {
+        gauge!(BACKLOG, "status" => status.as_str()).set(count as f64);
+    }
+    gauge!(OLDEST).set(oldest.as_secs_f64());
+}

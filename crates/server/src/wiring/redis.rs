@@ -1,0 +1,137 @@
+//! Redis: what hastens revocations, and what counts for all instances.
+
+use std::sync::Arc;
+
+use sso_core::{
+    ports::{Clock, Random, Throttle},
+    throttle::LocalThrottle,
+};
+use sso_crypto::{MasterKey, SharedDigest};
+use sso_redis::{
+    Access, Address, Digest, Redis, RevocationStream, Secret, Settings, SettingsError,
+    SharedThrottle, SharedThrottleSettings, Status, StreamSettings, Target, Tls,
+};
+
+use super::block_on;
+use crate::{
+    config::{Config, Credential, section},
+    exit::{Exit, Failed},
+};
+
+/// How much longer than an access token an entry of the stream is kept: what clocks may differ.
+const MARGIN: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// What a server does with Redis.
+pub(crate) struct Helpers {
+    /// The connection.
+    pub(crate) redis: Redis,
+    /// Tells others of revocations, and hears from them.
+    pub(crate) stream: Arc<RevocationStream>,
+    /// If attempts are throttled.
+    pub(crate) throttle: Option<Arc<SharedThrottle>>,
+}
+
+/// `None` if there is no Redis. Connects to nothing.
+pub(super) fn helpers(config: &Config, master: &MasterKey) -> Result<Option<Helpers>, Failed> {
+    if !config.redis.is_used() {
+        return Ok(None);
+    }
+    let redis = redis(&config.redis).map_err(|error| of_settings(&error))?;
+    let settings = StreamSettings {
+        prefix: config.redis.key_prefix.to_string(),
+        keep: config.tokens.access_ttl + MARGIN,
+    };
+    let seal = digest(master, "sso redis: revocations");
+    let stream = Arc::new(RevocationStream::new(redis.clone(), &settings, seal));
+    Ok(Some(Helpers {
+        redis,
+        stream,
+        throttle: None,
+    }))
+}
+
+impl Helpers {
+    /// Counts the attempts of all instances together, and those of this one in `local` beside.
+    pub(super) fn throttle(
+        &mut self,
+        config: &section::Redis,
+        local: LocalThrottle,
+        master: &MasterKey,
+        clock: &Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Arc<dyn Throttle> {
+        let settings = SharedThrottleSettings {
+            prefix: config.key_prefix.to_string(),
+            patience: config.throttle_timeout,
+        };
+        let digest = digest(master, "sso redis: throttle");
+        let redis = self.redis.clone();
+        let throttle = SharedThrottle::new(redis, local, settings, digest, clock.clone(), random);
+        let throttle = Arc::new(throttle);
+        self.throttle = Some(throttle.clone());
+        throttle
+    }
+}
+
+/// Looks whether Redis could be used, and changes nothing there.
+pub(crate) fn examine_redis(config: &Config) -> Result<Status, Failed> {
+    let redis = redis(&config.redis).map_err(|error| of_settings(&error))?;
+    block_on(async { Ok(redis.examine().await) })
+}
+
+fn of_settings(error: &SettingsError) -> Failed {
+    Failed::new(Exit::Configuration, format!("redis: {error}"))
+}
+
+fn digest(master: &MasterKey, purpose: &str) -> Digest {
+    let digest = SharedDigest::new(master, purpose);
+    Arc::new(move |bytes| digest.of(bytes))
+}
+
+fn redis(redis: &section::Redis) -> Result<Redis, SettingsError> {
+    let given = |secret: &Option<Credential>| secret.as_ref().map(|s| Secret::new(s.reveal()));
+    let mut access = Access {
+        username: redis.username.clone(),
+        password: given(&redis.password),
+    };
+    let mut database = 0;
+    let target = match &redis.url {
+        Some(url) => {
+            let password = url.password().map(Secret::new);
+            access.username = access.username.or(url.username().map(str::to_owned));
+            access.password = access.password.or(password);
+            database = url.database();
+            Target::One(address(url.host(), url.port()))
+        }
+        None => Target::Sentinels {
+            addresses: redis
+                .sentinels
+                .iter()
+                .map(|sentinel| address(sentinel.parts().0, sentinel.parts().1))
+                .collect(),
+            master_name: redis.master_name.clone().unwrap_or_default(),
+        },
+    };
+    Redis::new(Settings {
+        target,
+        access,
+        sentinel_access: Access {
+            username: redis.sentinel_username.clone(),
+            password: given(&redis.sentinel_password),
+        },
+        database,
+        tls: redis.by_tls().then(|| Tls {
+            ca: redis.tls_ca.clone(),
+            identity: redis.tls_cert.clone().zip(redis.tls_key.clone()),
+        }),
+        connect_timeout: redis.connect_timeout,
+        command_timeout: redis.command_timeout,
+    })
+}
+
+fn address(host: &str, port: u16) -> Address {
+    Address {
+        host: host.to_owned(),
+        port,
+    }
+}

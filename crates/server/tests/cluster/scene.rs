@@ -1,0 +1,201 @@
+//! A cluster, instances before it, clients, and what they saw.
+
+use std::{fmt::Write as _, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use sso_testkit::{
+    history::{Action, Durability, History, Outcome, Terms, Verdict},
+    process::{Server, Site},
+    servers::Patroni,
+    workload::{STEADY, Workload},
+};
+
+use crate::{
+    PATIENCE,
+    faults::{self, Fault},
+    full_size,
+    observer::{Observer, outage},
+};
+
+/// 32 bytes in base64: instances share it.
+pub(crate) const MASTER_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+const CLIENTS: usize = 30;
+/// Longer than any failover here takes.
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
+const FENCE: Duration = Duration::from_secs(1);
+/// After the balancer shows the new leader. An unoptimised binary on a machine that builds beside
+/// it takes a second for what makes its connections.
+fn back() -> Duration {
+    Duration::from_secs(if full_size() { 1 } else { 4 })
+}
+/// How long a round goes on when the cluster is well again.
+const CALM: Duration = Duration::from_secs(2);
+
+pub(crate) struct Scene {
+    pub(crate) cluster: Patroni,
+    sites: Vec<Site>,
+    servers: Vec<Server>,
+    pub(crate) history: History,
+    workload: Workload,
+    observer: Observer,
+    durability: Durability,
+    failovers: Vec<Duration>,
+    report: Vec<String>,
+    /// What took longer than it may.
+    late: Vec<String>,
+}
+
+impl Scene {
+    /// Two instances by way of HAProxy, and one that knows the addresses of all nodes.
+    pub(crate) async fn open(cluster: Patroni, durability: Durability) -> Result<Self> {
+        let balanced = cluster.url("postgres");
+        let direct = direct(&cluster)?;
+        let sites = vec![site(&balanced)?, site(&balanced)?, site(&direct)?];
+        sites[0].run_ok(&["migrate", "up"])?;
+        let mut servers = Vec::new();
+        for site in &sites {
+            servers.push(site.serve().await?);
+        }
+        let history = History::default();
+        let observer = Observer::start(&history, &balanced)?;
+        let instances: Vec<_> = servers.iter().collect();
+        let workload = Workload::start(&history, &instances, CLIENTS, 7).await?;
+        Ok(Self {
+            cluster,
+            sites,
+            servers,
+            history,
+            workload,
+            observer,
+            durability,
+            failovers: Vec::new(),
+            report: Vec::new(),
+            late: Vec::new(),
+        })
+    }
+
+    /// Waits until instances answer `everywhere` again: not until every lease is over that the
+    /// failover may have made them forget.
+    pub(crate) async fn early_answers(&self) {
+        let quiet = LEASE * 12 / 10 + FENCE + CALM * 2;
+        tokio::time::sleep(quiet).await;
+    }
+
+    /// A fault, until the cluster is as it was before, and what the instances made of it.
+    pub(crate) async fn round(&mut self, fault: Fault) -> Result<()> {
+        let from = self.history.now();
+        self.failovers.push(from);
+        let done = tokio::time::timeout(PATIENCE * 3, faults::happen(&mut self.cluster, fault));
+        done.await
+            .context("the cluster does not come back")?
+            .with_context(|| format!("{fault:?}"))?;
+        tokio::time::sleep(CALM).await;
+        self.judge_round(fault, from);
+        Ok(())
+    }
+
+    fn judge_round(&mut self, fault: Fault, from: Duration) {
+        let (calls, now) = (self.history.calls(), self.history.now());
+        let shown = outage(from, now, &self.observer.written());
+        let mut line = format!(
+            "{fault:?}: behind HAProxy {:.2} s",
+            shown.length().as_secs_f64()
+        );
+        let mut late = Vec::new();
+        for instance in 0..self.servers.len() {
+            let steady = calls
+                .iter()
+                .filter(|call| call.client == STEADY + instance && call.end >= from);
+            let (mut writes, mut unavailable, mut validated) = (Vec::new(), 0, 0);
+            for call in steady {
+                match (&call.action, &call.outcome) {
+                    (Action::Register { .. }, Outcome::Done { .. }) => writes.push(call.end),
+                    (Action::Validate { .. }, Outcome::Done { .. }) => validated += 1,
+                    (Action::Validate { .. }, _) => unavailable += 1,
+                    _ => {}
+                }
+            }
+            let here = outage(from, now, &writes);
+            let _ = write!(
+                line,
+                "; instance {instance} {:.2} s, back after {:+.2} s, {validated} validated, \
+                 {unavailable} not",
+                here.length().as_secs_f64(),
+                here.to.as_secs_f64() - shown.to.as_secs_f64(),
+            );
+            if here.to > shown.to + back() {
+                late.push(format!("instance {instance} writes again too late"));
+            }
+            if unavailable > 0 && here.length() < LEASE {
+                late.push(format!("instance {instance} did not validate"));
+            }
+        }
+        eprintln!("{line}");
+        self.report.push(line);
+        self.late
+            .extend(late.into_iter().map(|late| format!("{fault:?}: {late}")));
+    }
+
+    /// Ends the clients; what their history says.
+    pub(crate) async fn close(self) -> Result<Verdict> {
+        let logs = self.logs();
+        self.workload.stop().await?;
+        let terms = Terms {
+            lease: LEASE,
+            grace: Duration::from_secs(30),
+            durability: self.durability,
+            failovers: self.failovers,
+        };
+        let verdict = self.history.judge(&terms);
+        eprintln!("{}\n{verdict}", self.report.join("\n"));
+        ensure!(verdict.contradictions.is_empty(), "{verdict}{logs}");
+        ensure!(
+            self.late.is_empty(),
+            "{:?}: {:?}{logs}",
+            self.late,
+            self.report
+        );
+        Ok(verdict)
+    }
+
+    /// What the instances have logged, for an error.
+    fn logs(&self) -> String {
+        let mut text = String::new();
+        for (number, site) in self.sites.iter().enumerate() {
+            let log = site.log().unwrap_or_default();
+            let of_interest = |line: &&str| {
+                !line.contains("served") && (!line.contains("\"INFO\"") || line.contains("primary"))
+            };
+            let lines: Vec<_> = log.lines().filter(of_interest).collect();
+            let last = lines.len().saturating_sub(15);
+            let _ = write!(
+                text,
+                "\n--- instance {number}:\n{}",
+                lines[last..].join("\n")
+            );
+        }
+        text
+    }
+}
+
+/// The URL that names every node.
+fn direct(cluster: &Patroni) -> Result<String> {
+    let url = cluster.server(0).url("postgres");
+    let (before, after) = url.rsplit_once('@').context("no password")?;
+    let (_, database) = after.split_once('/').context("no database")?;
+    let hosts: Vec<_> = (0..cluster.nodes())
+        .map(|node| cluster.server(node).address().to_string())
+        .collect();
+    Ok(format!("{before}@{}/{database}", hosts.join(",")))
+}
+
+pub(crate) fn site(url: &str) -> Result<Site> {
+    let mut site = Site::new(env!("CARGO_BIN_EXE_sso"))?;
+    site.set("SSO__DATABASE__URL", url)
+        .set("SSO__KEYS__MASTER_KEY", MASTER_KEY)
+        .set("SSO__HTTP__PUBLIC_URL", "https://sso.example.com")
+        .set("SSO__THROTTLE__ENABLED", false)
+        .set("SSO__REVOCATION__LEASE", format!("{}s", LEASE.as_secs()))
+        .set("SSO__REVOCATION__FENCE", format!("{}s", FENCE.as_secs()));
+    Ok(site)
+}

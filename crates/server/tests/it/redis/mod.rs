@@ -1,0 +1,154 @@
+//! Three instances of the binary on one PostgreSQL, with Redis behind Sentinel, which only helps.
+
+mod faults;
+mod sentences;
+mod throttle;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures_util::future::try_join_all;
+use http::StatusCode;
+use sso_testkit::{
+    persona::Persona,
+    process::{Server, Site},
+    servers::{
+        Postgres, RedisSentinel,
+        redis::{PASSWORD, SENTINEL_PASSWORD},
+    },
+};
+
+use crate::support::{eventually_within, site, unique};
+
+/// For what a busy machine does within a second.
+pub(crate) const LONG: Duration = Duration::from_secs(40);
+/// 32 bytes in base64.
+const MASTER_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// Instances of one database.
+pub(crate) struct Three {
+    pub(crate) sites: Vec<Site>,
+    pub(crate) servers: Vec<Server>,
+}
+
+/// A site of this database and this Redis, whose leases are short: `everywhere` is answered early
+/// only after an instance has run for longer than that.
+pub(crate) fn on(database: &str, redis: Option<&RedisSentinel>) -> Result<Site> {
+    let mut site = site()?;
+    site.set("SSO__DATABASE__URL", database)
+        .set("SSO__DATABASE__MIGRATE", true)
+        .set("SSO__KEYS__MASTER_KEY", MASTER_KEY)
+        .set("SSO__HTTP__PUBLIC_URL", "https://sso.example.com")
+        .set("SSO__REVOCATION__LEASE", "4s")
+        .set("SSO__REVOCATION__FENCE", "0s");
+    if let Some(redis) = redis {
+        let sentinels = redis.sentinel_addresses();
+        let sentinels: Vec<_> = sentinels.iter().map(ToString::to_string).collect();
+        site.set("SSO__REDIS__SENTINELS", sentinels.join(","))
+            .set("SSO__REDIS__MASTER_NAME", RedisSentinel::MASTER_NAME)
+            .set("SSO__REDIS__PASSWORD", PASSWORD)
+            .set("SSO__REDIS__SENTINEL_PASSWORD", SENTINEL_PASSWORD);
+    }
+    Ok(site)
+}
+
+impl Three {
+    pub(crate) async fn start(name: &str, redis: Option<&RedisSentinel>) -> Result<Self> {
+        let database = Postgres::shared().await?.database(name).await?;
+        let sites: Vec<_> = (0..3)
+            .map(|_| on(&database, redis))
+            .collect::<Result<_>>()?;
+        sites[0].run_ok(&["migrate", "up"])?;
+        let servers = try_join_all(sites.iter().map(Site::serve)).await?;
+        let three = Self { sites, servers };
+        // From now on answers come early.
+        eventually_within(LONG, "everywhere", async || {
+            Ok(three.revoke(0).await?.reach == "everywhere")
+        })
+        .await?;
+        if redis.is_some() {
+            three.have_redis("up").await?;
+        }
+        Ok(three)
+    }
+
+    /// Waits until every instance says so of Redis.
+    pub(crate) async fn have_redis(&self, state: &str) -> Result<()> {
+        for server in &self.servers {
+            eventually_within(LONG, &format!("Redis {state}"), async || {
+                let found = crate::kafka::dependency(server, "redis").await?;
+                Ok(found["state"] == state)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Somebody registers, is known everywhere, and ends all by instance `at`.
+    pub(crate) async fn revoke(&self, at: usize) -> Result<Revoked> {
+        let somebody = Persona::register(&self.servers[at].http, &unique()).await?;
+        let started = Instant::now();
+        let reply = somebody.logout(&somebody.access, true).await?;
+        let took = started.elapsed();
+        ensure!(reply.status == StatusCode::OK, "{reply:?}");
+        let reach = reply.header("x-revocation").to_owned();
+        let mut accepted = 0;
+        if reach == "everywhere" {
+            for server in &self.servers {
+                let reply = somebody.at(&server.http).info().await?;
+                accepted += usize::from(reply.status != StatusCode::UNAUTHORIZED);
+            }
+        }
+        Ok(Revoked {
+            reach,
+            took,
+            accepted,
+        })
+    }
+
+    pub(crate) fn logs(&self) -> String {
+        let logs = self.sites.iter().map(|site| site.log().unwrap_or_default());
+        logs.collect::<Vec<_>>().join("\n---\n")
+    }
+}
+
+/// What became of a revocation.
+pub(crate) struct Revoked {
+    pub(crate) reach: String,
+    pub(crate) took: Duration,
+    /// Instances that accepted the token after `everywhere`.
+    pub(crate) accepted: usize,
+}
+
+/// The median and the 99th percentile of what `count` revocations took.
+async fn measured(three: &Three, count: usize) -> Result<(Duration, Duration)> {
+    let mut took = Vec::new();
+    for number in 0..count {
+        let revoked = three.revoke(number % 3).await?;
+        ensure!(revoked.reach == "everywhere", "{}", three.logs());
+        ensure!(revoked.accepted == 0, "accepted after everywhere");
+        took.push(revoked.took);
+    }
+    took.sort_unstable();
+    let at = |percent: usize| took.get((took.len() - 1) * percent / 100).copied();
+    Ok((at(50).context("none")?, at(99).context("none")?))
+}
+
+#[tokio::test]
+async fn with_redis_everywhere_comes_at_once() -> Result<()> {
+    let redis = RedisSentinel::start().await?;
+    let three = Three::start("redis_quick", Some(&redis)).await?;
+    let (p50, p99) = measured(&three, 200).await?;
+    println!("everywhere over three instances with Redis: p50 {p50:?}, p99 {p99:?}");
+    // A beat comes each 200 ms, and it takes two of them: this is below one.
+    assert!(p50 < Duration::from_millis(120), "{p50:?}");
+    let metrics = three.servers[0].admin.get("/metrics", None).await?;
+    let metrics = String::from_utf8_lossy(&metrics.bytes).into_owned();
+    for line in [
+        "sso_redis_connected 1",
+        "sso_redis_received_total{outcome=\"foreign\"} 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{metrics}");
+    }
+    Ok(())
+}

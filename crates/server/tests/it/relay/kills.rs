@@ -1,0 +1,63 @@
+//! kill -9 at every step of an event's way, while clients register.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use sso_events::failpoint::Step;
+
+use super::{Load, World, deliver, is_full_size, within};
+
+/// With `SSO_FULL_SIZE=1` the full size.
+fn size() -> (usize, usize) {
+    if is_full_size() { (200, 32) } else { (20, 8) }
+}
+
+/// How often the step is passed before the kill: registrations are many, batches few.
+fn count(step: Step, round: usize) -> usize {
+    match step {
+        Step::BeforeCommit | Step::AfterCommit => 1 + (round * 7) % 40,
+        Step::Sent | Step::Reported | Step::Settled => 1 + (round * 3) % 8,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_step_no_acknowledged_event_is_lost_or_out_of_order() -> Result<()> {
+    let world = World::start("relay_kills").await?;
+    let (rounds, clients) = size();
+    let mut site = world.site()?;
+    let mut acknowledged = Vec::new();
+    for round in 0..rounds {
+        let step = Step::ALL[round % Step::ALL.len()];
+        let point = format!("{}@{}", step.name(), count(step, round));
+        site.set("SSO_FAILPOINT", &point);
+        let mut server = site.serve().await.with_context(|| point.clone())?;
+        let load = Load::start(&[&server.http], clients);
+        let dying = within(Duration::from_mins(1), &point, async {
+            loop {
+                for user in load.told().iter().rev().take(3) {
+                    world.more_of(*user).await?;
+                }
+                if let Ok(status) = server.wait(Duration::from_millis(20)).await {
+                    return Ok(status);
+                }
+            }
+        });
+        let status = dying.await?;
+        ensure!(
+            !status.success() && status.code().is_none(),
+            "{point}: {status}"
+        );
+        acknowledged.extend(load.end().await);
+        world.no_status_lies().await.context(point)?;
+    }
+    site.unset("SSO_FAILPOINT");
+    let server = site.serve().await?;
+    deliver(&[(&server, 8.0)]).await?;
+    let duplicates = world.check(&acknowledged).await?;
+    ensure!(duplicates > 0, "no kill hit between sending and the report");
+    println!(
+        "{} acknowledged after {rounds} kills, {duplicates} duplicates",
+        acknowledged.len()
+    );
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! W3C Trace Context into spans and out of them (<https://www.w3.org/TR/trace-context/>).
+//!
+//! Everything here does nothing where no traces are sent.
+
+use std::str::FromStr;
+
+use opentelemetry::{
+    Context,
+    trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState},
+};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// Where a span stands in its trace, as it is sent on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// `00-<32 hex>-<16 hex>-<2 hex>`.
+    pub traceparent: String,
+    /// What vendors added.
+    pub tracestate: Option<String>,
+}
+
+/// Makes the span a child of the one that is named. Call it before the span is entered. What is
+/// malformed is as if it were not there.
+pub fn continue_from(span: &Span, traceparent: &str, tracestate: Option<&str>) {
+    if let Some(parent) = parse(traceparent, tracestate) {
+        // Without a layer that makes spans there is nobody to have a parent.
+        let _ = span.set_parent(Context::new().with_remote_span_context(parent));
+    }
+}
+
+/// Makes the span begin a trace of its own.
+pub fn begin(span: &Span) {
+    let _ = span.set_parent(Context::new());
+}
+
+/// Begins a trace of its own, linked with the span that is named: somebody said so whom nobody
+/// vouches for.
+pub fn begin_linked(span: &Span, traceparent: &str, tracestate: Option<&str>) {
+    begin(span);
+    if let Some(other) = parse(traceparent, tracestate) {
+        span.add_link(other);
+    }
+}
+
+/// Where the span stands. `None` where no traces are sent.
+pub fn place(span: &Span) -> Option<Place> {
+    let context = span.context();
+    let own = context.span().span_context().clone();
+    if !own.is_valid() {
+        return None;
+    }
+    let flags = own.trace_flags().to_u8() & TraceFlags::SAMPLED.to_u8();
+    let state = own.trace_state().header();
+    Some(Place {
+        traceparent: format!("00-{}-{}-{flags:02x}", own.trace_id(), own.span_id()),
+        tracestate: (!state.is_empty()).then_some(state),
+    })
+}
+
+impl Place {
+    /// The id of the trace: 32 hex digits.
+    pub fn trace_id(&self) -> &str {
+        self.traceparent.get(3..35).unwrap_or_default()
+    }
+}
+
+fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanContext> {
+    let mut parts = traceparent.split('-');
+    let mut next = |digits| parts.next().filter(|part| part.len() == digits);
+    let (_version, trace, parent, flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
+    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED;
+    let state = tracestate.and_then(|state| TraceState::from_str(state).ok());
+    let context = SpanContext::new(
+        TraceId::from_hex(trace).ok()?,
+        SpanId::from_hex(parent).ok()?,
+        flags,
+        true,
+        state.unwrap_or_default(),
+    );
+    context.is_valid().then_some(context)
+}

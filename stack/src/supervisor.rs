@@ -1,0 +1,54 @@
+//! The process that everything belongs to.
+
+use std::fs;
+
+use anyhow::Result;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{control, faults, system::System};
+
+/// Starts everything, then answers until it is told to end.
+pub(crate) async fn run() -> Result<()> {
+    let mut system = System::start().await?;
+    fs::create_dir_all(control::folder())?;
+    let _ = fs::remove_file(control::socket());
+    let listener = UnixListener::bind(control::socket())?;
+    println!("{}", control::IS_READY);
+    let mut terminate = signal(SignalKind::terminate())?;
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => accepted?.0,
+            _ = terminate.recv() => break,
+        };
+        if answer(stream, &mut system).await.unwrap_or(false) {
+            break;
+        }
+    }
+    let _ = fs::remove_file(control::socket());
+    system.stop().await
+}
+
+/// Answers one question; true is the end.
+async fn answer(stream: UnixStream, system: &mut System) -> Result<bool> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(read).read_line(&mut line).await?;
+    let mut words = line.split_whitespace();
+    let (verb, word) = (words.next().unwrap_or_default(), words.next());
+    let text = match verb {
+        "status" => system.status().await,
+        "logs" => system.logs(word),
+        "chaos" => match faults::cause(system, word.unwrap_or_default()).await {
+            Ok(done) => done,
+            Err(error) => format!("{error:#}"),
+        },
+        "down" => "everything ends".to_owned(),
+        other => format!("{other}: not understood"),
+    };
+    write.write_all(text.as_bytes()).await?;
+    Ok(verb == "down")
+}
