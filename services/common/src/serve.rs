@@ -109,6 +109,7 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits, shutdown:
 
 /// Describes the metrics of every service.
 pub(crate) fn register_metrics() {
+    sso_telemetry::register_metrics();
     listener::register_metrics(&[LISTENER]);
     sso_kafka::register_consumer_metrics();
 }
