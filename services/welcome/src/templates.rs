@@ -93,13 +93,13 @@ impl Templates {
     }
 
     /// The content for a reader.
-    pub(crate) fn render(&self, reader: Reader<'_>) -> Result<Rendered, TemplateError> {
+    pub(crate) fn render(&self, of_whom: Reader<'_>) -> Result<Rendered, TemplateError> {
         let Reader {
             name,
             email,
             product,
-        } = reader;
-        let render = |template: &'static str| {
+        } = of_whom;
+        let part = |template: &'static str| {
             let text = self
                 .0
                 .get_template(template)
@@ -116,9 +116,9 @@ impl Templates {
             Ok(text)
         };
         Ok(Rendered {
-            subject: one_line(&render(SUBJECT)?, MAX_SUBJECT),
-            text: render(TEXT)?,
-            html: render(HTML)?,
+            subject: one_line(&part(SUBJECT)?, MAX_SUBJECT),
+            text: part(TEXT)?,
+            html: part(HTML)?,
         })
     }
 }
