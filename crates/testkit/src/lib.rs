@@ -10,6 +10,7 @@ pub mod memory;
 pub mod persona;
 pub mod pki;
 pub mod process;
+pub mod program;
 pub mod random;
 pub mod servers;
 pub mod tasks;

@@ -1,34 +1,20 @@
 //! Rules that concern more than one value.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
+use sso_config::is_loopback;
 use sso_crypto::CompatSecret;
 
 use super::{
-    problems::Problems,
     section::{Config, TokenMode},
-    sources::Origins,
     telemetry,
 };
 
-/// Whether only this machine can reach `address`, IPv4 in IPv6 included.
-pub(super) fn is_loopback(address: IpAddr) -> bool {
-    address.to_canonical().is_loopback()
-}
-
 /// Adds a problem for each rule that is broken. A rule about a value that is wrong anyway is left
 /// out.
-pub(super) fn validate(
-    config: &Config,
-    development: bool,
-    origins: &Origins,
-    problems: &mut Problems,
-) {
-    let mut rules = Rules {
-        config,
-        origins,
-        problems,
-    };
+pub(super) fn validate(config: &Config, broken: &mut sso_config::Rules<'_>) {
+    let development = broken.development;
+    let mut rules = Rules { config, broken };
     if development {
         rules.development();
     }
@@ -44,13 +30,12 @@ pub(super) fn validate(
     rules.telemetry();
 }
 
-struct Rules<'a> {
+struct Rules<'a, 'b> {
     config: &'a Config,
-    origins: &'a Origins,
-    problems: &'a mut Problems,
+    broken: &'a mut sso_config::Rules<'b>,
 }
 
-impl Rules<'_> {
+impl Rules<'_, '_> {
     fn telemetry(&mut self) {
         if let Some(broken) = telemetry::broken(&self.config.telemetry) {
             let key = "telemetry.otlp_endpoint";
@@ -277,10 +262,7 @@ impl Rules<'_> {
     }
 
     fn broken(&mut self, key: &str, others: &[&str], text: &str) {
-        let known_wrong = |key: &&str| self.problems.concern(key);
-        if !known_wrong(&key) && !others.iter().any(known_wrong) {
-            self.problems.of_key(key, self.origins.of(key), text);
-        }
+        self.broken.broken(key, others, text);
     }
 }
 

@@ -11,10 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sso_core::Scope;
 use toml::{Table, Value};
 
-use crate::config::{
-    sources::unknown_among,
-    values::{Misshapen, Shape, Text},
-};
+use sso_config::unknown_among;
+
+use crate::config::values::{Misshapen, Shape, Text};
 
 /// Longest name of a caller, and of a certificate.
 const MAX_NAME: usize = 64;
@@ -93,7 +92,7 @@ struct Wrong {
 impl Wrong {
     fn caller(&mut self, table: &Table) -> Option<Caller> {
         for key in table.keys().filter(|key| !KEYS.contains(&key.as_str())) {
-            self.add(unknown_among(key, &KEYS));
+            self.add(unknown_among("sso", key, &KEYS));
         }
         let name = self.text(table, "name");
         if !table.contains_key("name") {

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_bounds_of_every_key_hold_its_default() {
-    let catalogue = Catalogue::new();
+    let catalogue = Catalogue::new::<Config>();
     let properties = |json: &serde_json::Value| json["properties"].as_object().unwrap().clone();
     let leaves: usize = properties(&schema())
         .values()
@@ -24,7 +24,7 @@ fn the_bounds_of_every_key_hold_its_default() {
     for key in catalogue.keys() {
         assert!(key.text.ends_with('.'), "{} has no manual", key.path);
         if let Some(default) = &key.default {
-            let raw = kind::Raw::Toml(default.clone());
+            let raw = Raw::Toml(default.clone());
             assert_eq!(key.kind.read(raw).as_ref(), Some(default), "{}", key.path);
         }
     }
@@ -44,7 +44,7 @@ fn the_example_uncommented_is_the_default() {
         .lines()
         .filter(|line| line.contains(" = ") && !line.starts_with('#'))
         .count();
-    let keys = Catalogue::new()
+    let keys = Catalogue::new::<Config>()
         .keys()
         .filter(|key| key.default.is_some())
         .count();
@@ -76,10 +76,10 @@ fn what_is_shown_loads_as_the_same() {
 #[test]
 fn the_manual_and_the_schema_have_every_key() {
     let manual = manual_md();
-    for key in Catalogue::new().keys() {
+    for key in Catalogue::new::<Config>().keys() {
         let heading = format!("\n### `{}`\n", key.path);
         assert!(manual.contains(&heading), "{heading}");
-        assert!(manual.contains(&format!("- Variable: `{}`\n", key.variable())));
+        assert!(manual.contains(&format!("- Variable: `{}`\n", key.variable)));
     }
     let schema = schema();
     assert_eq!(

@@ -17,7 +17,9 @@ use std::{
 use insta::assert_snapshot;
 use tempfile::TempDir;
 
-use super::{catalogue::Catalogue, sources::Origin, *};
+use sso_config::{Catalogue, Origin, Raw};
+
+use super::*;
 
 /// 32 bytes in base64; recognisable where it must not appear.
 const KEY: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=";

@@ -6,10 +6,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serializer, de};
 
 /// Marks a duration in the JSON schema.
-pub(crate) const FORMAT: &str = "time-span";
+pub const FORMAT: &str = "time-span";
 
 /// Describes a duration in the JSON schema.
-pub(crate) struct Text;
+pub struct Text;
 
 impl JsonSchema for Text {
     fn schema_name() -> std::borrow::Cow<'static, str> {
@@ -26,12 +26,12 @@ impl JsonSchema for Text {
 }
 
 /// Reads a duration; a unit is needed.
-pub(crate) fn parse(text: &str) -> Option<Duration> {
+pub fn parse(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok()
 }
 
 /// In the largest unit that leaves no rest.
-pub(crate) fn show(duration: Duration) -> String {
+pub fn show(duration: Duration) -> String {
     const UNITS: [(u128, &str); 5] = [
         (86_400_000, "d"),
         (3_600_000, "h"),
@@ -53,13 +53,13 @@ pub(crate) fn show(duration: Duration) -> String {
         )
 }
 
-pub(crate) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+/// By [`show`].
+pub fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&show(*value))
 }
 
-pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Duration, D::Error> {
+/// By [`parse`].
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text).ok_or_else(|| de::Error::custom("must be a duration such as 15m, 10s or 500ms"))
 }

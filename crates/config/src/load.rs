@@ -4,14 +4,12 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use toml::{Table, Value};
 
-use super::{
+use crate::{
+    Sections,
     catalogue::{Catalogue, Key},
     kind::Raw,
     problems::Problems,
-    section::Config,
     sources::{Origin, Origins, Settings, Sources, read_text},
-    validate::{is_loopback, validate},
-    values::{PublicUrl, TokenName},
 };
 
 /// Longest file with a secret in bytes.
@@ -19,13 +17,13 @@ const MAX_SECRET: u64 = 64 * 1024;
 
 /// A configuration that holds together.
 #[derive(Debug, Clone)]
-pub(crate) struct Loaded {
+pub struct Loaded<C> {
     /// The values in force.
-    pub(crate) config: Config,
+    pub config: C,
     /// Whether this is development mode.
-    pub(crate) development: bool,
+    pub development: bool,
     /// Where each value comes from.
-    pub(crate) origins: Origins,
+    pub origins: Origins,
 }
 
 /// Values of their types, each where it came from.
@@ -33,11 +31,11 @@ type Values = BTreeMap<String, (Value, Origin)>;
 
 /// Loads the configuration. Opens the configuration file and those with secrets, and touches
 /// nothing else.
-pub(crate) fn load(sources: Sources) -> Result<Loaded, Problems> {
-    let catalogue = Catalogue::new();
-    let development = sources.is_development();
+pub fn load<C: Sections>(sources: Sources) -> Result<Loaded<C>, Problems> {
+    let catalogue = Catalogue::new::<C>();
+    let development = sources.is_development::<C>();
     let mut problems = Problems::default();
-    let settings = sources.read(&catalogue, &mut problems);
+    let settings = sources.read::<C>(&catalogue, &mut problems);
     let mut values = type_check(&catalogue, settings, &mut problems);
     for key in catalogue.keys() {
         resolve_secret(key, &mut values, &mut problems);
@@ -46,9 +44,16 @@ pub(crate) fn load(sources: Sources) -> Result<Loaded, Problems> {
     for (path, (_, origin)) in &values {
         origins.set(path, origin.clone());
     }
-    let mut config = parse(values, &mut problems);
-    derive(&mut config, &mut origins, &problems);
-    validate(&config, development, &origins, &mut problems);
+    let mut config: C = parse(values, &mut problems);
+    config.derive(&mut Derived {
+        origins: &mut origins,
+        problems: &problems,
+    });
+    config.validate(&mut Rules {
+        development,
+        origins: &origins,
+        problems: &mut problems,
+    });
     problems.unless_any(Loaded {
         config,
         development,
@@ -110,9 +115,11 @@ fn trim_return(line: &str) -> &str {
 
 /// Parses into the sections' types. A value that its type refuses is a problem, and the rest is
 /// parsed without it, so that the next one is found too.
-fn parse(mut values: Values, problems: &mut Problems) -> Config {
+fn parse<C: Sections>(mut values: Values, problems: &mut Problems) -> C {
+    // Of the whole, not of each section by itself: two programs may have one section with other defaults.
+    let defaults = Table::try_from(C::default()).unwrap_or_default();
     loop {
-        let table = to_table(&values);
+        let table = to_table(defaults.clone(), &values);
         let error = match serde_path_to_error::deserialize(Value::Table(table)) {
             Ok(config) => return config,
             Err(error) => error,
@@ -122,14 +129,13 @@ fn parse(mut values: Values, problems: &mut Problems) -> Config {
         let Some((_, origin)) = values.remove(path) else {
             // Cannot be: every other reason was found before.
             problems.of_other(path, None, "cannot be understood");
-            return Config::default();
+            return C::default();
         };
         problems.of_key(path, origin, error.inner().message());
     }
 }
 
-fn to_table(values: &Values) -> Table {
-    let mut root = Table::new();
+fn to_table(mut root: Table, values: &Values) -> Table {
     for (path, (value, _)) in values {
         match path.split_once('.') {
             None => {
@@ -148,29 +154,38 @@ fn to_table(values: &Values) -> Table {
     root
 }
 
-/// Fills in what is not set from what it depends on.
-fn derive(config: &mut Config, origins: &mut Origins, problems: &Problems) {
-    let mut from = |key: &str, source: &'static str| {
-        let missing = !origins.has(key) && !problems.concern(key);
+/// Which values are to be filled in from others.
+pub struct Derived<'a> {
+    origins: &'a mut Origins,
+    problems: &'a Problems,
+}
+
+impl Derived<'_> {
+    /// Whether `key` is to be filled in from `source`: nobody has set it. It is noted as such.
+    pub fn from(&mut self, key: &str, source: &'static str) -> bool {
+        let missing = !self.origins.has(key) && !self.problems.concern(key);
         if missing {
-            origins.set(key, Origin::Derived(source));
+            self.origins.set(key, Origin::Derived(source));
         }
         missing
-    };
-    if from("http.public_url", "http.listen") {
-        let tls = config.http.tls_cert.is_some();
-        config.http.public_url = PublicUrl::of_listener(config.http.listen, tls);
     }
-    if from("tokens.issuer", "http.public_url") {
-        config.tokens.issuer = TokenName::from(&config.http.public_url);
-    }
-    if from("tokens.audience", "tokens.issuer") {
-        config.tokens.audience = vec![config.tokens.issuer.clone()];
-    }
-    if from("database.migrate", "database.url") {
-        config.database.migrate = config.database.url.is_embedded();
-    }
-    if from("grpc.require_caller", "grpc.listen") {
-        config.grpc.require_caller = !is_loopback(config.grpc.listen.ip());
+}
+
+/// What rules that concern more than one value are told, and tell.
+pub struct Rules<'a> {
+    /// Whether this is development mode.
+    pub development: bool,
+    origins: &'a Origins,
+    problems: &'a mut Problems,
+}
+
+impl Rules<'_> {
+    /// A rule about `key` is broken. It is left out where the key, or one of the `others` that it is
+    /// about, is known to be wrong anyway.
+    pub fn broken(&mut self, key: &str, others: &[&str], text: &str) {
+        let known_wrong = |key: &&str| self.problems.concern(key);
+        if !known_wrong(&key) && !others.iter().any(known_wrong) {
+            self.problems.of_key(key, self.origins.of(key), text);
+        }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::values::{HIDDEN, Misshapen, Shape, text};
+use crate::values::{HIDDEN, Misshapen, Shape, text};
 
 /// Longest host name in bytes (RFC 1035, section 2.3.4).
 const MAX_HOST: usize = 253;
@@ -17,16 +17,16 @@ const MAX_URLS: usize = 16;
 
 /// The address of a broker, `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Broker(String);
+pub struct Broker(String);
 
 impl Broker {
     /// `host:port`.
-    pub(crate) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Whether it is on this machine.
-    pub(crate) fn is_local(&self) -> bool {
+    pub fn is_local(&self) -> bool {
         let host = self.0.rsplit_once(':').map_or("", |(host, _)| host);
         is_local(host)
     }
@@ -80,16 +80,16 @@ impl<'de> Deserialize<'de> for Broker {
 
 /// The name of a Kafka topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TopicName(String);
+pub struct TopicName(String);
 
 impl TopicName {
     /// The name.
-    pub(crate) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The one of the contract.
-    pub(super) fn registration() -> Self {
+    pub fn registration() -> Self {
         Self("registration".to_owned())
     }
 }
@@ -121,18 +121,31 @@ impl fmt::Display for TopicName {
     }
 }
 
+/// In an option, where no `with` reaches.
+impl Serialize for TopicName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        text::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for TopicName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer)
+    }
+}
+
 /// One or more URLs of the same server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Urls(Vec<String>);
+pub struct Urls(Vec<String>);
 
 impl Urls {
     /// Each of them.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 
     /// Whether one of them would carry a password in clear over a network.
-    pub(crate) fn any_in_clear(&self) -> bool {
+    pub fn any_in_clear(&self) -> bool {
         self.0
             .iter()
             .filter_map(|url| Url::parse(url).ok())
@@ -192,11 +205,11 @@ impl<'de> Deserialize<'de> for Urls {
 
 /// A password or token for another server. Neither printed nor serialised.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Credential(Zeroizing<String>);
+pub struct Credential(Zeroizing<String>);
 
 impl Credential {
     /// What is sent.
-    pub(crate) fn reveal(&self) -> &str {
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }
@@ -223,10 +236,11 @@ impl fmt::Debug for Credential {
     }
 }
 
-pub(super) fn is_local(host: &str) -> bool {
+/// Whether a host is this machine.
+pub fn is_local(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"
         || host
             .parse::<std::net::IpAddr>()
-            .is_ok_and(super::validate::is_loopback)
+            .is_ok_and(crate::is_loopback)
 }

@@ -5,83 +5,102 @@ use std::fmt::{self, Write};
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
-use super::{
+use crate::{
+    Sections,
     catalogue::{self, Catalogue, Key, Section},
     kind::Kind,
     load::Loaded,
-    sources::DEVELOPMENT,
 };
 
 /// Columns of the example.
 const WIDTH: usize = 100;
 
-const EXAMPLE: &str = "\
-# Configuration of `sso`: every key at its default. Remove the `#` before a key to change it.
-#
-# A variable SSO__SECTION__KEY goes before this file, a flag before both. `sso config check` says
-# whether all is well; `sso config show` prints the values in force and where they come from.
-";
+/// What stands before the keys of the example.
+fn example_head<C: Sections>() -> String {
+    let (program, prefix) = (C::PROGRAM, C::PREFIX);
+    format!(
+        "# Configuration of `{program}`: every key at its default. Remove the `#` before a key to \
+         change it.\n#\n\
+         # A variable {prefix}SECTION__KEY goes before this file, a flag before both. `{program} \
+         config check` says\n\
+         # whether all is well; `{program} config show` prints the values in force and where they \
+         come from.\n"
+    )
+}
 
-const MANUAL: &str = "\
-# Configuration
+/// What stands before the keys of the manual.
+fn manual_head<C: Sections>() -> String {
+    let (program, prefix, file) = (C::PROGRAM, C::PREFIX, C::FILE_VARIABLE);
+    let family = prefix.trim_end_matches('_');
+    format!(
+        "# Configuration
 
 Generated from the source by `cargo xtask gen`; do not edit.
 
 Values come from, each before the one above it:
 
 1. the built-in defaults;
-2. a TOML file, named by `--config` or by the variable `SSO_CONFIG`;
-3. variables `SSO__SECTION__KEY`, such as `SSO__HTTP__LISTEN`;
+2. a TOML file, named by `--config` or by the variable `{file}`;
+3. variables `{prefix}SECTION__KEY`, such as `{prefix}HTTP__LISTEN`;
 4. flags: `--set http.listen=127.0.0.1:8080`.
 
 Lists in variables and flags are separated by commas; durations are written `15m`, `10s`, `500ms`.
 A secret can be kept in a file: its twin with `_file` at the end names the file, whose last line
 break does not count. Setting both is a problem.
 
-A key or a variable `SSO__..` that does not exist is a problem, as is a value out of its bounds.
-All problems are reported at once, and `sso` ends with code 78 before it opens anything. `sso
-config check` does only that; `sso config show` prints the values in force and where each comes
+A key or a variable `{prefix}..` that does not exist is a problem, as is a value out of its bounds.
+All problems are reported at once, and `{program}` ends with code 78 before it opens anything. `{program}
+config check` does only that; `{program} config show` prints the values in force and where each comes
 from.
-
-**Development mode** is on without any setting (no file, no variable `SSO_..`, no flag), or with
+{}",
+        if C::DEVELOPMENT.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "
+**Development mode** is on without any setting (no file, no variable `{family}_..`, no flag), or with
 `--dev`. All listeners must be on loopback addresses then, and these defaults change:
 
-";
+"
+            )
+        }
+    )
+}
 
 /// The JSON schema of the configuration file (draft 2020-12). Editors complete and check by it.
-pub(crate) fn schema() -> Json {
-    catalogue::schema()
+pub fn schema<C: Sections>() -> Json {
+    catalogue::schema::<C>()
 }
 
 /// A configuration file with every key and its manual, commented out at its default.
-pub(crate) fn example_toml() -> String {
-    let mut out = EXAMPLE.to_owned();
-    for section in &Catalogue::new().sections {
+pub fn example_toml<C: Sections>() -> String {
+    let mut out = example_head::<C>();
+    for section in &Catalogue::new::<C>().sections {
         ignore(write_example(&mut out, section));
     }
     out
 }
 
 /// The manual in Markdown: `docs/config.md`.
-pub(crate) fn manual_md() -> String {
-    let mut out = MANUAL.to_owned();
-    for (key, value) in DEVELOPMENT {
+pub fn manual_md<C: Sections>() -> String {
+    let mut out = manual_head::<C>();
+    for (key, value) in C::DEVELOPMENT {
         ignore(writeln!(out, "- `{key}` is `{value}`"));
     }
-    for section in &Catalogue::new().sections {
+    for section in &Catalogue::new::<C>().sections {
         ignore(write_manual(&mut out, section));
     }
     out
 }
 
 /// The values in force as TOML, each with where it comes from. Secrets are shown as `<set>`.
-pub(crate) fn show(loaded: &Loaded) -> String {
+pub fn show<C: Sections>(loaded: &Loaded<C>) -> String {
     let values = Table::try_from(&loaded.config).unwrap_or_default();
     let mut out = String::new();
     if loaded.development {
         out.push_str("# Development mode.\n");
     }
-    for section in &Catalogue::new().sections {
+    for section in &Catalogue::new::<C>().sections {
         ignore(write_shown(&mut out, section, &values, loaded));
     }
     out
@@ -122,16 +141,16 @@ fn write_manual(out: &mut String, section: &Section) -> fmt::Result {
             Some(default) => writeln!(out, "- Default: `{default}`")?,
             None => writeln!(out, "- Default: none")?,
         }
-        writeln!(out, "- Variable: `{}`", key.variable())?;
+        writeln!(out, "- Variable: `{}`", key.variable)?;
     }
     Ok(())
 }
 
-fn write_shown(
+fn write_shown<C>(
     out: &mut String,
     section: &Section,
     values: &Table,
-    loaded: &Loaded,
+    loaded: &Loaded<C>,
 ) -> fmt::Result {
     let values = if section.name.is_empty() {
         values

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::sources::Origin;
+use crate::sources::Origin;
 
 /// More are counted, not listed.
 const MOST: usize = 100;
@@ -13,11 +13,11 @@ const NAME: usize = 80;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     /// The key (`http.listen`), or what else has the problem: a variable, a file.
-    pub(crate) subject: String,
+    pub subject: String,
     /// Where its value came from, if that is not the subject itself.
-    pub(crate) origin: Option<Origin>,
+    pub origin: Option<Origin>,
     /// What is right: the rest of the sentence. Never a value.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl fmt::Display for Problem {
@@ -31,7 +31,7 @@ impl fmt::Display for Problem {
 
 /// Everything that is wrong, in the order it was found. Displays one a line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Problems {
+pub struct Problems {
     listed: Vec<Problem>,
     more: usize,
     keys: BTreeSet<String>,
@@ -39,18 +39,18 @@ pub(crate) struct Problems {
 
 impl Problems {
     /// Adds a problem with the value of a key.
-    pub(super) fn of_key(&mut self, key: &str, origin: Origin, text: impl Into<String>) {
+    pub fn of_key(&mut self, key: &str, origin: Origin, text: impl Into<String>) {
         self.keys.insert(key.to_owned());
         self.add(key.to_owned(), Some(origin), text.into());
     }
 
     /// Adds a problem with something that is no key of ours; its name is made safe to print.
-    pub(super) fn of_other(&mut self, name: &str, origin: Option<Origin>, text: impl Into<String>) {
+    pub fn of_other(&mut self, name: &str, origin: Option<Origin>, text: impl Into<String>) {
         self.add(printable(name), origin, text.into());
     }
 
     /// Counts one more without listing it.
-    pub(super) fn count(&mut self) {
+    pub(crate) fn count(&mut self) {
         self.more += 1;
     }
 
@@ -67,17 +67,17 @@ impl Problems {
     }
 
     /// Whether further problems are only counted.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.listed.len() >= MOST
     }
 
     /// Whether the value of `key` is known to be wrong: rules about it would only confuse.
-    pub(super) fn concern(&self, key: &str) -> bool {
+    pub fn concern(&self, key: &str) -> bool {
         self.keys.contains(key)
     }
 
     /// `value`, unless there is a problem.
-    pub(super) fn unless_any<T>(self, value: T) -> Result<T, Self> {
+    pub(crate) fn unless_any<T>(self, value: T) -> Result<T, Self> {
         if self.listed.is_empty() {
             Ok(value)
         } else {
@@ -102,7 +102,7 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 /// A foreign name on one line, and not too long.
-pub(super) fn printable(name: &str) -> String {
+pub(crate) fn printable(name: &str) -> String {
     let mut shown: String = name
         .chars()
         .take(NAME)

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use toml::{Value, de::ValueDeserializer};
 
-use super::duration;
+use crate::duration;
 
 /// Longest text of one value in bytes.
 const MAX_TEXT: usize = 4096;
@@ -15,47 +15,69 @@ const MAX_TABLES: usize = 64 * 1024;
 
 /// What a value may be. Displays as what stands after "must be".
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// `true` or `false`.
     Bool,
+    /// A number within bounds.
     Integer {
+        /// The least.
         min: i64,
+        /// The most.
         max: i64,
     },
-    /// A number with a fraction.
+    /// A number with a fraction, within bounds.
     Number {
+        /// The least.
         min: f64,
+        /// The most.
         max: f64,
     },
+    /// A duration within bounds.
     Duration {
+        /// The least.
         min: Duration,
+        /// The most.
         max: Duration,
+        /// Whether a part of a second is refused.
         whole_seconds: bool,
     },
+    /// One of these.
     Choice(Vec<Choice>),
+    /// A text that its type parses.
     Text {
+        /// What is right, in words.
         shape: String,
     },
+    /// A list of such texts.
     List {
+        /// The least number of them.
         min: usize,
+        /// The most.
         max: usize,
+        /// What is right, in words.
         shape: String,
     },
+    /// A list of tables.
     Tables {
+        /// The most of them.
         max: usize,
+        /// What is right, in words.
         shape: String,
     },
 }
 
 /// One of a choice.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Choice {
-    pub(super) name: String,
-    pub(super) text: String,
+pub struct Choice {
+    /// As it is written.
+    pub name: String,
+    /// Its manual.
+    pub text: String,
 }
 
 /// A value as a source gives it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Raw {
+pub enum Raw {
     /// Typed, of a file.
     Toml(Value),
     /// Text, of a variable, a flag, a file with a secret.
@@ -64,7 +86,7 @@ pub(super) enum Raw {
 
 impl Kind {
     /// Reads what a key's schema says; `None` for a shape that this does not know.
-    pub(super) fn of_schema(schema: &Json) -> Option<Self> {
+    pub(crate) fn of_schema(schema: &Json) -> Option<Self> {
         if let Some(choices) = choices(schema) {
             return Some(Self::Choice(choices));
         }
@@ -101,7 +123,7 @@ impl Kind {
 
     /// The value in its type, or `None` if it is not of this kind. What a text means beyond that
     /// is judged where it is parsed.
-    pub(super) fn read(&self, raw: Raw) -> Option<Value> {
+    pub fn read(&self, raw: Raw) -> Option<Value> {
         let value = match raw {
             Raw::Toml(value) => self.widened(value),
             Raw::Text(text) => self.parse(text)?,

@@ -15,40 +15,32 @@ use toml::{
     de::{DeString, DeTable, DeValue, ValueDeserializer},
 };
 
-use super::{
-    catalogue::{Catalogue, Key, PREFIX},
+use crate::{
+    Sections,
+    catalogue::Catalogue,
     kind::Raw,
     problems::{Problems, printable},
 };
 
 /// Longest configuration file in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
-/// Names the configuration file.
-const FILE_VARIABLE: &str = "SSO_CONFIG";
-/// What development mode sets, unless told otherwise.
-pub(super) const DEVELOPMENT: [(&str, &str); 4] = [
-    ("http.expose_metrics", "true"),
-    ("admin.listen", "off"),
-    ("passwords.min_length", "4"),
-    ("passwords.refuse_common", "false"),
-];
 
 /// What to load from.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sources {
-    /// The file that `--config` names; without one `SSO_CONFIG` is asked.
-    pub(crate) file: Option<PathBuf>,
-    /// The process' environment; only names that start with `SSO_` are looked at.
-    pub(crate) env: Vec<(OsString, OsString)>,
+pub struct Sources {
+    /// The file that `--config` names; without one the variable [`Sections::FILE_VARIABLE`] is asked.
+    pub file: Option<PathBuf>,
+    /// The process' environment; only names that start as the program's do are looked at.
+    pub env: Vec<(OsString, OsString)>,
     /// Keys with values as in variables. The last one of a key counts.
-    pub(crate) flags: Vec<(String, String)>,
+    pub flags: Vec<(String, String)>,
     /// Whether `--dev` was given.
-    pub(crate) dev: bool,
+    pub dev: bool,
 }
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub enum Origin {
     /// Built in.
     Default,
     /// Built in, for development mode.
@@ -82,47 +74,59 @@ impl fmt::Display for Origin {
 
 /// Where each value comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Origins(BTreeMap<String, Origin>);
+pub struct Origins(BTreeMap<String, Origin>);
 
 impl Origins {
     /// Of a key such as `http.listen`.
-    pub(crate) fn of(&self, path: &str) -> Origin {
+    pub fn of(&self, path: &str) -> Origin {
         self.0.get(path).cloned().unwrap_or(Origin::Default)
     }
 
-    pub(super) fn set(&mut self, path: &str, origin: Origin) {
+    /// Notes where the value of a key comes from.
+    pub fn set(&mut self, path: &str, origin: Origin) {
         self.0.insert(path.to_owned(), origin);
     }
 
     /// Whether somebody, or development mode, has set it.
-    pub(super) fn has(&self, path: &str) -> bool {
+    pub fn has(&self, path: &str) -> bool {
         self.0.contains_key(path)
     }
 }
 
 /// The values that are set, each from its strongest source.
-pub(super) type Settings = BTreeMap<String, (Raw, Origin)>;
+pub(crate) type Settings = BTreeMap<String, (Raw, Origin)>;
 
 impl Sources {
     /// Whether this is development mode: asked for, or nothing is set at all.
-    pub(super) fn is_development(&self) -> bool {
-        let ours = |(name, _): &(OsString, OsString)| name.as_encoded_bytes().starts_with(b"SSO_");
+    pub(crate) fn is_development<C: Sections>(&self) -> bool {
+        if C::DEVELOPMENT.is_empty() {
+            return false;
+        }
+        // `SSO_`, of which `SSO__` and `SSO_CONFIG` are.
+        let family = C::PREFIX.strip_suffix('_').unwrap_or(C::PREFIX).as_bytes();
+        let ours = |(name, _): &(OsString, OsString)| name.as_encoded_bytes().starts_with(family);
         self.dev || (self.file.is_none() && self.flags.is_empty() && !self.env.iter().any(ours))
     }
 
     /// Reads all of them.
-    pub(super) fn read(self, catalogue: &Catalogue, problems: &mut Problems) -> Settings {
+    pub(crate) fn read<C: Sections>(
+        self,
+        catalogue: &Catalogue,
+        problems: &mut Problems,
+    ) -> Settings {
         let mut reader = Reader {
+            program: C::PROGRAM,
+            prefix: C::PREFIX,
             catalogue,
             problems,
             settings: Settings::new(),
         };
-        if self.is_development() {
-            for (key, value) in DEVELOPMENT {
-                reader.set(key, Raw::Text(value.to_owned()), Origin::Development);
+        if self.is_development::<C>() {
+            for (key, value) in C::DEVELOPMENT {
+                reader.set(key, Raw::Text((*value).to_owned()), Origin::Development);
             }
         }
-        let named = self.env.iter().find(|(name, _)| name == FILE_VARIABLE);
+        let named = self.env.iter().find(|(name, _)| name == C::FILE_VARIABLE);
         if let Some(file) = self.file.or_else(|| named.map(|(_, file)| file.into())) {
             reader.file(&file);
         }
@@ -140,6 +144,8 @@ impl Sources {
 }
 
 struct Reader<'a> {
+    program: &'static str,
+    prefix: &'static str,
     catalogue: &'a Catalogue,
     problems: &'a mut Problems,
     settings: Settings,
@@ -152,12 +158,12 @@ impl Reader<'_> {
 
     fn variable(&mut self, name: &OsString, value: OsString) {
         let name = name.to_string_lossy();
-        if !name.starts_with(PREFIX) {
+        if !name.starts_with(self.prefix) {
             return;
         }
-        let Some(key) = self.catalogue.keys().find(|key| key.variable() == name) else {
-            let names = self.catalogue.keys().map(Key::variable);
-            let text = unknown("variable", suggestion(&name, names));
+        let Some(key) = self.catalogue.keys().find(|key| key.variable == name) else {
+            let names = self.catalogue.keys().map(|key| key.variable.clone());
+            let text = unknown(self.program, "variable", suggestion(&name, names));
             return self.problems.of_other(&name, None, text);
         };
         let origin = Origin::Variable(name.into_owned());
@@ -237,7 +243,7 @@ impl Reader<'_> {
             .iter()
             .map(|section| section.name.clone());
         let keys = self.catalogue.keys().map(|key| key.path.clone());
-        let text = unknown("key", suggestion(key, keys.chain(sections)));
+        let text = unknown(self.program, "key", suggestion(key, keys.chain(sections)));
         self.problems.of_other(key, Some(origin), text);
     }
 }
@@ -251,19 +257,19 @@ fn join(section: &str, name: &DeString<'_>) -> String {
 }
 
 /// Says that a key is none of these, and which was probably meant.
-pub(super) fn unknown_among(key: &str, known: &[&str]) -> String {
+pub fn unknown_among(program: &str, key: &str, known: &[&str]) -> String {
     let known = known.iter().map(|&name| name.to_owned());
     format!(
         "{}: {}",
         printable(key),
-        unknown("key", suggestion(key, known))
+        unknown(program, "key", suggestion(key, known))
     )
 }
 
-fn unknown(what: &str, suggestion: Option<String>) -> String {
+fn unknown(program: &str, what: &str, suggestion: Option<String>) -> String {
     match suggestion {
         Some(name) => format!("unknown {what}; did you mean {name}?"),
-        None => format!("unknown {what}; `sso config example` prints all of them"),
+        None => format!("unknown {what}; `{program} config example` prints all of them"),
     }
 }
 
@@ -286,7 +292,7 @@ fn line(text: &str, at: usize) -> usize {
 }
 
 /// A whole file of UTF-8 of at most `most` bytes.
-pub(super) fn read_text(path: &Path, most: u64) -> io::Result<String> {
+pub(crate) fn read_text(path: &Path, most: u64) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(most + 1).read_to_string(&mut text)?;
     if text.len() as u64 > most {

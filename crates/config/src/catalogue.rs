@@ -4,58 +4,57 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
-use super::{kind::Kind, section::Config};
-
-/// What the names of our variables start with.
-pub(super) const PREFIX: &str = "SSO__";
+use crate::{Sections, kind::Kind};
 
 /// All keys, by section.
 #[derive(Debug)]
-pub(super) struct Catalogue {
+pub struct Catalogue {
     /// The keys without a section are the first one's, whose name is empty.
-    pub(super) sections: Vec<Section>,
+    pub sections: Vec<Section>,
 }
 
 /// The keys of a section.
 #[derive(Debug)]
-pub(super) struct Section {
-    pub(super) name: String,
-    pub(super) text: String,
-    pub(super) keys: Vec<Key>,
+pub struct Section {
+    /// Its name; the root's is empty.
+    pub name: String,
+    /// Its manual.
+    pub text: String,
+    /// In the order of the struct.
+    pub keys: Vec<Key>,
 }
 
 /// A key.
 #[derive(Debug)]
-pub(super) struct Key {
+pub struct Key {
     /// `http.listen`.
-    pub(super) path: String,
+    pub path: String,
     /// `listen`.
-    pub(super) name: String,
-    pub(super) kind: Kind,
+    pub name: String,
+    /// What its value may be.
+    pub kind: Kind,
     /// Of its own; `None`: there is none.
-    pub(super) default: Option<Value>,
-    pub(super) text: String,
+    pub default: Option<Value>,
+    /// Its manual.
+    pub text: String,
     /// Its value is not shown, and may be given in a file that `<path>_file` names.
-    pub(super) secret: bool,
+    pub secret: bool,
+    /// `SSO__HTTP__LISTEN`.
+    pub variable: String,
 }
 
 impl Key {
-    /// `SSO__HTTP__LISTEN`.
-    pub(super) fn variable(&self) -> String {
-        format!("{PREFIX}{}", self.path.replace('.', "__").to_uppercase())
-    }
-
     /// The key whose value stands in the file that the secret's twin names.
-    pub(super) fn file_twin(&self) -> Option<String> {
+    pub fn file_twin(&self) -> Option<String> {
         self.secret.then(|| format!("{}_file", self.path))
     }
 }
 
 impl Catalogue {
     /// Reads the schema. A shape that is not understood is left out; a test counts them.
-    pub(super) fn new() -> Self {
-        let schema = schema();
-        let defaults = Table::try_from(Config::default()).unwrap_or_default();
+    pub fn new<C: Sections>() -> Self {
+        let schema = schema::<C>();
+        let defaults = Table::try_from(C::default()).unwrap_or_default();
         let mut root = Section {
             name: String::new(),
             text: String::new(),
@@ -64,10 +63,10 @@ impl Catalogue {
         let mut sections = Vec::new();
         for (name, schema) in in_order(&schema, &defaults) {
             if schema["type"] == "object" {
-                sections.push(Section::new(name, schema, defaults.get(name)));
+                sections.push(Section::new(C::PREFIX, name, schema, defaults.get(name)));
             } else {
                 root.keys
-                    .extend(Key::new("", name, schema, defaults.get(name)));
+                    .extend(Key::new(C::PREFIX, "", name, schema, defaults.get(name)));
             }
         }
         sections.insert(0, root);
@@ -75,23 +74,23 @@ impl Catalogue {
     }
 
     /// All keys.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.sections.iter().flat_map(|section| &section.keys)
     }
 
     /// The key of this path.
-    pub(super) fn key(&self, path: &str) -> Option<&Key> {
+    pub fn key(&self, path: &str) -> Option<&Key> {
         self.keys().find(|key| key.path == path)
     }
 
     /// The section of this name.
-    pub(super) fn section(&self, name: &str) -> Option<&Section> {
+    pub fn section(&self, name: &str) -> Option<&Section> {
         self.sections.iter().find(|section| section.name == name)
     }
 }
 
 impl Section {
-    fn new(name: &str, schema: &Json, defaults: Option<&Value>) -> Self {
+    fn new(prefix: &str, name: &str, schema: &Json, defaults: Option<&Value>) -> Self {
         let empty = Table::new();
         let defaults = defaults.and_then(Value::as_table).unwrap_or(&empty);
         Self {
@@ -99,17 +98,25 @@ impl Section {
             text: description(schema),
             keys: in_order(schema, defaults)
                 .into_iter()
-                .filter_map(|(key, schema)| Key::new(name, key, schema, defaults.get(key)))
+                .filter_map(|(key, schema)| Key::new(prefix, name, key, schema, defaults.get(key)))
                 .collect(),
         }
     }
 }
 
 impl Key {
-    fn new(section: &str, name: &str, schema: &Json, default: Option<&Value>) -> Option<Self> {
+    fn new(
+        prefix: &str,
+        section: &str,
+        name: &str,
+        schema: &Json,
+        default: Option<&Value>,
+    ) -> Option<Self> {
         let dot = if section.is_empty() { "" } else { "." };
+        let path = format!("{section}{dot}{name}");
         Some(Self {
-            path: format!("{section}{dot}{name}"),
+            variable: format!("{prefix}{}", path.replace('.', "__").to_uppercase()),
+            path,
             name: name.to_owned(),
             kind: Kind::of_schema(schema)?,
             default: default.cloned(),
@@ -120,12 +127,15 @@ impl Key {
 }
 
 /// The JSON schema of the file (draft 2020-12).
-pub(super) fn schema() -> Json {
+pub(crate) fn schema<C: Sections>() -> Json {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
     });
-    let mut schema = settings.into_generator().into_root_schema_for::<Config>();
-    schema.insert("title".to_owned(), "Configuration of sso".into());
+    let mut schema = settings.into_generator().into_root_schema_for::<C>();
+    schema.insert(
+        "title".to_owned(),
+        format!("Configuration of {}", C::PROGRAM).into(),
+    );
     schema.to_value()
 }
 

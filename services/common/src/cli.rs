@@ -1,0 +1,215 @@
+//! The command line of a service.
+
+mod dead_letter;
+mod healthcheck;
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use sso_config::{Loaded, Sections, Sources};
+use sso_telemetry::Metrics;
+
+use crate::{Configured, Exit, Failed, Service, serve};
+
+/// The commands and settings of a service with the commands `X` of its own.
+#[derive(Debug, Parser)]
+#[command(propagate_version = true, disable_help_subcommand = true)]
+#[command(
+    after_help = "Every setting can be given in a file, in a variable, or by --set.\n\
+    `config example` prints them all with their manual.\n\n\
+    Exit codes: 0 done; 64 wrong usage; 65 stored data is damaged; 69 a port or another\n\
+    dependency cannot be had; 78 wrong configuration; 1 anything else."
+)]
+struct Cli<X: Subcommand> {
+    #[command(flatten)]
+    settings: SettingsArgs,
+
+    #[command(subcommand)]
+    command: Option<Command<X>>,
+}
+
+/// Where settings come from.
+#[derive(Debug, Args)]
+struct SettingsArgs {
+    /// The configuration file (TOML).
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// One setting, before file and variables: --set http.listen=127.0.0.1:8080
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command<X: Subcommand> {
+    /// Consume events and serve HTTP until SIGTERM or SIGINT; then drain and exit 0. The default.
+    Serve,
+    /// Bring the database to this version, or show where it stands.
+    #[command(subcommand)]
+    Migrate(MigrateCommand),
+    /// Check, show and document the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Ask the service of this configuration whether it is ready; exit 0 if so.
+    Healthcheck {
+        /// How long to wait, e.g. 2s.
+        #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
+        timeout: Duration,
+    },
+    /// See the events that can never be handled, and send them again.
+    #[command(subcommand)]
+    DeadLetter(dead_letter::DeadLetterCommand),
+    #[command(flatten)]
+    Own(X),
+}
+
+#[derive(Debug, Subcommand)]
+enum MigrateCommand {
+    /// Bring the database to the version that this binary needs.
+    Up,
+    /// Show the version of the database and the one that this binary needs.
+    Status,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say everything that is wrong with the configuration; exit 78 if anything is.
+    Check,
+    /// Print every setting at its default, with its manual, as TOML.
+    Example,
+    /// Print the JSON schema of the configuration file.
+    Schema,
+    /// Print the settings in force and where each comes from; secrets are not shown.
+    Show,
+}
+
+/// How a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// For a person.
+    #[default]
+    Text,
+    /// For a program: one JSON document.
+    Json,
+}
+
+/// Runs the command line `arguments` and says how it ended.
+pub fn run<S: Service>(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let program = <S::Config as Sections>::PROGRAM;
+    let command = Cli::<S::Command>::command()
+        .name(program)
+        .about(S::ABOUT)
+        .version(env!("CARGO_PKG_VERSION"));
+    let matches = command.try_get_matches_from(arguments);
+    let parsed =
+        matches.and_then(|mut matches| Cli::<S::Command>::from_arg_matches_mut(&mut matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; they go to standard output.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Success
+            };
+        }
+    };
+    match dispatch::<S>(cli) {
+        Ok(()) => Exit::Success,
+        Err(failed) => failed.report(program),
+    }
+}
+
+fn dispatch<S: Service>(cli: Cli<S::Command>) -> Result<(), Failed> {
+    let Cli { settings, command } = cli;
+    let load = || settings.load::<S::Config>();
+    match command.unwrap_or(Command::Serve) {
+        Command::Serve => {
+            let config = load()?.config;
+            let wrong = |error: &dyn std::error::Error| Failed::from_error(Exit::Failure, error);
+            sso_telemetry::init(&config.common().log.into()).map_err(|error| wrong(&error))?;
+            let metrics = Metrics::install().map_err(|error| wrong(&error))?;
+            serve::register_metrics();
+            S::register_metrics();
+            block_on(serve::serve::<S>(&config, metrics))?
+        }
+        Command::Migrate(MigrateCommand::Up) => {
+            let version = block_on(S::migrate(&load()?.config))??;
+            print(&format!("the database is of version {version}"));
+            Ok(())
+        }
+        Command::Migrate(MigrateCommand::Status) => {
+            let (found, needed) = block_on(S::version(&load()?.config))??;
+            print(&format!(
+                "the database is of version {found}, this program needs {needed}"
+            ));
+            Ok(())
+        }
+        Command::Config(command) => config::<S::Config>(&command, load),
+        Command::Healthcheck { timeout } => {
+            let config = load()?.config;
+            print(&healthcheck::run(&config, timeout)?);
+            Ok(())
+        }
+        Command::DeadLetter(command) => {
+            let config = load()?.config;
+            print(&block_on(dead_letter::run(
+                config.common().kafka,
+                &command,
+            ))??);
+            Ok(())
+        }
+        Command::Own(command) => {
+            let config = load()?.config;
+            print(&block_on(S::command(&config, command))??);
+            Ok(())
+        }
+    }
+}
+
+fn config<C: Configured>(
+    command: &ConfigCommand,
+    load: impl FnOnce() -> Result<Loaded<C>, Failed>,
+) -> Result<(), Failed> {
+    match command {
+        ConfigCommand::Check => {
+            load()?;
+            print("the configuration is good");
+        }
+        ConfigCommand::Example => print(&sso_config::example_toml::<C>()),
+        ConfigCommand::Schema => print(&format!("{:#}", sso_config::schema::<C>())),
+        ConfigCommand::Show => print(&sso_config::show(&load()?)),
+    }
+    Ok(())
+}
+
+impl SettingsArgs {
+    fn load<C: Sections>(&self) -> Result<Loaded<C>, Failed> {
+        let sources = Sources {
+            file: self.config.clone(),
+            env: std::env::vars_os().collect(),
+            flags: self.set.clone(),
+            dev: false,
+        };
+        Ok(sso_config::load(sources)?)
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
+    Ok(runtime.block_on(future))
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+#[expect(clippy::print_stdout, reason = "the results of commands")]
+fn print(text: &str) {
+    println!("{}", text.trim_end());
+}

@@ -1,0 +1,245 @@
+//! PostgreSQL: a bounded pool of connections to the server that takes writes.
+
+use std::{io, path::Path, str::FromStr, sync::Arc, time::Duration};
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use tokio_postgres::{
+    Config, NoTls,
+    config::{Host, TargetSessionAttrs},
+    error::SqlState,
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{Database, PostgresUrl, StoreError, judge_version, sqlite::Migrations};
+use crate::{Exit, Failed};
+
+/// Under it versions are looked at and migrations run.
+const MIGRATION_LOCK: i64 = 0x0073_736f_5f73_7663;
+
+/// A pool. Cheap to clone.
+#[derive(Clone)]
+pub struct Postgres {
+    pool: Pool,
+}
+
+/// What a URL says.
+pub(super) struct Parsed {
+    config: Config,
+    tls: bool,
+}
+
+/// Reads a URL; `None`: it is none, or says what is not understood.
+pub(super) fn parse(url: &PostgresUrl) -> Option<Parsed> {
+    let text = url.reveal();
+    if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+        return None;
+    }
+    let (base, query) = text.split_once('?').unwrap_or((text, ""));
+    let mut mode = None;
+    let mut kept = Vec::new();
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        match part.split_once('=')? {
+            ("sslmode", wanted) => mode = Some(wanted),
+            _ => kept.push(part),
+        }
+    }
+    let query = if kept.is_empty() { "" } else { "?" };
+    let mut config = Config::from_str(&format!("{base}{query}{}", kept.join("&"))).ok()?;
+    if config.get_hosts().is_empty() {
+        return None;
+    }
+    let local = config.get_hosts().iter().all(is_local);
+    let tls = match mode {
+        Some("disable") => false,
+        Some("require" | "verify-full") => true,
+        None | Some("prefer") => !local,
+        Some(_) => return None,
+    };
+    config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    Some(Parsed { config, tls })
+}
+
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(sso_config::is_loopback),
+    }
+}
+
+impl Postgres {
+    /// Makes the pool, and brings the database to its version if it may. Fails if there is no server.
+    pub async fn open(
+        url: &PostgresUrl,
+        settings: &Database,
+        program: &str,
+        migrations: Migrations,
+    ) -> Result<Self, Failed> {
+        let postgres = Self::connect(url, settings, program)?;
+        if settings.migrate {
+            postgres.advance(migrations).await?;
+        }
+        let found = postgres.found().await?;
+        judge_version(found, needed(migrations))?;
+        Ok(postgres)
+    }
+
+    /// Makes the pool. Connects to nothing.
+    pub fn connect(url: &PostgresUrl, settings: &Database, program: &str) -> Result<Self, Failed> {
+        let wrong = |why: String| Failed::new(Exit::Configuration, why);
+        let Parsed { mut config, tls } =
+            parse(url).ok_or_else(|| wrong("database.url cannot be read".to_owned()))?;
+        if config.get_password().is_none()
+            && let Some(password) = &settings.password
+        {
+            config.password(password.reveal());
+        }
+        let patience = settings.timeout;
+        let limits = format!(
+            "{} -c statement_timeout={1} -c lock_timeout={1} \
+             -c idle_in_transaction_session_timeout=60000",
+            config.get_options().unwrap_or_default(),
+            patience.as_millis()
+        );
+        config
+            .options(limits)
+            .application_name(program)
+            .connect_timeout(patience)
+            .tcp_user_timeout(patience)
+            .keepalives_idle(Duration::from_secs(5));
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let manager = if tls {
+            let tls = connector(settings.tls_ca.as_deref()).map_err(wrong)?;
+            Manager::from_config(config, tls, recycling)
+        } else {
+            Manager::from_config(config, NoTls, recycling)
+        };
+        let timeouts = Timeouts {
+            wait: Some(patience),
+            create: Some(patience),
+            recycle: Some(patience),
+        };
+        let pool = Pool::builder(manager)
+            .max_size(settings.max_connections)
+            .timeouts(timeouts)
+            .runtime(Runtime::Tokio1)
+            .build();
+        let pool = pool.map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { pool })
+    }
+
+    /// A connection.
+    pub async fn get(&self) -> Result<Object, StoreError> {
+        let got = self.pool.get().await;
+        got.map_err(|error| StoreError::Unavailable(crate::exit::sentence(&error)))
+    }
+
+    /// The version of the database, and the one that is needed.
+    pub async fn versions(&self, migrations: Migrations) -> Result<(u32, u32), Failed> {
+        Ok((self.found().await?, needed(migrations)))
+    }
+
+    async fn found(&self) -> Result<u32, StoreError> {
+        let client = self.get().await?;
+        let made = "SELECT to_regclass('service_version') IS NOT NULL";
+        if !client.query_one(made, &[]).await?.get::<_, bool>(0) {
+            return Ok(0);
+        }
+        let newest = "SELECT coalesce(max(version), 0) FROM service_version";
+        let found: i32 = client.query_one(newest, &[]).await?.get(0);
+        Ok(u32::try_from(found).unwrap_or_default())
+    }
+
+    /// Brings the database to its version. Of several instances one does it, the others wait.
+    pub async fn advance(&self, migrations: Migrations) -> Result<(), StoreError> {
+        let mut client = self.get().await?;
+        let transaction = client.transaction().await?;
+        transaction
+            .query_one("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
+            .await?;
+        transaction
+            .batch_execute(
+                "CREATE TABLE IF NOT EXISTS service_version (
+                    version integer PRIMARY KEY,
+                    at timestamptz NOT NULL DEFAULT now()
+                )",
+            )
+            .await?;
+        let newest = "SELECT coalesce(max(version), 0) FROM service_version";
+        let found: i32 = transaction.query_one(newest, &[]).await?.get(0);
+        for (number, text) in (1_i32..)
+            .zip(migrations)
+            .filter(|(number, _)| *number > found)
+        {
+            transaction.batch_execute(text).await?;
+            let note = "INSERT INTO service_version (version) VALUES ($1)";
+            transaction.execute(note, &[&number]).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+}
+
+fn needed(migrations: Migrations) -> u32 {
+    u32::try_from(migrations.len()).unwrap_or(u32::MAX)
+}
+
+fn connector(ca: Option<&Path>) -> Result<MakeRustlsConnect, String> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        Some(file) => {
+            let wrong =
+                |why: &dyn std::fmt::Display| format!("database.tls_ca: {}: {why}", file.display());
+            let found = CertificateDer::pem_file_iter(file).map_err(|error| wrong(&error))?;
+            for certificate in found {
+                let certificate = certificate.map_err(|error| wrong(&error))?;
+                roots.add(certificate).map_err(|error| wrong(&error))?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+impl From<tokio_postgres::Error> for StoreError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let text = crate::exit::sentence(&error);
+        let Some(state) = error.code() else {
+            return Self::Unavailable(text);
+        };
+        let passing = [
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+            SqlState::QUERY_CANCELED,
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::TOO_MANY_CONNECTIONS,
+        ];
+        let class = state.code().get(..2).unwrap_or_default();
+        if passing.contains(state) || ["08", "53", "57", "58"].contains(&class) {
+            Self::Unavailable(text)
+        } else if class == "XX" {
+            Self::Damaged(text)
+        } else {
+            Self::Refused(text)
+        }
+    }
+}
+
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}

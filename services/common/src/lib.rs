@@ -1,0 +1,20 @@
+//! What the services that live on the events of `sso` have in common: configuration, command line,
+//! the consumer, the listener with health and metrics, the drain, exit codes.
+//!
+//! A service is a [`Service`]; its `main` is [`run`].
+
+pub mod cli;
+pub mod database;
+pub mod exit;
+mod health;
+pub mod kafka;
+pub mod section;
+mod serve;
+mod service;
+pub mod trace;
+pub mod web;
+pub mod world;
+
+pub use cli::run;
+pub use exit::{Exit, Failed};
+pub use service::{Common, Configured, Need, Routes, Service};

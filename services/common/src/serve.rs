@@ -1,0 +1,184 @@
+//! `serve`, from the configuration to exit code 0.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use sso_kafka::consumer::{Consumer, ConsumerHealth};
+use sso_telemetry::Metrics;
+use sso_web::listener::{self, Limits, Settings, Shutdown};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Common, Configured, Exit, Failed, Need, Service, health::Health, kafka::of_settings, web,
+};
+
+/// The name of the listener in metrics and logs.
+const LISTENER: &str = "http";
+/// How often dependencies are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long one look may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) async fn serve<S: Service>(config: &S::Config, metrics: Metrics) -> Result<(), Failed> {
+    let Common {
+        http,
+        kafka,
+        shutdown: end,
+        ..
+    } = config.common();
+    let mut signals = Signals::new()?;
+    let service = S::open(config).await?;
+    let listener = bind(http.listen).await?;
+    let settings = kafka.consumer(end.drain_timeout)?;
+    let consumer = Consumer::new(settings, kafka.registry()?, service.handler());
+    let consumer = consumer.map_err(|error| of_settings(&error))?;
+
+    let health = Health::new();
+    let probes = web::probes(
+        <S::Config as sso_config::Sections>::PROGRAM,
+        &health,
+        metrics.clone(),
+    );
+    let router = web::complete(service.routes(), probes, http.request_timeout);
+    let shutdown = Shutdown {
+        stop: CancellationToken::new(),
+        drain: end.drain_timeout,
+    };
+    let running = TaskTracker::new();
+    let stop = CancellationToken::new();
+    let looks = look(
+        Arc::clone(&service),
+        consumer.health(),
+        Arc::clone(&health),
+        metrics,
+    );
+    running.spawn(until(stop.clone(), looks));
+    running.spawn(Arc::clone(&service).background(stop.clone()));
+    let events = tokio::spawn(consumer.run(shutdown.stop.clone()));
+    let requests = tokio::spawn(accept(listener, router, limits(config), shutdown.clone()));
+    health.serving();
+    tracing::info!(
+        program = <S::Config as sso_config::Sections>::PROGRAM,
+        "serving"
+    );
+
+    let signal = signals.wait().await;
+    tracing::info!(signal, "draining");
+    health.draining();
+    // A balancer may need its time to see that; a second signal is in a hurry.
+    let _ = timeout(end.delay, signals.wait()).await;
+    shutdown.stop.cancel();
+    let events = events.await;
+    let _ = requests.await;
+    stop.cancel();
+    running.close();
+    let _ = timeout(end.drain_timeout, running.wait()).await;
+    tracing::info!("stopped");
+    match events {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(of_settings(&error)),
+        Err(error) => Err(Failed::from_error(Exit::Failure, &error)),
+    }
+}
+
+fn limits<C: Configured>(config: &C) -> Limits {
+    let http = config.common().http;
+    Limits {
+        max_connections: http.max_connections,
+        max_connections_per_address: http.max_connections_per_address,
+        ..Limits::default()
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router, limits: Limits, shutdown: Shutdown) {
+    let settings = Settings {
+        name: LISTENER,
+        limits,
+        ..Settings::default()
+    };
+    if let Err(error) = listener::serve(listener, router, settings, shutdown).await {
+        tracing::error!(%error, "the listener has ended");
+    }
+}
+
+/// Describes the metrics of every service.
+pub(crate) fn register_metrics() {
+    sso_telemetry::register_metrics();
+    listener::register_metrics(&[LISTENER]);
+    sso_kafka::register_consumer_metrics();
+}
+
+async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, Failed> {
+    let cannot = |error: std::io::Error| {
+        let text = format!(
+            "http.listen: cannot listen on {address} ({error}): free the port or choose another"
+        );
+        Failed::new(Exit::Unavailable, text)
+    };
+    let listener = TcpListener::bind(address).await.map_err(cannot)?;
+    tracing::info!(address = %listener.local_addr().map_err(cannot)?, "listening");
+    Ok(listener)
+}
+
+/// Looks at everything that is needed, for ever.
+async fn look<S: Service>(
+    service: Arc<S>,
+    consumer: ConsumerHealth,
+    health: Arc<Health>,
+    metrics: Metrics,
+) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let look = async {
+            let kafka = Need {
+                name: "kafka",
+                meaning: "events wait",
+                problem: consumer.look().await,
+                required: false,
+            };
+            health.set(vec![kafka]);
+        };
+        let ((), needs) = tokio::join!(look, timeout(LOOK_LIMIT, service.needs()));
+        if let Ok(needs) = needs {
+            health.set(needs);
+        } else {
+            tracing::warn!("dependencies did not answer in time");
+        }
+        metrics.run_upkeep();
+    }
+}
+
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
+    let _ = stop.run_until_cancelled(work).await;
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failed> {
+        let listen = |kind| signal(kind).map_err(|error| Failed::from_error(Exit::Failure, &error));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What a service is.
+
+use std::{future::Future, sync::Arc};
+
+use axum::Router;
+use sso_config::Sections;
+use sso_kafka::consumer::Handler;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Failed,
+    kafka::Kafka,
+    section::{Http, Log, Shutdown},
+};
+
+/// A configuration with the sections that every service has.
+pub trait Configured: Sections + Clone + Send + Sync + 'static {
+    /// Those sections.
+    fn common(&self) -> Common<'_>;
+}
+
+/// The sections that every service has.
+#[derive(Debug, Clone, Copy)]
+pub struct Common<'a> {
+    /// The listener.
+    pub http: &'a Http,
+    /// Where events come from.
+    pub kafka: &'a Kafka,
+    /// The end.
+    pub shutdown: &'a Shutdown,
+    /// Logs.
+    pub log: &'a Log,
+}
+
+/// What a service serves beside health and metrics.
+pub struct Routes {
+    /// The routes, without the layers around them.
+    pub router: Router,
+    /// Each with its method and the status of its success: the series that exist from the start, and
+    /// the values that the label `route` can have.
+    pub series: &'static [(&'static str, &'static str, &'static str)],
+}
+
+/// Something that a service needs, and how it is: `None` is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// `database`, `smtp`, ...
+    pub name: &'static str,
+    /// What its absence means: a few words that anybody may read.
+    pub meaning: &'static str,
+    /// What is wrong, for the log.
+    pub problem: Option<String>,
+    /// Whether the service is not ready without it.
+    pub required: bool,
+}
+
+/// A service: consumes registrations, and has some routes.
+pub trait Service: Sized + Send + Sync + 'static {
+    /// What can be set.
+    type Config: Configured;
+    /// The commands that only this service has.
+    type Command: clap::Subcommand + std::fmt::Debug;
+
+    /// What `--help` says.
+    const ABOUT: &'static str;
+
+    /// Describes its metrics and makes them exist at 0.
+    fn register_metrics();
+
+    /// Opens what it needs to serve. What can be waited for is not waited for here.
+    fn open(config: &Self::Config) -> impl Future<Output = Result<Arc<Self>, Failed>>;
+
+    /// What is done with an event.
+    fn handler(self: &Arc<Self>) -> Arc<dyn Handler>;
+
+    /// What is served.
+    fn routes(self: &Arc<Self>) -> Routes;
+
+    /// How everything is that it needs beside Kafka. Asked every two seconds.
+    fn needs(&self) -> impl Future<Output = Vec<Need>> + Send;
+
+    /// What runs beside, until `stop`.
+    fn background(self: Arc<Self>, stop: CancellationToken) -> impl Future<Output = ()> + Send;
+
+    /// Brings its database to this version; says which that is.
+    fn migrate(config: &Self::Config) -> impl Future<Output = Result<u32, Failed>>;
+
+    /// The version of its database and the one that this binary needs.
+    fn version(config: &Self::Config) -> impl Future<Output = Result<(u32, u32), Failed>>;
+
+    /// Runs a command of its own; what to print.
+    fn command(
+        config: &Self::Config,
+        command: Self::Command,
+    ) -> impl Future<Output = Result<String, Failed>>;
+}

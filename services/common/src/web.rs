@@ -1,0 +1,44 @@
+//! The HTTP side of a service: errors, observation, probes, Swagger UI, and the layers around.
+
+mod members;
+mod observe;
+mod probes;
+mod problem;
+mod swagger;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, http::StatusCode, response::IntoResponse};
+use sso_web::{deadline, panics, request_id, shield};
+use tower_http::compression::{
+    CompressionLayer, Predicate,
+    predicate::{NotForContentType, SizeAbove},
+};
+
+pub use members::{MAX_BODY, Members, Object, refuse_declared_length};
+pub(crate) use probes::probes;
+pub use problem::{ErrorBody, FieldBody, Problem};
+pub use swagger::swagger;
+
+use crate::Routes;
+
+/// Below this gzip makes an answer longer, or no shorter worth its time.
+const MIN_COMPRESSED: u64 = 1024;
+
+/// Everything around the routes of a service.
+pub(crate) fn complete(own: Routes, probes: Router, timeout: Duration) -> Router {
+    let Routes { router, series } = own;
+    observe::register(series);
+    let router = router.merge(probes);
+    let router = router.fallback(async || Problem::of_status(StatusCode::NOT_FOUND));
+    // From the inside out.
+    let router = panics::layer(router, |_| {
+        Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+    });
+    let router = deadline::layer(router, timeout, |_| Problem::late().into_response());
+    let router = observe::layer(router, series);
+    let compress = SizeAbove::new(MIN_COMPRESSED).and(NotForContentType::IMAGES);
+    let router = router.layer(CompressionLayer::new().gzip(true).compress_when(compress));
+    let router = shield::layer(router);
+    request_id::layer(router, Arc::new(|| crate::world::new_id().to_string()))
+}

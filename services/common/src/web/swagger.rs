@@ -1,0 +1,89 @@
+//! Swagger UI, all of it from the binary.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, rejection::PathRejection},
+    http::{
+        HeaderName,
+        header::{
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_FRAME_OPTIONS,
+        },
+    },
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
+};
+use utoipa::openapi::OpenApi;
+use utoipa_swagger_ui::Config;
+
+use super::Problem;
+
+/// The UI loads and calls this service only. Its styles are inline in part; its icons are `data:`.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'";
+
+/// The document may change with each start, the UI's files with each release.
+const FRESH: &str = "no-cache";
+const KEPT: &str = "public, max-age=3600";
+
+/// The UI at `/swagger/index.html`, its document at `/swagger/doc.json`.
+pub fn swagger(document: &OpenApi) -> Router {
+    let document = Bytes::from(serde_json::to_vec(document).unwrap_or_default());
+    let config = Arc::new(
+        Config::from("doc.json")
+            .try_it_out_enabled(true)
+            .display_request_duration(true)
+            .deep_linking(true)
+            .validator_url("none"),
+    );
+    let index = async || Redirect::temporary("/swagger/index.html");
+    Router::new()
+        .route("/swagger", get(index))
+        .route("/swagger/", get(index))
+        .route(
+            "/swagger/doc.json",
+            get(async move || answer("application/json", FRESH, document)),
+        )
+        .route(
+            "/swagger/{file}",
+            get(async move |file: Result<Path<String>, PathRejection>| {
+                let file = file.map(|Path(file)| file).unwrap_or_default();
+                asset(&file, config)
+            }),
+        )
+}
+
+fn asset(name: &str, config: Arc<Config<'static>>) -> Result<Response, Problem> {
+    let missing = || Problem::not_found();
+    if name.is_empty() {
+        // The library would show its index.
+        return Err(missing());
+    }
+    let file = utoipa_swagger_ui::serve(name, config)
+        .map_err(|error| Problem::internal(error.to_string()))?
+        .ok_or_else(missing)?;
+    let cache = if name == "swagger-initializer.js" {
+        FRESH
+    } else {
+        KEPT
+    };
+    Ok(answer(
+        &file.content_type,
+        cache,
+        Bytes::from(file.bytes.into_owned()),
+    ))
+}
+
+fn answer(content_type: &str, cache: &'static str, body: Bytes) -> Response {
+    let headers: [(HeaderName, &str); 5] = [
+        (CONTENT_TYPE, content_type),
+        (CACHE_CONTROL, cache),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, body).into_response()
+}

@@ -1,0 +1,134 @@
+//! The command line and the configuration.
+
+use anyhow::Result;
+use sso_testkit::{program::Program, servers::Postgres};
+
+use crate::support::{Shop, Store, balance, deposit};
+
+#[test]
+fn all_problems_of_the_configuration_are_said_at_once() -> Result<()> {
+    let mut loyalty = Program::new("loyalty", env!("CARGO_BIN_EXE_loyalty"))?;
+    loyalty
+        .set("points.wellcome", "x")
+        .set("points.welcome", "0")
+        .set("database.url", "mysql://x");
+    let output = loyalty.run(&["config", "check"])?;
+    assert_eq!(output.status.code(), Some(78));
+    let said = String::from_utf8(output.stderr)?;
+    for problem in [
+        "LOYALTY__POINTS__WELLCOME: unknown variable; did you mean LOYALTY__POINTS__WELCOME?",
+        "points.welcome (LOYALTY__POINTS__WELCOME): must be a whole number from 1",
+        "database.url (LOYALTY__DATABASE__URL): must be sqlite:",
+        "kafka.brokers (default): must be set",
+    ] {
+        assert!(said.contains(problem), "{problem}\nin\n{said}");
+    }
+    let example = loyalty.run_ok(&["config", "example"])?;
+    for line in [
+        "#welcome = 100",
+        "#listen = \"127.0.0.1:8001\"",
+        "#group = \"loyalty\"",
+    ] {
+        assert!(
+            example.lines().any(|found| found == line),
+            "{line}\nin\n{example}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_is_migrated_or_refused_and_passwords_are_not_shown() -> Result<()> {
+    let mut shop = Shop::new(Store::Postgres).await?;
+    shop.loyalty.set("database.migrate", false);
+    assert_eq!(shop.loyalty.run(&["serve"])?.status.code(), Some(69));
+    let status = shop.loyalty.run_ok(&["migrate", "status"])?;
+    assert_eq!(
+        status.trim(),
+        "the database is of version 0, this program needs 1"
+    );
+    assert_eq!(
+        shop.loyalty.run_ok(&["migrate", "up"])?.trim(),
+        "the database is of version 1"
+    );
+    let mut running = shop.loyalty.start().await?;
+    assert_eq!(running.stop().await?.code(), Some(0));
+    let shown = shop.loyalty.run_ok(&["config", "show"])?;
+    assert!(shown.contains("url = \"postgres"), "{shown}");
+    assert!(
+        !shown.contains(sso_testkit::servers::SUPERUSER_PASSWORD),
+        "{shown}"
+    );
+    assert!(shown.contains("caller_token = \"<set>\""), "{shown}");
+    shop.loyalty
+        .set("database.url", "postgres://nobody:secret@127.0.0.1:1/x");
+    let output = shop.loyalty.run(&["serve"])?;
+    assert_eq!(output.status.code(), Some(69));
+    assert!(!String::from_utf8(output.stderr)?.contains("secret"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_damaged_ledger_is_found() -> Result<()> {
+    let shop = Shop::new(Store::Postgres).await?;
+    let (admin, alice) = (shop.admin().await?, shop.user("alice").await?);
+    let running = shop.loyalty.start().await?;
+    deposit(&running, &admin, &alice, 5).await?;
+    shop.loyalty.run_ok(&["ledger", "check"])?;
+    let url = shop.loyalty.run_ok(&["config", "show"])?;
+    let name = url
+        .lines()
+        .find_map(|line| line.split("/loyalty_").nth(1))
+        .unwrap_or_default();
+    let name = format!(
+        "loyalty_{}",
+        name.split(['"', '?']).next().unwrap_or_default()
+    );
+    let spoil = "UPDATE accounts SET balance = balance + 1 WHERE user_id IS NOT NULL";
+    Postgres::shared()
+        .await?
+        .node
+        .execute_in(&name, spoil)
+        .await?;
+    let output = shop.loyalty.run(&["ledger", "check"])?;
+    assert_eq!(output.status.code(), Some(65));
+    let said = String::from_utf8(output.stderr)?;
+    assert!(
+        said.contains("0 transfers and 1 accounts do not balance"),
+        "{said}"
+    );
+    Ok(())
+}
+
+async fn forgotten(store: Store) -> Result<()> {
+    let shop = Shop::new(store).await?;
+    let (admin, alice) = (shop.admin().await?, shop.user("alice").await?);
+    let running = shop.loyalty.start().await?;
+    deposit(&running, &admin, &alice, 5).await?;
+    assert_eq!(
+        shop.loyalty.run_ok(&["forget", &alice.id])?.trim(),
+        "forgotten"
+    );
+    assert_eq!(
+        balance(&running.http, &admin.access, &alice.id).await?,
+        None
+    );
+    assert!(
+        shop.loyalty
+            .run_ok(&["ledger", "check"])?
+            .starts_with("4 entries sum to 0; 0 transfers and 0")
+    );
+    let again = shop.loyalty.run_ok(&["forget", &alice.id])?;
+    assert_eq!(again.trim(), "there is no account of this user");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_person_is_forgotten_and_the_ledger_stays_exact_in_postgresql() -> Result<()> {
+    forgotten(Store::Postgres).await
+}
+
+#[tokio::test]
+async fn a_person_is_forgotten_and_the_ledger_stays_exact_in_sqlite() -> Result<()> {
+    forgotten(Store::Sqlite).await
+}

@@ -1,0 +1,127 @@
+//! The points of a registration are credited once.
+
+use anyhow::Result;
+use sso_testkit::program::eventually;
+use uuid::Uuid;
+
+use crate::support::{Bus, Shop, Store, balance};
+
+async fn points_come_once(store: Store) -> Result<()> {
+    let mut shop = Shop::new(store).await?;
+    let bus = Bus::new().await?;
+    bus.connect(&mut shop.loyalty);
+    let admin = shop.admin().await?;
+    let alice = shop.user("alice").await?;
+    let alice_id: Uuid = alice.id.parse()?;
+    bus.register(Uuid::from_u128(1), alice_id).await?;
+    for number in 2..=30 {
+        bus.register(Uuid::from_u128(number), Uuid::from_u128(1000 + number))
+            .await?;
+    }
+    // The same event twice, as after a crash of the relay.
+    bus.register(Uuid::from_u128(1), alice_id).await?;
+    let mut running = shop.loyalty.start().await?;
+    let credited = "loyalty_credits_total{outcome=\"credited\"}";
+    let known = "loyalty_credits_total{outcome=\"known\"}";
+    eventually("all are credited", async || {
+        Ok(running.metric(credited).await? >= 30 && running.metric(known).await? >= 1)
+    })
+    .await?;
+    assert_eq!(
+        balance(&running.http, &alice.access, &alice.id).await?,
+        Some(100)
+    );
+    assert!(running.stop().await?.success());
+
+    // The whole topic once more.
+    shop.loyalty.set("kafka.group", "loyalty-again").set(
+        "kafka.dead_letter_topic",
+        "registration.loyalty.dead-letter",
+    );
+    let running = shop.loyalty.start().await?;
+    eventually("all are known", async || {
+        Ok(running.metric(known).await? >= 31)
+    })
+    .await?;
+    assert_eq!(running.metric(credited).await?, 0);
+    for number in 2..=30 {
+        let user = Uuid::from_u128(1000 + number).to_string();
+        assert_eq!(
+            balance(&running.http, &admin.access, &user).await?,
+            Some(100)
+        );
+    }
+    assert_eq!(running.metric("loyalty_ledger_sum").await?, 0);
+    let said = shop.loyalty.run_ok(&["ledger", "check"])?;
+    assert_eq!(
+        said.trim(),
+        "60 entries sum to 0; 0 transfers and 0 accounts do not balance"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn points_of_a_registration_come_once_in_postgresql() -> Result<()> {
+    points_come_once(Store::Postgres).await
+}
+
+#[tokio::test]
+async fn points_of_a_registration_come_once_in_sqlite() -> Result<()> {
+    points_come_once(Store::Sqlite).await
+}
+
+#[tokio::test]
+async fn poison_is_parked_listed_and_sent_again_and_others_go_on() -> Result<()> {
+    let mut shop = Shop::new(Store::Sqlite).await?;
+    let bus = Bus::new().await?;
+    bus.connect(&mut shop.loyalty);
+    let admin = shop.admin().await?;
+    bus.kafka
+        .produce("registration", b"poison", b"no event", &[])
+        .await?;
+    let user = Uuid::from_u128(7);
+    bus.register(Uuid::from_u128(8), user).await?;
+    let running = shop.loyalty.start().await?;
+    eventually("the good one is credited", async || {
+        Ok(balance(&running.http, &admin.access, &user.to_string()).await? == Some(100))
+    })
+    .await?;
+    let parked = "sso_kafka_consumed_total{outcome=\"parked\"}";
+    eventually("poison is parked", async || {
+        Ok(running.metric(parked).await? == 1)
+    })
+    .await?;
+    let list = shop
+        .loyalty
+        .run_ok(&["dead-letter", "list", "--output", "json"])?;
+    assert!(
+        list.contains("\"user_id\":\"poison\"") && list.contains("reason"),
+        "{list}"
+    );
+    let again = shop.loyalty.run_ok(&["dead-letter", "resend", "--all"])?;
+    assert_eq!(again.trim(), "sent again: 1");
+    eventually("it is parked again", async || {
+        Ok(running.metric(parked).await? == 2)
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_registers_at_sso_has_his_points_a_moment_later() -> Result<()> {
+    let mut shop = Shop::new(Store::Sqlite).await?;
+    let bus = Bus::new().await?;
+    bus.connect(&mut shop.loyalty);
+    drop(shop.sso);
+    shop.site
+        .set("SSO__EVENTS__SINK", "kafka")
+        .set("SSO__KAFKA__BROKERS", bus.kafka.brokers())
+        .set("SSO__KAFKA__REGISTRY_URL", bus.registry.url());
+    shop.sso = shop.site.serve().await?;
+    let running = shop.loyalty.start().await?;
+    let alice = shop.user("alice").await?;
+    eventually("alice has her points", async || {
+        Ok(balance(&running.http, &alice.access, &alice.id).await? == Some(100))
+    })
+    .await
+}

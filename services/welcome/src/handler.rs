@@ -1,0 +1,213 @@
+//! What is done with a registration.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use sso_kafka::consumer::{Event, Handler, Outcome};
+use sso_service::{database::StoreError, trace, world};
+use tokio::time::{Instant, sleep};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::{
+    mail::Composer,
+    metrics,
+    smtp::{Mailer, NotSent},
+    store::{Claim, Mail, Store},
+};
+
+/// Pause while the store is away.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How much longer a claim holds than sending may take: for the mark.
+const CLAIM_MARGIN: Duration = Duration::from_secs(30);
+
+/// Sends the mail of a registration once.
+pub(crate) struct Greeter {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) mailer: Arc<Mailer>,
+    pub(crate) composer: Composer,
+    pub(crate) patience: Patience,
+    /// This process, among those that may send.
+    pub(crate) me: Uuid,
+    pub(crate) tries: Tries,
+}
+
+/// How long what is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Registrations that are older get no mail.
+    pub(crate) remember: Duration,
+    /// One command of SMTP.
+    pub(crate) command: Duration,
+    /// First and longest pause.
+    pub(crate) pause: (Duration, Duration),
+    /// All tries of one mail.
+    pub(crate) retry_for: Duration,
+}
+
+/// The mails that were tried in vain, each with how often and since when. As many as there are events
+/// under way, which the consumer bounds.
+#[derive(Debug, Default)]
+pub(crate) struct Tries(Mutex<HashMap<Uuid, (u32, Instant)>>);
+
+impl Tries {
+    /// One more; how many that makes and since when.
+    fn failed(&self, event: Uuid) -> (u32, Duration) {
+        let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, since) = tries.entry(event).or_insert_with(|| (0, Instant::now()));
+        *count = count.saturating_add(1);
+        (*count, since.elapsed())
+    }
+
+    fn over(&self, event: Uuid) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&event);
+    }
+}
+
+#[async_trait]
+impl Handler for Greeter {
+    async fn handle(&self, event: &Event) -> Outcome {
+        let span = trace::span(event);
+        async {
+            let outcome = self.greet(event).await;
+            if !matches!(outcome, Outcome::Retry(_)) {
+                self.tries.over(event.id);
+            }
+            outcome
+        }
+        .instrument(span)
+        .await
+    }
+}
+
+impl Greeter {
+    async fn greet(&self, event: &Event) -> Outcome {
+        if self.is_too_old(event) {
+            metrics::mail("too_old");
+            tracing::warn!("the registration is older than mail.remember: it gets no mail");
+            return Outcome::Done;
+        }
+        let message = match self.composer.compose(event.id, &event.message) {
+            Ok(message) => message,
+            Err(error) => {
+                metrics::mail("parked");
+                return Outcome::Park(error.to_string());
+            }
+        };
+        let mail = Mail {
+            event: event.id,
+            user: event.user,
+        };
+        match self.store.claim(mail, self.me, self.hold()).await {
+            Ok(Claim::Granted) => {}
+            Ok(Claim::Sent) => {
+                metrics::mail("known");
+                tracing::debug!("the mail was sent before");
+                return Outcome::Done;
+            }
+            Ok(Claim::Taken(left)) => return Outcome::Retry(left),
+            Err(error) => return store_away(&error),
+        }
+        match self.mailer.send(message).await {
+            Ok(()) => {
+                self.mark(event.id).await;
+                metrics::mail("sent");
+                tracing::info!("the welcome mail is sent");
+                Outcome::Done
+            }
+            Err(not_sent) => {
+                // Else another instance would wait for the claim to end.
+                if let Err(error) = self.store.release(event.id, self.me).await {
+                    tracing::debug!(%error, "a claim is not released");
+                }
+                self.not_sent(event.id, not_sent)
+            }
+        }
+    }
+
+    /// The server has the mail: nothing but the end of this process may keep that from being noted.
+    async fn mark(&self, event: Uuid) {
+        while let Err(error) = self.store.sent(event).await {
+            tracing::error!(%error, "a mail is sent, and that cannot be noted yet");
+            sleep(STORE_PAUSE).await;
+        }
+    }
+
+    fn not_sent(&self, event: Uuid, why: NotSent) -> Outcome {
+        let (count, since) = self.tries.failed(event);
+        let pause = pause(self.patience.pause, count);
+        match why {
+            NotSent::Never(why) => {
+                metrics::mail("parked");
+                Outcome::Park(why)
+            }
+            NotSent::NotNow(why) if since >= self.patience.retry_for => {
+                metrics::mail("gave_up");
+                Outcome::Park(format!("{why}, after {count} tries"))
+            }
+            NotSent::NotNow(why) => {
+                metrics::mail("retried");
+                tracing::warn!(why, count, ?pause, "a mail is tried again later");
+                Outcome::Retry(pause)
+            }
+            NotSent::Away(why) => {
+                metrics::mail("retried");
+                tracing::warn!(why, count, ?pause, "the mail server is away; mails wait");
+                Outcome::Retry(pause)
+            }
+        }
+    }
+
+    fn is_too_old(&self, event: &Event) -> bool {
+        let Some(at) = event.message.registered_at else {
+            return false;
+        };
+        let age = world::now().unix_timestamp().saturating_sub(at.seconds);
+        u64::try_from(age).is_ok_and(|age| age > self.patience.remember.as_secs())
+    }
+
+    /// From the connection over TLS, the account and the envelope to the end of the text: a dozen
+    /// answers at most.
+    fn hold(&self) -> Duration {
+        self.patience.command * 12 + CLAIM_MARGIN
+    }
+}
+
+fn store_away(error: &StoreError) -> Outcome {
+    tracing::warn!(%error, "mails wait for the database");
+    Outcome::Retry(STORE_PAUSE)
+}
+
+/// Twice as long each time, and up to a quarter more, so that those that failed together do not come
+/// together again.
+fn pause((first, longest): (Duration, Duration), count: u32) -> Duration {
+    let doubled = first.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1).min(20)));
+    let pause = doubled.min(longest);
+    let share = u32::from(world::new_id().as_bytes()[15]);
+    pause + pause / 4 * share / 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_differ() {
+        let bounds = (Duration::from_secs(1), Duration::from_secs(60));
+        for (count, least) in [(1, 1), (2, 2), (3, 4), (7, 60), (1000, 60)] {
+            let pause = pause(bounds, count);
+            let least = Duration::from_secs(least);
+            assert!(
+                (least..=least * 5 / 4).contains(&pause),
+                "{count}: {pause:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The mail server.
+
+use std::{
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use lettre::{
+    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    transport::smtp::{
+        self, PoolConfig,
+        authentication::Credentials,
+        client::{Certificate, CertificateStore, Tls as Mode, TlsParameters},
+    },
+};
+use sso_service::{Exit, Failed};
+use tokio::sync::Semaphore;
+
+use crate::{
+    config::Smtp,
+    metrics,
+    smtp_url::{SmtpUrl, Tls},
+};
+
+/// Sends messages, over a bounded number of connections.
+pub(crate) struct Mailer {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    room: Semaphore,
+    /// What was wrong with the server when it was last used.
+    trouble: Mutex<Option<String>>,
+}
+
+/// Why a mail was not taken. No personal data in it: servers like to repeat addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NotSent {
+    /// The server is away, or does not talk to us: says nothing of the mail.
+    Away(String),
+    /// 4xx: not now.
+    NotNow(String),
+    /// 5xx: never.
+    Never(String),
+}
+
+impl Mailer {
+    /// Makes it. Connects to nothing.
+    pub(crate) fn new(settings: &Smtp) -> Result<Self, Failed> {
+        let wrong = |why: String| Failed::new(Exit::Configuration, why);
+        let url = settings.url.as_ref();
+        let url = url.ok_or_else(|| wrong("smtp.url: must be set".to_owned()))?;
+        let tls = tls(url, settings.tls_ca.as_deref()).map_err(wrong)?;
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(url.host.clone())
+            .port(url.port)
+            .tls(tls)
+            .timeout(Some(settings.timeout))
+            .pool_config(PoolConfig::new().max_size(settings.max_connections));
+        if let (Some(user), Some(password)) = (&settings.username, &settings.password) {
+            let credentials = Credentials::new(user.clone(), password.reveal().to_owned());
+            builder = builder.credentials(credentials);
+        }
+        Ok(Self {
+            transport: builder.build(),
+            room: Semaphore::new(usize::try_from(settings.max_connections).unwrap_or(1)),
+            trouble: Mutex::default(),
+        })
+    }
+
+    /// Sends one; when this returns `Ok`, the server has said 250.
+    pub(crate) async fn send(&self, message: Message) -> Result<(), NotSent> {
+        let room = self.room.acquire().await;
+        let _room = room.map_err(|_| NotSent::Away("it is closed".to_owned()))?;
+        let sent = self.transport.send(message).await;
+        let not_sent = sent.err().map(|error| judge(&error));
+        let trouble = match &not_sent {
+            Some(NotSent::Away(why)) => Some(why.clone()),
+            _ => None,
+        };
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        not_sent.map_or(Ok(()), Err)
+    }
+
+    /// What was wrong with the server when it was last used.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says goodbye.
+    pub(crate) async fn close(&self) {
+        self.transport.shutdown().await;
+    }
+}
+
+fn tls(url: &SmtpUrl, ca: Option<&Path>) -> Result<Mode, String> {
+    let parameters = || {
+        let mut builder = TlsParameters::builder(url.host.clone());
+        if let Some(file) = ca {
+            let wrong =
+                |why: &dyn std::fmt::Display| format!("smtp.tls_ca: {}: {why}", file.display());
+            let pem = std::fs::read(file).map_err(|error| wrong(&error))?;
+            let certificate = Certificate::from_pem(&pem).map_err(|error| wrong(&error))?;
+            builder = builder
+                .certificate_store(CertificateStore::None)
+                .add_root_certificate(certificate);
+        }
+        builder
+            .build()
+            .map_err(|error| format!("smtp.url: {error}"))
+    };
+    Ok(match url.tls {
+        Tls::Wrapped => Mode::Wrapper(parameters()?),
+        Tls::Required => Mode::Required(parameters()?),
+        Tls::Opportunistic => Mode::Opportunistic(parameters()?),
+        Tls::None => Mode::None,
+    })
+}
+
+/// What an error says of the mail, and of the server.
+fn judge(error: &smtp::Error) -> NotSent {
+    let Some(code) = error.status() else {
+        metrics::failure("unreachable");
+        let kind = if error.is_tls() {
+            "its TLS cannot be trusted"
+        } else if error.is_timeout() {
+            "it does not answer in time"
+        } else {
+            "it cannot be reached or breaks off"
+        };
+        return NotSent::Away(format!("{kind}: {}", sso_service::exit::sentence(error)));
+    };
+    let code: u16 = code.into();
+    match code {
+        // RFC 4954, section 6: of us, not of the mail.
+        432 | 454 | 530 | 534 | 535 | 538 => {
+            metrics::failure("account");
+            NotSent::Away(format!("it does not accept our account ({code})"))
+        }
+        // RFC 5321, section 3.8: it is about to close.
+        421 => {
+            metrics::failure("unreachable");
+            NotSent::Away(format!("it is closing ({code})"))
+        }
+        400..=499 => {
+            metrics::failure("temporary");
+            NotSent::NotNow(format!("the mail server says not now ({code})"))
+        }
+        _ => {
+            metrics::failure("permanent");
+            NotSent::Never(format!(
+                "the mail server refuses the mail for good ({code})"
+            ))
+        }
+    }
+}

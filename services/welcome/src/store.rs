@@ -1,0 +1,112 @@
+//! Which registrations have had their mail.
+
+mod postgres;
+mod sqlite;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use sso_service::{
+    Failed,
+    database::{
+        DatabaseUrl, StoreError,
+        postgres::Postgres,
+        sqlite::{Migrations, Role, Sqlite},
+    },
+};
+use uuid::Uuid;
+
+use self::{postgres::InPostgres, sqlite::InSqlite};
+use crate::config::Config;
+
+/// Who may send a mail now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Who asked, and nobody else for a while.
+    Granted,
+    /// Nobody: it is sent.
+    Sent,
+    /// Another one for this long at most.
+    Taken(Duration),
+}
+
+/// Remembers mails by the ids of their events.
+#[async_trait]
+pub(crate) trait Store: Send + Sync {
+    /// Asks to send the mail of an event, for `hold` at most.
+    async fn claim(&self, mail: Mail, by: Uuid, hold: Duration) -> Result<Claim, StoreError>;
+
+    /// It is sent.
+    async fn sent(&self, event: Uuid) -> Result<(), StoreError>;
+
+    /// It is not, and another one may try.
+    async fn release(&self, event: Uuid, by: Uuid) -> Result<(), StoreError>;
+
+    /// Forgets whose mails they were; how many.
+    async fn forget(&self, user: Uuid) -> Result<u64, StoreError>;
+
+    /// Forgets those that were noted longer ago than this, so many at most; how many.
+    async fn clean(&self, age: Duration, most: u32) -> Result<u64, StoreError>;
+
+    /// Whether it answers.
+    async fn check(&self) -> Result<(), StoreError>;
+}
+
+/// Which mail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mail {
+    pub(crate) event: Uuid,
+    pub(crate) user: Uuid,
+}
+
+const SQLITE: Migrations = &[include_str!("../migrations/sqlite/1.sql")];
+const POSTGRES: Migrations = &[include_str!("../migrations/postgres/1.sql")];
+
+/// Opens the store of a configuration.
+pub(crate) async fn open(config: &Config, role: Role) -> Result<Arc<dyn Store>, Failed> {
+    let settings = &config.database;
+    Ok(match &settings.url {
+        DatabaseUrl::Postgres(url) => {
+            let pool = Postgres::open(url, settings, "welcome", POSTGRES).await?;
+            Arc::new(InPostgres(pool))
+        }
+        DatabaseUrl::Sqlite(_) => {
+            let file = settings
+                .file(&config.data_dir, "welcome")
+                .unwrap_or_default();
+            let migrate = settings.migrate;
+            let sqlite = Sqlite::open(&file, SQLITE, migrate, role, settings.timeout)?;
+            let store = InSqlite(sqlite);
+            if role == Role::Server {
+                // We are the only ones: whoever had claimed something is gone.
+                store.release_all().await?;
+            }
+            Arc::new(store)
+        }
+    })
+}
+
+/// Brings the database to its version.
+pub(crate) async fn migrate(config: &Config) -> Result<u32, Failed> {
+    let mut config = config.clone();
+    config.database.migrate = true;
+    open(&config, Role::Command).await?;
+    Ok(version(&config).await?.0)
+}
+
+/// The version of the database and the one that is needed.
+pub(crate) async fn version(config: &Config) -> Result<(u32, u32), Failed> {
+    let settings = &config.database;
+    match &settings.url {
+        DatabaseUrl::Postgres(url) => {
+            let pool = Postgres::connect(url, settings, "welcome")?;
+            pool.versions(POSTGRES).await
+        }
+        DatabaseUrl::Sqlite(_) => {
+            let file = settings
+                .file(&config.data_dir, "welcome")
+                .unwrap_or_default();
+            Sqlite::versions(&file, SQLITE)
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! "Not now" is tried again, "never" is parked, and other users do not wait.
+
+use anyhow::Result;
+use sso_testkit::program::eventually;
+
+use crate::support::{DEAD_LETTERS, User, World};
+
+#[tokio::test]
+async fn not_now_is_tried_again_until_it_is_taken_and_others_do_not_wait() -> Result<()> {
+    let world = World::new().await?;
+    world.smtp.fail_next(3);
+    world.register(&User::new(1, "alice@example.com")).await?;
+    world
+        .register(&User::new(2, "tempfail@example.com"))
+        .await?;
+    world.register(&User::new(3, "bob@example.com")).await?;
+    let running = world.welcome.start().await?;
+    let mails = world.mails(2).await?;
+    let mut to: Vec<_> = mails.iter().flat_map(|mail| mail.to.clone()).collect();
+    to.sort();
+    assert_eq!(to, ["alice@example.com", "bob@example.com"]);
+    eventually("it is visible", async || {
+        let temporary = "welcome_smtp_failures_total{reason=\"temporary\"}";
+        let retried = "welcome_mails_total{outcome=\"retried\"}";
+        Ok(running.metric(temporary).await? >= 4 && running.metric(retried).await? >= 4)
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_mail_that_is_never_taken_now_is_given_up_and_parked() -> Result<()> {
+    let mut world = World::new().await?;
+    world.welcome.set("smtp.retry_for", "1s");
+    world
+        .register(&User::new(1, "tempfail@example.com"))
+        .await?;
+    let running = world.welcome.start().await?;
+    eventually("it is given up", async || {
+        Ok(running
+            .metric("welcome_mails_total{outcome=\"gave_up\"}")
+            .await?
+            == 1)
+    })
+    .await?;
+    eventually("it is parked", async || {
+        Ok(world.kafka.consume_all(DEAD_LETTERS).await?.len() == 1)
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn never_is_parked_with_its_reason_and_can_be_sent_again() -> Result<()> {
+    let world = World::new().await?;
+    let unknown = User::new(1, "unknown@example.com");
+    world.register(&unknown).await?;
+    world
+        .kafka
+        .produce("registration", b"poison", b"no event", &[])
+        .await?;
+    world.register(&User::new(2, "bob@example.com")).await?;
+    let running = world.welcome.start().await?;
+    world.mails(1).await?;
+    eventually("both are parked", async || {
+        Ok(world.kafka.consume_all(DEAD_LETTERS).await?.len() == 2)
+    })
+    .await?;
+    assert_eq!(
+        running
+            .metric("welcome_mails_total{outcome=\"parked\"}")
+            .await?,
+        1.0
+    );
+    assert_eq!(
+        running
+            .metric("sso_kafka_consumed_total{outcome=\"parked\"}")
+            .await?,
+        2.0
+    );
+
+    let list = world
+        .welcome
+        .run_ok(&["dead-letter", "list", "--output", "json"])?;
+    let list: serde_json::Value = serde_json::from_str(&list)?;
+    let of_unknown = list.as_array().and_then(|all| {
+        all.iter()
+            .find(|letter| letter["event_id"] == unknown.event.to_string())
+    });
+    let reason = of_unknown
+        .map(|letter| letter["reason"].to_string())
+        .unwrap_or_default();
+    assert!(reason.contains("550"), "{list}");
+    assert!(
+        !reason.contains("example.com"),
+        "a reason names no address: {list}"
+    );
+
+    let again = world
+        .welcome
+        .run_ok(&["dead-letter", "resend", &unknown.event.to_string()])?;
+    assert_eq!(again.trim(), "sent again: 1");
+    eventually("it is refused again", async || {
+        Ok(running
+            .metric("welcome_mails_total{outcome=\"parked\"}")
+            .await?
+            == 2)
+    })
+    .await?;
+    Ok(())
+}
