@@ -78,7 +78,7 @@ fn insert(connection: &Connection, key: &SealedKey) -> Result<(), Fault> {
 }
 
 /// Whether there is, or was, a row of this id; `sql` says where.
-fn has(connection: &Connection, sql: &str, id: &str) -> Result<bool, Fault> {
+fn has(connection: &Connection, sql: &'static str, id: &str) -> Result<bool, Fault> {
     let count: i64 = one(connection, sql, named_params! {":id": id}, scalar)?;
     Ok(count > 0)
 }

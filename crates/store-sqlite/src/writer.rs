@@ -27,7 +27,6 @@ use tracing::Span;
 use crate::{
     Limits,
     fault::{Fault, Refused, RolledBack, Stopped},
-    query,
     queue::{Queue, Queued, Thread},
 };
 
@@ -259,8 +258,9 @@ impl Worker {
         }
     }
 
-    fn run(&self, sql: &str) -> Result<(), Fault> {
-        query::execute(&self.connection, sql, []).map(|_| ())
+    fn run(&self, sql: &'static str) -> Result<(), Fault> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
     }
 }
 
