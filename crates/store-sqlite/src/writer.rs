@@ -27,7 +27,6 @@ use tracing::Span;
 use crate::{
     Limits,
     fault::{Fault, Refused, RolledBack, Stopped},
-    query,
     queue::{Queue, Queued, Thread},
 };
 
