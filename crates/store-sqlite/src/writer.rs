@@ -259,7 +259,8 @@ impl Worker {
     }
 
     fn run(&self, sql: &'static str) -> Result<(), Fault> {
-        query::execute(&self.connection, sql, []).map(|_| ())
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
     }
 }
 
