@@ -55,6 +55,7 @@ pub(crate) fn routes(state: AppState) -> Routes {
 #[schema(example = json!({
     "status": "Success", "uuid": "0197f2a4-8a3b-7c1e-9f60-2d7f3f1c5b11", "balance": 100,
 }))]
+#[expect(clippy::struct_field_names, reason = "the contract's name")]
 pub(crate) struct Balance {
     /// Always `Success`.
     status: &'static str,

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use clap::Subcommand;
+use sso_config::remote::Urls;
 use sso_kafka::consumer::Handler;
 use sso_service::{Exit, Failed, Need, Routes, Service, database::sqlite::Role};
 use sso_verifier::Verifier;
@@ -192,10 +193,10 @@ async fn verifier(sso: &Sso) -> Result<Verifier, Failed> {
     for audience in &sso.audience {
         builder = builder.audience(audience.0.clone());
     }
-    for url in sso.jwks_url.iter().flat_map(|urls| urls.iter()) {
+    for url in sso.jwks_url.iter().flat_map(Urls::iter) {
         builder = builder.jwks_url(url);
     }
-    for url in sso.grpc_url.iter().flat_map(|urls| urls.iter()) {
+    for url in sso.grpc_url.iter().flat_map(Urls::iter) {
         builder = builder.grpc_url(url);
     }
     if let Some(token) = &sso.caller_token {

@@ -31,6 +31,7 @@ pub(crate) struct Page {
 
 /// Lines of an account, newest first.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "what clients read")]
 pub(crate) struct Entries {
     /// Always `Success`.
     status: &'static str,
