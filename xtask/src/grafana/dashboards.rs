@@ -38,7 +38,7 @@ const OVERVIEW: &[Panel] = &[
         text: "Traffic by route.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (route) (rate(sso_http_requests_total[$__rate_interval]))"#,
+            r"sum by (route) (rate(sso_http_requests_total[$__rate_interval]))",
             "{{route}}",
         )],
     },
@@ -47,7 +47,7 @@ const OVERVIEW: &[Panel] = &[
         text: "Traffic by method.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (method) (rate(sso_grpc_requests_total[$__rate_interval]))"#,
+            r"sum by (method) (rate(sso_grpc_requests_total[$__rate_interval]))",
             "{{method}}",
         )],
     },
@@ -56,8 +56,8 @@ const OVERVIEW: &[Panel] = &[
         text: "Share of the requests that we are to blame for; the budget of 30 days is 0.1 %.",
         unit: Unit::Share,
         queries: &[
-            (r#"sso:errors:ratio_rate5m"#, "5 minutes"),
-            (r#"sso:errors:ratio_rate1h"#, "1 hour"),
+            (r"sso:errors:ratio_rate5m", "5 minutes"),
+            (r"sso:errors:ratio_rate1h", "1 hour"),
         ],
     },
     Panel {
@@ -65,7 +65,7 @@ const OVERVIEW: &[Panel] = &[
         text: "95th percentile by route.",
         unit: Unit::Seconds,
         queries: &[(
-            r#"histogram_quantile(0.95, sum by (route, le) (rate(sso_http_request_duration_seconds_bucket[$__rate_interval])))"#,
+            r"histogram_quantile(0.95, sum by (route, le) (rate(sso_http_request_duration_seconds_bucket[$__rate_interval])))",
             "{{route}}",
         )],
     },
@@ -74,7 +74,7 @@ const OVERVIEW: &[Panel] = &[
         text: "99th percentile by method.",
         unit: Unit::Seconds,
         queries: &[(
-            r#"histogram_quantile(0.99, sum by (method, le) (rate(sso_grpc_request_duration_seconds_bucket[$__rate_interval])))"#,
+            r"histogram_quantile(0.99, sum by (method, le) (rate(sso_grpc_request_duration_seconds_bucket[$__rate_interval])))",
             "{{method}}",
         )],
     },
@@ -83,7 +83,7 @@ const OVERVIEW: &[Panel] = &[
         text: "HTTP.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (code) (rate(sso_http_requests_total[$__rate_interval]))"#,
+            r"sum by (code) (rate(sso_http_requests_total[$__rate_interval]))",
             "{{code}}",
         )],
     },
@@ -120,7 +120,7 @@ const OVERVIEW: &[Panel] = &[
         unit: Unit::Count,
         queries: &[
             (r#"sum(up{job="sso"})"#, "up"),
-            (r#"sum(sso_revocation_trusted)"#, "trusting"),
+            (r"sum(sso_revocation_trusted)", "trusting"),
         ],
     },
     Panel {
@@ -128,7 +128,7 @@ const OVERVIEW: &[Panel] = &[
         text: "By reason.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (listener, reason) (rate(sso_connections_dropped_total[$__rate_interval]))"#,
+            r"sum by (listener, reason) (rate(sso_connections_dropped_total[$__rate_interval]))",
             "{{listener}} {{reason}}",
         )],
     },
@@ -146,7 +146,7 @@ const LOGINS: &[Panel] = &[
         text: "By outcome.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (outcome) (rate(sso_logins_total[$__rate_interval]))"#,
+            r"sum by (outcome) (rate(sso_logins_total[$__rate_interval]))",
             "{{outcome}}",
         )],
     },
@@ -155,7 +155,7 @@ const LOGINS: &[Panel] = &[
         text: "By outcome.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (outcome) (rate(sso_registrations_total[$__rate_interval]))"#,
+            r"sum by (outcome) (rate(sso_registrations_total[$__rate_interval]))",
             "{{outcome}}",
         )],
     },
@@ -179,7 +179,7 @@ const LOGINS: &[Panel] = &[
         text: "Jobs that wait.",
         unit: Unit::Count,
         queries: &[(
-            r#"sum by (instance, queue) (sso_hash_queue_depth)"#,
+            r"sum by (instance, queue) (sso_hash_queue_depth)",
             "{{instance}} {{queue}}",
         )],
     },
@@ -188,7 +188,7 @@ const LOGINS: &[Panel] = &[
         text: "95th percentile.",
         unit: Unit::Seconds,
         queries: &[(
-            r#"histogram_quantile(0.95, sum by (queue, le) (rate(sso_hash_wait_seconds_bucket[$__rate_interval])))"#,
+            r"histogram_quantile(0.95, sum by (queue, le) (rate(sso_hash_wait_seconds_bucket[$__rate_interval])))",
             "{{queue}}",
         )],
     },
@@ -197,7 +197,7 @@ const LOGINS: &[Panel] = &[
         text: "Mean, by algorithm.",
         unit: Unit::Seconds,
         queries: &[(
-            r#"sum by (algorithm) (rate(sso_hash_duration_seconds_sum[$__rate_interval])) / sum by (algorithm) (rate(sso_hash_duration_seconds_count[$__rate_interval]))"#,
+            r"sum by (algorithm) (rate(sso_hash_duration_seconds_sum[$__rate_interval])) / sum by (algorithm) (rate(sso_hash_duration_seconds_count[$__rate_interval]))",
             "{{algorithm}}",
         )],
     },
@@ -206,7 +206,7 @@ const LOGINS: &[Panel] = &[
         text: "No room, or too late.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (queue) (rate(sso_hash_refused_total[$__rate_interval]))"#,
+            r"sum by (queue) (rate(sso_hash_refused_total[$__rate_interval]))",
             "{{queue}}",
         )],
     },
@@ -215,7 +215,7 @@ const LOGINS: &[Panel] = &[
         text: "By the rule that refused.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (reason) (rate(sso_throttled_total[$__rate_interval]))"#,
+            r"sum by (reason) (rate(sso_throttled_total[$__rate_interval]))",
             "{{reason}}",
         )],
     },
@@ -224,7 +224,7 @@ const LOGINS: &[Panel] = &[
         text: "Each ended a session.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum(rate(sso_refresh_reuse_total[$__rate_interval]))"#,
+            r"sum(rate(sso_refresh_reuse_total[$__rate_interval]))",
             "reused",
         )],
     },
@@ -236,7 +236,7 @@ const STORE: &[Panel] = &[
         text: "By who answered.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (role) (rate(sso_store_reads_total[$__rate_interval]))"#,
+            r"sum by (role) (rate(sso_store_reads_total[$__rate_interval]))",
             "{{role}}",
         )],
     },
@@ -254,7 +254,7 @@ const STORE: &[Panel] = &[
         text: "By family.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (operation, table) (rate(sso_store_statement_duration_seconds_count[$__rate_interval]))"#,
+            r"sum by (operation, table) (rate(sso_store_statement_duration_seconds_count[$__rate_interval]))",
             "{{operation}} {{table}}",
         )],
     },
@@ -263,7 +263,7 @@ const STORE: &[Panel] = &[
         text: "95th percentile by family.",
         unit: Unit::Seconds,
         queries: &[(
-            r#"histogram_quantile(0.95, sum by (operation, table, le) (rate(sso_store_statement_duration_seconds_bucket[$__rate_interval])))"#,
+            r"histogram_quantile(0.95, sum by (operation, table, le) (rate(sso_store_statement_duration_seconds_bucket[$__rate_interval])))",
             "{{operation}} {{table}}",
         )],
     },
@@ -272,7 +272,7 @@ const STORE: &[Panel] = &[
         text: "To each server, by state. PostgreSQL only.",
         unit: Unit::Count,
         queries: &[(
-            r#"sum by (server, state) (sso_store_connections)"#,
+            r"sum by (server, state) (sso_store_connections)",
             "{{server}} {{state}}",
         )],
     },
@@ -280,14 +280,14 @@ const STORE: &[Panel] = &[
         title: "Waiting for a connection",
         text: "Callers. PostgreSQL only.",
         unit: Unit::Count,
-        queries: &[(r#"sum by (instance) (sso_store_waiting)"#, "{{instance}}")],
+        queries: &[(r"sum by (instance) (sso_store_waiting)", "{{instance}}")],
     },
     Panel {
         title: "Replica lag",
         text: "Of the furthest behind at an address. PostgreSQL with replicas only.",
         unit: Unit::Seconds,
         queries: &[(
-            r#"max by (replica) (sso_store_replica_lag_seconds)"#,
+            r"max by (replica) (sso_store_replica_lag_seconds)",
             "{{replica}}",
         )],
     },
@@ -295,7 +295,7 @@ const STORE: &[Panel] = &[
         title: "Timeline",
         text: "Of the primary; 0: there is none. PostgreSQL only.",
         unit: Unit::Count,
-        queries: &[(r#"max by (instance) (sso_store_timeline)"#, "{{instance}}")],
+        queries: &[(r"max by (instance) (sso_store_timeline)", "{{instance}}")],
     },
     Panel {
         title: "Failovers and evictions",
@@ -303,11 +303,11 @@ const STORE: &[Panel] = &[
         unit: Unit::Count,
         queries: &[
             (
-                r#"sum(increase(sso_store_failovers_total[10m]))"#,
+                r"sum(increase(sso_store_failovers_total[10m]))",
                 "failovers",
             ),
             (
-                r#"sum(increase(sso_store_evicted_total[10m]))"#,
+                r"sum(increase(sso_store_evicted_total[10m]))",
                 "evicted connections",
             ),
         ],
@@ -317,7 +317,7 @@ const STORE: &[Panel] = &[
         text: "After a failure that did nothing.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (instance) (rate(sso_store_retries_total[$__rate_interval]))"#,
+            r"sum by (instance) (rate(sso_store_retries_total[$__rate_interval]))",
             "{{instance}}",
         )],
     },
@@ -326,7 +326,7 @@ const STORE: &[Panel] = &[
         text: "By the janitor.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (table) (rate(sso_janitor_deleted_total[$__rate_interval]))"#,
+            r"sum by (table) (rate(sso_janitor_deleted_total[$__rate_interval]))",
             "{{table}}",
         )],
     },
@@ -337,32 +337,32 @@ const REVOCATION: &[Panel] = &[
         title: "Trusted",
         text: "1: the instance knows what is revoked, 0: it accepts no token.",
         unit: Unit::Count,
-        queries: &[(r#"sso_revocation_trusted"#, "{{instance}}")],
+        queries: &[(r"sso_revocation_trusted", "{{instance}}")],
     },
     Panel {
         title: "Lease left",
         text: "At 0 nothing is trusted.",
         unit: Unit::Seconds,
-        queries: &[(r#"sso_revocation_lease_seconds"#, "{{instance}}")],
+        queries: &[(r"sso_revocation_lease_seconds", "{{instance}}")],
     },
     Panel {
         title: "Age of the last beat",
         text: "",
         unit: Unit::Seconds,
-        queries: &[(r#"sso_revocation_beat_age_seconds"#, "{{instance}}")],
+        queries: &[(r"sso_revocation_beat_age_seconds", "{{instance}}")],
     },
     Panel {
         title: "Revocations that matter",
         text: "",
         unit: Unit::Count,
-        queries: &[(r#"sso_revocation_entries"#, "{{instance}}")],
+        queries: &[(r"sso_revocation_entries", "{{instance}}")],
     },
     Panel {
         title: "Commit to everywhere",
         text: "95th percentile.",
         unit: Unit::Seconds,
         queries: &[(
-            r#"histogram_quantile(0.95, sum by (le) (rate(sso_revocation_everywhere_seconds_bucket[$__rate_interval])))"#,
+            r"histogram_quantile(0.95, sum by (le) (rate(sso_revocation_everywhere_seconds_bucket[$__rate_interval])))",
             "19 of 20",
         )],
     },
@@ -371,7 +371,7 @@ const REVOCATION: &[Panel] = &[
         text: "By who obeyed then.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (reach) (rate(sso_revocation_answers_total[$__rate_interval]))"#,
+            r"sum by (reach) (rate(sso_revocation_answers_total[$__rate_interval]))",
             "{{reach}}",
         )],
     },
@@ -380,7 +380,7 @@ const REVOCATION: &[Panel] = &[
         text: "Open streams of services.",
         unit: Unit::Count,
         queries: &[(
-            r#"sum by (instance) (sso_revocation_watchers)"#,
+            r"sum by (instance) (sso_revocation_watchers)",
             "{{instance}}",
         )],
     },
@@ -389,7 +389,7 @@ const REVOCATION: &[Panel] = &[
         text: "By reason.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (reason) (rate(sso_revocation_watches_ended_total[$__rate_interval]))"#,
+            r"sum by (reason) (rate(sso_revocation_watches_ended_total[$__rate_interval]))",
             "{{reason}}",
         )],
     },
@@ -399,11 +399,11 @@ const REVOCATION: &[Panel] = &[
         unit: Unit::Count,
         queries: &[
             (
-                r#"sum(increase(sso_revocation_readers_fenced_total[10m]))"#,
+                r"sum(increase(sso_revocation_readers_fenced_total[10m]))",
                 "fenced",
             ),
             (
-                r#"sum(increase(sso_revocation_written_back_total[10m]))"#,
+                r"sum(increase(sso_revocation_written_back_total[10m]))",
                 "written back",
             ),
         ],
@@ -412,13 +412,13 @@ const REVOCATION: &[Panel] = &[
         title: "Age of the keys",
         text: "",
         unit: Unit::Seconds,
-        queries: &[(r#"max by (use) (sso_key_age_seconds)"#, "{{use}}")],
+        queries: &[(r"max by (use) (sso_key_age_seconds)", "{{use}}")],
     },
     Panel {
         title: "Next rotation",
         text: "",
         unit: Unit::Seconds,
-        queries: &[(r#"min(sso_key_next_rotation_seconds)"#, "in")],
+        queries: &[(r"min(sso_key_next_rotation_seconds)", "in")],
     },
 ];
 
@@ -427,20 +427,20 @@ const EVENTS: &[Panel] = &[
         title: "Outbox",
         text: "Events that are not delivered.",
         unit: Unit::Count,
-        queries: &[(r#"max by (status) (sso_outbox_backlog)"#, "{{status}}")],
+        queries: &[(r"max by (status) (sso_outbox_backlog)", "{{status}}")],
     },
     Panel {
         title: "Oldest event",
         text: "",
         unit: Unit::Seconds,
-        queries: &[(r#"max(sso_outbox_oldest_seconds)"#, "waits")],
+        queries: &[(r"max(sso_outbox_oldest_seconds)", "waits")],
     },
     Panel {
         title: "Sent to Kafka",
         text: "By outcome.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (outcome) (rate(sso_kafka_sends_total[$__rate_interval]))"#,
+            r"sum by (outcome) (rate(sso_kafka_sends_total[$__rate_interval]))",
             "{{outcome}}",
         )],
     },
@@ -449,7 +449,7 @@ const EVENTS: &[Panel] = &[
         text: "By reason.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (reason) (rate(sso_kafka_failures_total[$__rate_interval]))"#,
+            r"sum by (reason) (rate(sso_kafka_failures_total[$__rate_interval]))",
             "{{reason}}",
         )],
     },
@@ -458,7 +458,7 @@ const EVENTS: &[Panel] = &[
         text: "95th percentile of a batch. Kafka only.",
         unit: Unit::Seconds,
         queries: &[(
-            r#"histogram_quantile(0.95, sum by (le) (rate(sso_kafka_delivery_duration_seconds_bucket[$__rate_interval])))"#,
+            r"histogram_quantile(0.95, sum by (le) (rate(sso_kafka_delivery_duration_seconds_bucket[$__rate_interval])))",
             "19 of 20",
         )],
     },
@@ -467,7 +467,7 @@ const EVENTS: &[Panel] = &[
         text: "Requests by outcome.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (operation, outcome) (rate(sso_registry_requests_total[$__rate_interval]))"#,
+            r"sum by (operation, outcome) (rate(sso_registry_requests_total[$__rate_interval]))",
             "{{operation}} {{outcome}}",
         )],
     },
@@ -476,7 +476,7 @@ const EVENTS: &[Panel] = &[
         text: "By service and outcome. Consumers only.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (job, outcome) (rate(sso_kafka_consumed_total[$__rate_interval]))"#,
+            r"sum by (job, outcome) (rate(sso_kafka_consumed_total[$__rate_interval]))",
             "{{job}} {{outcome}}",
         )],
     },
@@ -485,7 +485,7 @@ const EVENTS: &[Panel] = &[
         text: "Of traces, by what became of them.",
         unit: Unit::PerSecond,
         queries: &[(
-            r#"sum by (outcome) (rate(sso_trace_spans_total[$__rate_interval]))"#,
+            r"sum by (outcome) (rate(sso_trace_spans_total[$__rate_interval]))",
             "{{outcome}}",
         )],
     },

@@ -129,7 +129,15 @@ async fn what_the_store_did_not_do_is_done_once_more(store: AnyStore) {
     spy.undo_commits.store(1, Ordering::Relaxed);
     let tokens = app.register("alice").await.unwrap();
     assert_alive(&app, &tokens).await;
-    assert_eq!(app.sso.store.pending_events(ShardSet::ALL, 10).await.unwrap().len(), 1);
+    assert_eq!(
+        app.sso
+            .store
+            .pending_events(ShardSet::ALL, 10)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     let password = password_of("alice");
     spy.undo_commits.store(1, Ordering::Relaxed);
     let second = app.login("alice", &password).await.unwrap();

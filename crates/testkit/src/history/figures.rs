@@ -72,7 +72,7 @@ pub(super) fn figures(calls: &[Call]) -> BTreeMap<Kind, Figure> {
             Outcome::Unavailable => figure.unavailable += 1,
             Outcome::Unknown => figure.unknown += 1,
             Outcome::Done { .. } | Outcome::Is(_) | Outcome::Refused(_) => {
-                figure.longest_gap = figure.longest_gap.max(call.end - *last);
+                figure.longest_gap = figure.longest_gap.max(call.end.saturating_sub(*last));
                 *last = call.end;
             }
         }

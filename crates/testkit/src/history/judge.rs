@@ -242,10 +242,8 @@ impl<'a> Judge<'a> {
     fn registration(&mut self, call: &'a Call, name: &'a str) {
         let user = self.user(name);
         match call.outcome {
-            Outcome::Refused(Why::Exists) => {
-                if !user.password.may_have_been_written(call.end) {
-                    self.complain(Complaint::Exists, call);
-                }
+            Outcome::Refused(Why::Exists) if !user.password.may_have_been_written(call.end) => {
+                self.complain(Complaint::Exists, call);
             }
             Outcome::Done { .. } if user.registered.is_some_and(|by| by < call.start) => {
                 self.suspect(Complaint::Twice, call, name);
@@ -336,10 +334,8 @@ impl<'a> Judge<'a> {
                 }
                 self.rotation(call, session, generation);
             }
-            Outcome::Refused(_) => {
-                if !self.refreshes.may_be_outdated(call, session, generation) {
-                    self.refusal(call, token);
-                }
+            Outcome::Refused(_) if !self.refreshes.may_be_outdated(call, session, generation) => {
+                self.refusal(call, token);
             }
             _ => {}
         }

@@ -83,9 +83,7 @@ impl<V: Clone + PartialEq> Register<V> {
                     && write.done_by.is_some_and(|by| by < later.start)
                     && later.done_by.is_some_and(|by| by < start)
             });
-            let Some(first) = over.next() else {
-                return None;
-            };
+            let first = over.next()?;
             everywhere &= first.everywhere || over.any(|later| later.everywhere);
         }
         Some(Stale { everywhere })
