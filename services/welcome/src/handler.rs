@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_longest_and_differ() {
-        let bounds = (Duration::from_secs(1), Duration::from_secs(60));
+        let bounds = (Duration::from_secs(1), Duration::from_mins(1));
         for (count, least) in [(1, 1), (2, 2), (3, 4), (7, 60), (1000, 60)] {
             let pause = pause(bounds, count);
             let least = Duration::from_secs(least);

@@ -40,13 +40,13 @@ impl Instance {
         let stream = RevocationStream::new(redis.clone(), &settings, digest(key));
         let (stream, heard) = (Arc::new(stream), Arc::<Mutex<Vec<i64>>>::default());
         let stop = CancellationToken::new();
-        let (append, ends) = (stream.clone(), stop.clone());
-        tokio::spawn(async move { append.append(ends).await });
-        let (read, ends, hears) = (stream.clone(), stop.clone(), heard.clone());
+        let (append, until) = (stream.clone(), stop.clone());
+        tokio::spawn(async move { append.append(until).await });
+        let (read, ends, listener) = (stream.clone(), stop.clone(), heard.clone());
         tokio::spawn(async move {
             let hear = |entries: &[Revocation]| {
                 let ids = entries.iter().map(|entry| entry.id);
-                hears.lock().unwrap().extend(ids);
+                listener.lock().unwrap().extend(ids);
             };
             read.read(hear, ends).await;
         });

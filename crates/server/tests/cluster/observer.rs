@@ -34,8 +34,8 @@ impl Observer {
                 ticks.tick().await;
                 let (config, clock, into) = (config.clone(), clock.clone(), Arc::clone(&into));
                 tries.spawn(async move {
-                    let tried = tokio::time::timeout(PATIENCE, write(&config)).await;
-                    if let Ok(Ok(())) = tried {
+                    let answer = tokio::time::timeout(PATIENCE, write(&config)).await;
+                    if let Ok(Ok(())) = answer {
                         into.lock()
                             .unwrap_or_else(PoisonError::into_inner)
                             .push(clock.now());
@@ -89,7 +89,7 @@ pub(crate) struct Outage {
 
 impl Outage {
     pub(crate) fn length(&self) -> Duration {
-        self.to - self.from
+        self.to.saturating_sub(self.from)
     }
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn outage(from: Duration, now: Duration, successes: &[Duration]) -> O
     times.sort_unstable();
     let (mut last, mut longest) = (from, Outage { from, to: from });
     for at in times {
-        if at - last > longest.length() {
+        if at.saturating_sub(last) > longest.length() {
             longest = Outage { from: last, to: at };
         }
         last = at;

@@ -119,6 +119,7 @@ async fn an_idempotency_key_is_one_order_in_sqlite() -> Result<()> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of who may do what")]
 async fn who_may_do_what() -> Result<()> {
     let shop = Shop::new(Store::Sqlite).await?;
     let (admin, alice, bob) = (

@@ -1,7 +1,7 @@
 //! Several instances on one cluster, and what is asked of them.
 
 use std::{
-    sync::Mutex,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -125,7 +125,10 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn wrong(&self, what: String) {
-        self.wrong.lock().unwrap().push(what);
+        self.wrong
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(what);
     }
 
     /// Whether it was answered so.
@@ -160,7 +163,7 @@ impl Ledger {
 
     /// Fails if there was anything.
     pub(super) fn close(&self) -> Result<()> {
-        let wrong = self.wrong.lock().unwrap();
+        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         ensure!(
             wrong.is_empty(),
             "{} answers were wrong:\n{}",

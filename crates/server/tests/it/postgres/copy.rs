@@ -373,15 +373,15 @@ async fn a_copy_that_cannot_be_is_one_sentence() -> Result<()> {
     refused(&usage, 64, "--to is no URL such as");
     assert!(!String::from_utf8_lossy(&usage.stderr).contains("top-secret"));
     drop(old.serve().await?);
-    let served = on(&url)?;
-    let serving = served.serve().await?;
+    let target = on(&url)?;
+    let serving = target.serve().await?;
     refused(
         &old.run(&copy)?,
         1,
         "--to is not empty: there is something in keys",
     );
     refused(
-        &served.run(&copy)?,
+        &target.run(&copy)?,
         78,
         "database.url is not the embedded database",
     );

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -140,11 +140,14 @@ impl Guard {
 
     async fn look(&self, round: usize) {
         let at = {
-            let all = self.instances.lock().unwrap();
+            let all = self
+                .instances
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             Arc::clone(&all[round % all.len()])
         };
         let dead = {
-            let dead = self.dead.lock().unwrap();
+            let dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
             // The newest most: they are the ones that somebody may not know yet.
             let back = if round.is_multiple_of(3) {
                 round
@@ -157,7 +160,7 @@ impl Guard {
             self.must_refuse(&at, &dead).await;
         }
         let alive = {
-            let alive = self.alive.lock().unwrap();
+            let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
             (!alive.is_empty()).then(|| alive[round % alive.len()].clone())
         };
         if let Some(token) = alive
@@ -204,7 +207,10 @@ impl Guard {
             since: if everywhere { now } else { now + BOUND },
             how: format!("{kind:?} ({})", reply.header("x-revocation")),
         };
-        self.dead.lock().unwrap().push(dead.clone());
+        self.dead
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(dead.clone());
         for other in asked {
             self.must_refuse(other, &dead).await;
         }
@@ -226,7 +232,12 @@ impl Guard {
         })
         .await?;
         tokio::time::sleep(BOUND).await;
-        for dead in self.dead.lock().unwrap().clone() {
+        let all = self
+            .dead
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for dead in all {
             for one in at {
                 self.must_refuse(one, &dead).await;
             }
@@ -240,7 +251,11 @@ impl Guard {
             done??;
         }
         let asked = self.asked.load(Ordering::Relaxed);
-        let dead = self.dead.lock().unwrap().len();
+        let dead = self
+            .dead
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len();
         println!("{dead} revocations, {asked} questions for what was over");
         ensure!(asked > dead, "nobody looked");
         self.ledger.close()
@@ -273,7 +288,11 @@ impl Three {
         let guard = Guard::new(&all);
         for _ in 0..8 {
             let alive = Persona::register(&all[0].server.http, &unique()).await?;
-            guard.alive.lock().unwrap().push(alive.access);
+            guard
+                .alive
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(alive.access);
         }
         let patrols = guard.patrol();
         Ok(Self {
@@ -306,7 +325,10 @@ async fn nothing_passes_anywhere_after_everywhere_under_load() -> Result<()> {
         async move {
             let kind = Kind::ALL[number % Kind::ALL.len()];
             let answer = guard.revoke(kind, &all[number % all.len()], &all).await?;
-            answers.lock().unwrap().push(answer);
+            answers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(answer);
             Ok(())
         }
     });
@@ -314,7 +336,7 @@ async fn nothing_passes_anywhere_after_everywhere_under_load() -> Result<()> {
     held?;
     revoked?;
     let mut took: Vec<_> = {
-        let answers = answers.lock().unwrap();
+        let answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
         let everywhere = answers.iter().filter(|(_, everywhere)| *everywhere);
         everywhere.map(|(took, _)| *took).collect()
     };
@@ -355,7 +377,12 @@ async fn an_instance_that_hangs_accepts_nothing_when_it_goes_on() -> Result<()> 
         }
         signal(third, Signal::CONT)?;
         // At once, before its next beat.
-        let dead = three.guard.dead.lock().unwrap().clone();
+        let dead = three
+            .guard
+            .dead
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         for dead in dead.iter().rev().take(20) {
             three.guard.must_refuse(&three.all[2], dead).await;
         }
@@ -410,7 +437,7 @@ async fn an_instance_that_dies_or_starts_meanwhile_accepts_nothing_that_is_over(
             tokio::select! {
                 started = &mut start => {
                     let started = Arc::new(started?);
-                    let dead = three.guard.dead.lock().unwrap().clone();
+                    let dead = three.guard.dead.lock().unwrap_or_else(PoisonError::into_inner).clone();
                     for dead in dead.iter().rev().take(40) {
                         three.guard.must_refuse(&started, dead).await;
                     }
@@ -429,7 +456,12 @@ async fn an_instance_that_dies_or_starts_meanwhile_accepts_nothing_that_is_over(
         three.guard.each(&three.all).await?;
         // It is in nobody's list any more but the database's.
         signal(&started.server, Signal::KILL)?;
-        three.guard.instances.lock().unwrap().pop();
+        three
+            .guard
+            .instances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         three.guard.each(&three.all).await?;
     }
     three.guard.recovered(&three.all).await?;

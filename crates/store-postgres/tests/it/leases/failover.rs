@@ -183,7 +183,7 @@ async fn just_after_a_failover_the_bound_alone_is_not_everywhere() -> Result<()>
     w.clock.jump(BOUND);
     tokio::time::sleep(SOON).await;
     assert!(!waiting.is_finished());
-    w.clock.jump(QUIET - BOUND);
+    w.clock.jump(QUIET.saturating_sub(BOUND));
     assert_eq!(waiting.await?, Reach::Everywhere);
     drop(r);
     Ok(())
