@@ -70,13 +70,13 @@ async fn never_is_parked_with_its_reason_and_can_be_sent_again() -> Result<()> {
         running
             .metric("welcome_mails_total{outcome=\"parked\"}")
             .await?,
-        1.0
+        1
     );
     assert_eq!(
         running
             .metric("sso_kafka_consumed_total{outcome=\"parked\"}")
             .await?,
-        2.0
+        2
     );
 
     let list = world
