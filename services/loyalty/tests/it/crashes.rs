@@ -18,8 +18,8 @@ const EACH: u128 = 20;
 
 #[tokio::test]
 async fn points_come_once_although_the_service_is_killed_again_and_again() -> Result<()> {
-    let mut shop = Shop::new(Store::Postgres).await?;
     let bus = Bus::new().await?;
+    let mut shop = Shop::new(Store::Postgres).await?;
     bus.connect(&mut shop.loyalty);
     let admin = shop.admin().await?;
     let user = |number: u128| Uuid::from_u128(1_000_000 + number);

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use crate::support::{Bus, Shop, Store, balance};
 
 async fn points_come_once(store: Store) -> Result<()> {
-    let mut shop = Shop::new(store).await?;
     let bus = Bus::new().await?;
+    let mut shop = Shop::new(store).await?;
     bus.connect(&mut shop.loyalty);
     let admin = shop.admin().await?;
     let alice = shop.user("alice").await?;
@@ -72,8 +72,8 @@ async fn points_of_a_registration_come_once_in_sqlite() -> Result<()> {
 
 #[tokio::test]
 async fn poison_is_parked_listed_and_sent_again_and_others_go_on() -> Result<()> {
-    let mut shop = Shop::new(Store::Sqlite).await?;
     let bus = Bus::new().await?;
+    let mut shop = Shop::new(Store::Sqlite).await?;
     bus.connect(&mut shop.loyalty);
     let admin = shop.admin().await?;
     bus.kafka
@@ -109,8 +109,8 @@ async fn poison_is_parked_listed_and_sent_again_and_others_go_on() -> Result<()>
 
 #[tokio::test]
 async fn who_registers_at_sso_has_his_points_a_moment_later() -> Result<()> {
-    let mut shop = Shop::new(Store::Sqlite).await?;
     let bus = Bus::new().await?;
+    let mut shop = Shop::new(Store::Sqlite).await?;
     bus.connect(&mut shop.loyalty);
     drop(shop.sso);
     shop.site

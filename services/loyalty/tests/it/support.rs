@@ -88,7 +88,9 @@ fn fresh_id() -> Uuid {
     Uuid::new_v4()
 }
 
-/// A cluster with the topics of the contract, and a registry that knows the schema.
+/// A cluster with the topics of the contract, and a registry that knows the schema. To be made before
+/// the [`Shop`]: it takes longer than a server keeps an idle connection, which a client then may find
+/// closed.
 pub(crate) struct Bus {
     pub(crate) kafka: Kafka,
     pub(crate) registry: Registry,
