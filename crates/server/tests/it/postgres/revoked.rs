@@ -256,7 +256,7 @@ impl Guard {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .len();
-        println!("{dead} revocations, {asked} questions for what was over");
+        eprintln!("{dead} revocations, {asked} questions for what was over");
         ensure!(asked > dead, "nobody looked");
         self.ledger.close()
     }
