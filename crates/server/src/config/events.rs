@@ -196,8 +196,8 @@ mod tests {
         assert_snapshot!(problems(&wrong), @r"
         kafka.max_record (SSO__KAFKA__MAX_RECORD): must be a whole number from 1000 to 16777216
         kafka.brokers (SSO__KAFKA__BROKERS): must be a host and a port, such as kafka1.example.com:9092 or [::1]:9092
-        kafka.registry_url (SSO__KAFKA__REGISTRY_URL): must be an http or https URL without credentials, query and fragment, such as http://registry.example.com:8081; several, up to 16, are comma-separated
         kafka.topic (SSO__KAFKA__TOPIC): must be a topic's name: 1 to 249 of the characters a-z A-Z 0-9 . _ -
+        kafka.registry_url (SSO__KAFKA__REGISTRY_URL): must be an http or https URL without credentials, query and fragment, such as http://registry.example.com:8081; several, up to 16, are comma-separated
         kafka.sasl_mechanism (SSO__KAFKA__SASL_MECHANISM): is oauthbearer, which needs kafka.oauth_token_url, kafka.oauth_client_id and kafka.oauth_client_secret
         ");
     }

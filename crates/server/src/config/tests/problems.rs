@@ -52,10 +52,10 @@ fn all_problems_are_reported_at_once() {
     passwords.argon2_memory (SSO__PASSWORDS__ARGON2_MEMORY): must be a whole number from 8 to 262144
     hashing.threads (command line): must be a whole number from 0 to 256
     log.format (sso.toml:16): must be auto, pretty or json
-    grpc.listen (sso.toml:4): must be an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000
     http.public_url (SSO__HTTP__PUBLIC_URL): must be an http or https URL, such as https://sso.example.com, without a slash at its end, query, fragment or password
-    log.level (sso.toml:15): must be off, error, warn, info, debug or trace, with other levels for single modules as in info,sso_http=debug
+    grpc.listen (sso.toml:4): must be an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000
     tokens.issuer (sso.toml:12): must be a name of 1 to 255 visible ASCII characters; one with a colon must be a URI
+    log.level (sso.toml:15): must be off, error, warn, info, debug or trace, with other levels for single modules as in info,sso_http=debug
     "#);
 }
 
