@@ -106,7 +106,9 @@ async fn one_address_holds_no_more_than_its_share_and_is_served_itself() -> Resu
         holders.spawn(async move { read_to_end(&mut holder).await });
     }
     // The most of them had to go, and a newcomer of the same address is served.
-    a_newcomer_is_served(&server).await?;
+    // One that comes while they are still accepted may be among those that go.
+    let welcome = async || Ok(a_newcomer_is_served(&server).await.is_ok());
+    crate::support::eventually("a newcomer is served", welcome).await?;
     for _ in 0..12 {
         let told = holders.join_next().await;
         assert_eq!(told.transpose()?.transpose()?.as_deref(), Some(""));
