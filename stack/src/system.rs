@@ -16,8 +16,8 @@ use crate::programs::{LOYALTY, Program, SSO, WELCOME};
 /// What the services read and park.
 const TOPICS: [&str; 3] = [
     "registration",
-    "registration.dead-letter.welcome",
-    "registration.dead-letter.loyalty",
+    "registration.welcome.dead-letter",
+    "registration.loyalty.dead-letter",
 ];
 /// What loyalty shows to sso.
 const CALLER_TOKEN: &str = "the token of loyalty in this stack";

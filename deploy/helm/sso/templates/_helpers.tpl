@@ -58,7 +58,7 @@ masterKey: SSO__KEYS__MASTER_KEY_FILE
 databasePassword: SSO__DATABASE__PASSWORD_FILE
 redisPassword: SSO__REDIS__PASSWORD_FILE
 sentinelPassword: SSO__REDIS__SENTINEL_PASSWORD_FILE
-kafkaPassword: SSO__KAFKA__PASSWORD_FILE
+kafkaPassword: SSO__KAFKA__SASL_PASSWORD_FILE
 {{- end -}}
 
 {{- define "sso.volumes" -}}
