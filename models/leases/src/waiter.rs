@@ -94,7 +94,8 @@ fn durable(config: &Config, state: &State, x: usize) -> bool {
     match state.waiter.server {
         1 => {
             has(state.servers[0].flushed, x)
-                || (state.promoted && !config.has(Rule::AbsentStandbyWithholds))
+                || (state.promoted
+                    && (config.unslotted || !config.has(Rule::AbsentStandbyWithholds)))
         }
         _ => state.servers[1].holds(x),
     }

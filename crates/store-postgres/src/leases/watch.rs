@@ -99,6 +99,7 @@ impl Shared {
         let reading = Reading::read(sent, &here, &readers)?;
         let now = self.clock.monotonic();
         self.timelines.met(reading.system, reading.timeline, now);
+        self.departures.seen(&reading, self.terms.standbys, now);
         for (id, beat) in self
             .watch
             .silent(&reading, now, self.me(), self.terms.bound())
