@@ -40,7 +40,7 @@ use crate::{
         AccessClaims, AccessKind, Announcements, Clock, StoreError, TokenRefused, Tokens,
         store::{Answer, Freshness, Question, Reach, Revocation, RevocationFeed, Revoked, Stamp},
     },
-    values::{UserId, Version},
+    values::{SessionId, UserId, Version},
 };
 
 /// How long an answered beat is believed, and how long an acknowledgement is waited for.
@@ -289,6 +289,11 @@ impl Revocations {
             histogram!(EVERYWHERE_AFTER).record(after.as_secs_f64());
         }
         reach
+    }
+
+    /// Whether this session is known to be over: it was revoked by itself.
+    pub fn holds(&self, session: SessionId) -> bool {
+        self.hints.hits_session(session) || self.set.hits_session(session)
     }
 
     /// Waits for the others, for what this instance obeys; or for what it has

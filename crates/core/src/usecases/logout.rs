@@ -68,14 +68,13 @@ pub async fn logout(
         TokenOwner::Seed(claims) => return logout_seed(sso, caller, request, &claims).await,
     };
     if request.everywhere {
-        return Ok(end_all(sso, caller, subject).await?);
+        return Ok(end_all(sso, caller, request.token, subject).await?);
     }
     let end = || end_one(sso, caller, subject, AuditAction::Logout);
     match once_more(end).await? {
         One::Now(reach) => Ok(reach),
         One::Before(seen) => Ok(sso.revocations.reach(&seen).await),
-        // Its user may have been deleted a moment ago, and his tokens with him.
-        One::Unknown => Ok(over_already(sso, subject.session).await?),
+        One::Unknown => Ok(end_unknown(sso, caller, subject).await?),
     }
 }
 
@@ -88,6 +87,33 @@ pub(crate) enum One {
     Before(Revocation),
     /// He has no such session.
     Unknown,
+}
+
+/// Ends the tokens of a session that the store does not know: its user was deleted, a failover lost
+/// it, or it was opened on the primary that has taken the place of the one that this instance still
+/// asks. As if it was known: it is refused here, and written back to the next primary.
+async fn end_unknown(
+    sso: &Sso,
+    caller: &Caller,
+    subject: TokenSubject,
+) -> Result<Reach, StoreError> {
+    let is_anothers = sso.store.session(subject.session).await?.is_some();
+    if is_anothers || sso.revocations.holds(subject.session) {
+        return over_already(sso, subject.session).await;
+    }
+    once_more(|| async {
+        let mut tx = sso.store.begin().await?;
+        let revoked = Revoked::Session(subject.session);
+        let entry = sso.revoke(tx.as_mut(), revoked).await?;
+        let record = sso
+            .record(caller, AuditAction::Logout)
+            .by_user(subject.user)
+            .of_session(subject.session);
+        tx.append_audit(&record).await?;
+        tx.commit().await?;
+        Ok::<_, StoreError>(sso.revocations.announce(&[entry]).await)
+    })
+    .await
 }
 
 /// How far it reaches that this session is over, whoever committed it: perhaps a moment ago.
@@ -147,13 +173,28 @@ pub(crate) async fn end_one(
     }
 }
 
-async fn end_all(sso: &Sso, caller: &Caller, subject: TokenSubject) -> Result<Reach, StoreError> {
-    // Only while the store knows the session: a token found years later does nothing.
+async fn end_all(
+    sso: &Sso,
+    caller: &Caller,
+    token: &str,
+    subject: TokenSubject,
+) -> Result<Reach, StoreError> {
     let known = sso.store.session(subject.session).await?;
-    if known.is_none_or(|session| session.user != subject.user) {
+    let means_something = match known {
+        Some(session) => session.user == subject.user,
+        // Not if it is found years later; else it may be of a session that a failover lost.
+        None => is_in_time(sso, token),
+    };
+    if !means_something {
         return over_already(sso, subject.session).await;
     }
     once_more(|| end_all_of(sso, caller, subject)).await
+}
+
+/// Whether it is a token that has not expired, of either type.
+fn is_in_time(sso: &Sso, token: &str) -> bool {
+    let now = sso.now();
+    sso.tokens.verify_access(token, now).is_ok() || sso.tokens.verify_refresh(token, now).is_ok()
 }
 
 async fn end_all_of(
@@ -164,7 +205,7 @@ async fn end_all_of(
     let mut tx = sso.store.begin().await?;
     let Some(user) = tx.end_user_sessions(subject.user).await? else {
         drop(tx);
-        return over_already(sso, subject.session).await;
+        return end_unknown(sso, caller, subject).await;
     };
     let entry = sso
         .revoke(tx.as_mut(), Revoked::TokensBelow(user.id, user.version))
