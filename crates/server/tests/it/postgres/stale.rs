@@ -166,7 +166,7 @@ fn claims(token: &str) -> Result<Value> {
 }
 
 /// Two instances that answer `everywhere` early.
-async fn two(pair: &Pair, replicas: &[String]) -> Result<[Arc<Instance>; 2]> {
+pub(super) async fn two(pair: &Pair, replicas: &[String]) -> Result<[Arc<Instance>; 2]> {
     let url = pair.primary.url("postgres");
     let start = || async { Instance::start(instance(&url, replicas)?).await };
     let (one, two) = tokio::try_join!(start(), start())?;
