@@ -73,9 +73,8 @@ fn patient(router: Router, config: &Config) -> Router {
         connections,
         answers: connections + rest / 2,
     };
-    let bounded = move |request: Request, next: middleware::Next| {
-        allowance.of_request(next.run(request))
-    };
+    let bounded =
+        move |request: Request, next: middleware::Next| allowance.of_request(next.run(request));
     router.layer(middleware::from_fn(bounded))
 }
 

@@ -156,8 +156,11 @@ impl Servers {
     /// live as long as their session. Dropping it closes it. Waits as [`Servers::primary`].
     pub async fn dedicated(&self) -> Result<Dedicated, StoreError> {
         let deadline = deadline::of_connection(self.shared.acquire_timeout);
-        self.wait(deadline, |primary, _| async move { self.own(&primary).await })
-            .await
+        self.wait(
+            deadline,
+            |primary, _| async move { self.own(&primary).await },
+        )
+        .await
     }
 
     /// The highest timeline that was met: versions and xids are of it.

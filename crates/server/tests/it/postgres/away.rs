@@ -191,7 +191,9 @@ impl Scene {
         ensure!(lasted > LEASE / 2, "the lease lasted {lasted:?}");
         // As many questions with a thousand tokens as with none.
         let (idle, busy) = (self.asked(1.5, 0).await?, self.asked(1.5, 1_000).await?);
-        println!("{idle:.0} connections a second were tried while idle, {busy:.0} with 1,000 tokens");
+        println!(
+            "{idle:.0} connections a second were tried while idle, {busy:.0} with 1,000 tokens"
+        );
         // The beat's, the keys', the relay's and the prober's.
         ensure!(idle < 60.0 && busy < 60.0, "{idle} {busy}");
         Ok(())
@@ -280,9 +282,8 @@ async fn a_token_asks_the_database_nothing_when_the_lease_is_over() -> Result<()
     .await?;
     let statements = || -> Result<usize> {
         let log = server.node.log_text()?;
-        let of_statement = |line: &&str| {
-            line.contains(" LOG:  execute ") || line.contains(" LOG:  statement: ")
-        };
+        let of_statement =
+            |line: &&str| line.contains(" LOG:  execute ") || line.contains(" LOG:  statement: ");
         Ok(log.lines().filter(of_statement).count())
     };
     let asked = async |tokens: usize| -> Result<usize> {

@@ -20,6 +20,8 @@ use crate::support::eventually_within;
 const LONG: Duration = Duration::from_mins(1);
 /// A page of a table: a bound in the midst of one lets PostgreSQL write a part of it.
 const PART: u64 = 4_096;
+/// A segment of the log (`--wal-segsize` of these servers).
+const SEGMENT: u64 = 1024 * 1024;
 
 /// A table has no page left, the log of the transactions has. Seen red with 53100 taken for damage:
 /// 500 instead of 503.
@@ -77,20 +79,24 @@ async fn what_was_acknowledged_before_the_log_was_full_is_there_when_there_is_ro
     let alice = Persona::register(&at.server.http, "alice").await?;
     let books = Arc::<Books>::default();
     books.register(&at, 40, 8).await?;
-    let bounded = async {
-        // Less than a segment.
-        server.node.bound_files(Some(64 * 1024 + PART)).await
+    let panicked = || -> Result<bool> { Ok(server.node.log_text()?.contains("PANIC")) };
+    let full = async {
+        // Every table is smaller, and no segment of the log can be filled any more.
+        server.node.bound_files(Some(SEGMENT - PART)).await?;
+        eventually_within(LONG, "the end of PostgreSQL", async || {
+            // Writes to the end of the segment, and gets no answer.
+            let _ = server.execute("select pg_switch_wal()").await;
+            panicked()
+        })
+        .await
     };
     let busy = async {
-        let began = Instant::now();
-        while books.count().1 < 16 {
+        while !panicked()? {
             books.register(&at, 16, 8).await?;
-            ensure!(began.elapsed() < LONG, "{:?}", books.count());
         }
-        Ok(())
+        books.register(&at, 16, 8).await
     };
-    tokio::try_join!(bounded, busy)?;
-    ensure!(server.node.log_text()?.contains("PANIC"));
+    tokio::try_join!(full, busy)?;
     let before = books.count();
 
     // On a larger disk.

@@ -192,7 +192,10 @@ async fn while_the_database_is_read_only_writes_are_refused_and_then_go_on() -> 
         .node
         .execute_in(name, "select count(*) from users")
         .await?;
-    ensure!(users == (stored + 1).to_string(), "{users}, not {stored} and one");
+    ensure!(
+        users == (stored + 1).to_string(),
+        "{users}, not {stored} and one"
+    );
     // Its connections say so until they are closed: nobody ends them now.
     let sql = format!("alter database {name} set default_transaction_read_only = off");
     server.execute(&sql).await?;
@@ -214,7 +217,8 @@ async fn nothing_of_a_registration_is_there_whose_last_statement_failed() -> Res
     let name = "refusals_statement";
     let server = Postgres::shared().await?;
     let at = instance(name, |_| ()).await?;
-    let spoil = |table: &str| format!("alter table {table} add constraint spoilt check (false) not valid");
+    let spoil =
+        |table: &str| format!("alter table {table} add constraint spoilt check (false) not valid");
     let mend = |table: &str| format!("alter table {table} drop constraint spoilt");
     let email = format!("{}@example.com", unique());
     let body = json!({ "email": email, "password": "a long enough secret" });

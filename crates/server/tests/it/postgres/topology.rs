@@ -93,7 +93,10 @@ async fn a_server_of_another_cluster_is_one_sentence_whatever_it_is_there() -> R
     // Which of the two is meant, the doctor takes from database.url.
     let report = site.run(&["doctor"])?;
     let said = String::from_utf8(report.stdout)?;
-    let other = format!("database.replicas: {} is a server of another", foreign.node.address());
+    let other = format!(
+        "database.replicas: {} is a server of another",
+        foreign.node.address()
+    );
     ensure!(said.contains(&other), "{said}");
     let primary = format!("database.url: {} is the primary", ours.node.address());
     ensure!(said.contains(&primary), "{said}");
@@ -121,7 +124,9 @@ async fn whom_we_do_not_trust_and_whose_tables_we_do_not_know_are_one_sentence()
     let address = server.node.address();
     is_refused(
         &site,
-        &format!("database.url ({address}): its certificate is not signed by a CA of database.tls_ca"),
+        &format!(
+            "database.url ({address}): its certificate is not signed by a CA of database.tls_ca"
+        ),
     )?;
     trust(&mut site, authority.root())?;
     server.execute("create table customers (id int)").await?;
@@ -161,7 +166,10 @@ async fn a_certificate_takes_the_place_of_the_password() -> Result<()> {
     let nobody = site.run(&["serve"])?;
     let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
     ensure!(nobody.status.code() == Some(78), "{said}");
-    ensure!(said.contains("connection requires a valid client certificate"), "{said}");
+    ensure!(
+        said.contains("connection requires a valid client certificate"),
+        "{said}"
+    );
 
     let somebody = wanted(&[], Some("somebody"));
     let ours = wanted(&[], Some("postgres"));
