@@ -4,7 +4,10 @@
 //! that goes on without a lease (200), with waiting that is not bounded, with connections that are
 //! kept after an error.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::ensure;
 use http::StatusCode;
@@ -25,6 +28,8 @@ const LONG: Duration = Duration::from_mins(1);
 /// `database.max_waiting` of these instances.
 const WAITING: f64 = 16.0;
 const MIB: u64 = 1024 * 1024;
+/// That come when the lease is over.
+const TOKENS: usize = 1_000;
 
 /// What grows when something is kept for each request.
 #[derive(Debug, Clone, Copy)]
@@ -190,7 +195,7 @@ impl Scene {
         let lasted = since.elapsed();
         ensure!(lasted > LEASE / 2, "the lease lasted {lasted:?}");
         // As many questions with a thousand tokens as with none.
-        let (idle, busy) = (self.asked(1.5, 0).await?, self.asked(1.5, 1_000).await?);
+        let (idle, busy) = (self.asked(1.5, 0).await?, self.asked(1.5, TOKENS).await?);
         println!(
             "{idle:.0} connections a second were tried while idle, {busy:.0} with 1,000 tokens"
         );
@@ -260,6 +265,13 @@ async fn when_the_primary_is_killed_the_same_holds_and_its_return_is_enough() ->
     goes_away(How::Killed).await
 }
 
+/// So many since `start`.
+fn per_second(count: usize, start: Instant) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+    let count = count as f64;
+    count / start.elapsed().as_secs_f64()
+}
+
 /// The server is there, and answers no beat.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_asks_the_database_nothing_when_the_lease_is_over() -> Result<()> {
@@ -286,19 +298,28 @@ async fn a_token_asks_the_database_nothing_when_the_lease_is_over() -> Result<()
             |line: &&str| line.contains(" LOG:  execute ") || line.contains(" LOG:  statement: ");
         Ok(log.lines().filter(of_statement).count())
     };
-    let asked = async |tokens: usize| -> Result<usize> {
-        let (before, start) = (statements()?, Instant::now());
-        for _ in 0..tokens {
-            let reply = at.validate(&alice.access).await?;
+    // What goes on by itself, each second.
+    let (before, start) = (statements()?, Instant::now());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let idle = per_second(statements()? - before, start);
+    let (before, start) = (statements()?, Instant::now());
+    let at = Arc::new(at);
+    rounds(TOKENS, 16, |_| {
+        let (at, token) = (Arc::clone(&at), alice.access.clone());
+        async move {
+            let reply = at.validate(&token).await?;
             ensure!(reply.status == StatusCode::SERVICE_UNAVAILABLE, "{reply:?}");
+            Ok(())
         }
-        let end = start + Duration::from_secs(2);
-        tokio::time::sleep_until(end.into()).await;
-        Ok(statements()? - before)
-    };
-    let (idle, busy) = (asked(0).await?, asked(1_000).await?);
-    println!("{idle} statements in 2 s while idle, {busy} with 1,000 tokens");
-    ensure!(busy < idle * 2 + 100, "{idle} {busy}");
+    })
+    .await?;
+    let (asked, took) = (statements()? - before, start.elapsed());
+    let more = per_second(asked, start) - idle;
+    println!("{idle:.0} statements a second while idle, {more:.0} more in {took:?} with tokens");
+    ensure!(
+        more < per_second(TOKENS, start) / 4.0,
+        "{idle} {more} {took:?}"
+    );
     held.rollback().await?;
     eventually_within(LONG, "validation", async || {
         Ok(at.validate(&alice.access).await?.status == StatusCode::OK)

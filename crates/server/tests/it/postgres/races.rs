@@ -23,12 +23,14 @@ const USERS: usize = 6;
 
 struct Both {
     instances: [Arc<Instance>; 2],
-    database: &'static str,
+    // Of their own: both need many connections at once.
+    server: Postgres,
 }
 
 impl Both {
-    async fn start(database: &'static str, change: impl Fn(&mut Site)) -> Result<Self> {
-        let url = Postgres::shared().await?.database(database).await?;
+    async fn start(change: impl Fn(&mut Site)) -> Result<Self> {
+        let server = Postgres::start().await?;
+        let url = server.url();
         let site = |mut site: Site| {
             site.set("SSO__THROTTLE__ENABLED", false);
             change(&mut site);
@@ -38,13 +40,12 @@ impl Both {
         let (one, two) = tokio::try_join!(Instance::start(one), Instance::start(two))?;
         Ok(Self {
             instances: [Arc::new(one), Arc::new(two)],
-            database,
+            server,
         })
     }
 
     async fn stored(&self, sql: &str) -> Result<String> {
-        let server = Postgres::shared().await?;
-        server.node.execute_in(self.database, sql).await
+        self.server.execute(sql).await
     }
 
     /// A crowd asks, by turns here and there; what was answered.
@@ -84,7 +85,7 @@ fn statuses(answers: &[Reply]) -> BTreeMap<u16, usize> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_uses_of_one_refresh_token_at_two_processes_one_rotates() -> Result<()> {
-    let both = Both::start("races_refresh", |_| ()).await?;
+    let both = Both::start(|_| ()).await?;
     for _ in 0..USERS {
         let alice = both.somebody().await?;
         let answers = both
@@ -110,7 +111,7 @@ async fn of_many_uses_of_one_refresh_token_at_two_processes_one_rotates() -> Res
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_registrations_of_one_address_at_two_processes_one_is_made() -> Result<()> {
-    let both = Both::start("races_registration", |site| {
+    let both = Both::start(|site| {
         site.set("SSO__HASHING__QUEUE_PER_THREAD", 128);
     })
     .await?;
@@ -139,7 +140,7 @@ async fn of_many_registrations_of_one_address_at_two_processes_one_is_made() -> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_logouts_of_one_session_at_two_processes_one_ends_it() -> Result<()> {
-    let both = Both::start("races_logout", |_| ()).await?;
+    let both = Both::start(|_| ()).await?;
     for _ in 0..USERS {
         let alice = both.somebody().await?;
         let answers = both
@@ -164,7 +165,7 @@ async fn of_many_logouts_of_one_session_at_two_processes_one_ends_it() -> Result
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_logins_at_two_processes_as_many_sessions_are_left_as_are_allowed() -> Result<()> {
     const KEPT: usize = 3;
-    let both = Both::start("races_sessions", |site| {
+    let both = Both::start(|site| {
         site.set("SSO__SESSIONS__MAX_PER_USER", KEPT)
             .set("SSO__HASHING__QUEUE_PER_THREAD", 128);
     })
@@ -194,7 +195,7 @@ async fn of_many_logins_at_two_processes_as_many_sessions_are_left_as_are_allowe
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_changes_of_one_password_at_two_processes_one_is_made() -> Result<()> {
-    let both = Both::start("races_password", |site| {
+    let both = Both::start(|site| {
         site.set("SSO__HASHING__QUEUE_PER_THREAD", 128);
     })
     .await?;
