@@ -49,6 +49,9 @@ const SERVERS: &[(&str, &[&str])] = &[
     ("python3", &["python3"]),
     ("find", &["findutils"]),
     ("ipcrm", &["util-linux"]),
+    ("prlimit", &["util-linux"]),
+    // The program, and with it the library that tests load into an instance.
+    ("faketime", &["faketime"]),
 ];
 
 /// The servers that tests start for themselves.
