@@ -2,7 +2,10 @@
 
 mod gate;
 mod languages;
+mod layers;
 mod outages;
+mod secured;
+mod three;
 mod tokens;
 #[path = "../../../verifier/examples/whoami.rs"]
 #[expect(dead_code, reason = "the example's main is for people")]
