@@ -241,6 +241,7 @@ impl Revocations {
                 Ok(())
             }
             Err(error) => {
+                self.owes.store(false, Ordering::Relaxed);
                 self.lease.failed(error.to_string());
                 Err(error)
             }
