@@ -9,9 +9,7 @@ use tonic::{
     service::interceptor::InterceptedService,
     transport::{Server as Grpc, server::TcpIncoming},
 };
-use tonic_health::pb::{
-    HealthCheckRequest, health_client::HealthClient, health_server::HealthServer,
-};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt;
 
 use super::*;
@@ -119,11 +117,14 @@ async fn a_tonic_service_is_told_who_is_calling_and_nobody_else_gets_in() -> Res
     Ok(())
 }
 
+async fn who(Extension(claims): Extension<Claims>) -> String {
+    claims.user_id.to_string()
+}
+
 #[tokio::test]
 async fn an_axum_service_says_when_to_come_again_while_nothing_is_heard() -> Result<()> {
     let server = known_site()?.serve().await?;
     let verifier = verifier(&server, WhenSilent::Refuse).await?;
-    let who = async |Extension(claims): Extension<Claims>| claims.user_id.to_string();
     let router = Router::new()
         .route("/", get(who))
         .layer(verifier.http_layer());
