@@ -1,6 +1,7 @@
 //! `sso-verifier`, as a service of somebody else has it, against the real binary.
 
 mod gate;
+mod keys;
 mod languages;
 mod layers;
 mod outages;
