@@ -11,7 +11,8 @@ async fn heard(server: &Server) -> Result<u64> {
     Ok(line.context("no such metric")?.parse()?)
 }
 
-#[tokio::test]
+// A command holds up its thread, and connections that end meanwhile must be seen to end.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_takes_access_away_tells_every_instance_by_the_stream() -> Result<()> {
     let mut redis = RedisSentinel::start().await?;
     let three = Three::start("redis_commands", Some(&redis)).await?;
