@@ -42,12 +42,6 @@ pub(crate) fn on(database: &str, redis: Option<&RedisSentinel>) -> Result<Site> 
         .set("SSO__HTTP__PUBLIC_URL", "https://sso.example.com")
         .set("SSO__REVOCATION__LEASE", "4s")
         .set("SSO__REVOCATION__FENCE", "0s");
-    if std::env::var_os("SSO_PROFILE").is_some() {
-        site.set(
-            "SSO__LOG__LEVEL",
-            "info,sso_core=trace,sso_redis=trace,sso_store_postgres=trace",
-        );
-    }
     if let Some(redis) = redis {
         let sentinels = redis.sentinel_addresses();
         let sentinels: Vec<_> = sentinels.iter().map(ToString::to_string).collect();
@@ -158,14 +152,6 @@ async fn with_redis_everywhere_comes_at_once_and_without_some_beats_later() -> R
     let mut redis = RedisSentinel::start().await?;
     let three = Three::start("redis_quick", Some(&redis)).await?;
     let (p50, p99) = measured(&three, if full { 1_000 } else { 100 }).await?;
-    if let Some(folder) = std::env::var_os("SSO_PROFILE") {
-        for (number, site) in three.sites.iter().enumerate() {
-            std::fs::write(
-                std::path::Path::new(&folder).join(format!("{number}.log")),
-                site.log()?,
-            )?;
-        }
-    }
     for server in &three.servers {
         for line in [
             "sso_redis_connected 1",
