@@ -8,6 +8,7 @@ mod dist;
 mod generate;
 mod grafana;
 mod kafka;
+mod registries;
 mod shell;
 mod tools;
 
@@ -172,6 +173,8 @@ fn tools() -> Result<()> {
     tools::ensure_browser()?;
     tools::ensure_h2spec()?;
     tools::ensure_schemathesis()?;
+    registries::ensure_valkey()?;
+    registries::ensure_examples()?;
     kafka::ensure()
 }
 

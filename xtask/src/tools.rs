@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::shell::{cargo, root, run, works};
+use crate::{
+    registries::environment,
+    shell::{cargo, root, run, works},
+};
 
 /// The version that `deny.toml` was written for.
 const CARGO_DENY: &str = "0.20.2";
@@ -154,19 +157,7 @@ pub(crate) fn ensure_schemathesis() -> Result<()> {
     if works("schemathesis", "--version") || works(&installed.to_string_lossy(), "--version") {
         return Ok(());
     }
-    let venv = || {
-        let mut venv = Command::new("python3");
-        venv.args(["-m", "venv", "--clear"]).arg(&folder);
-        run(venv)
-    };
-    if let Err(error) = venv() {
-        if !may_install() {
-            return Err(error.context("install python3-venv"));
-        }
-        install(&["python3-venv"])?;
-        venv()?;
-    }
-    let mut pip = Command::new(folder.join("bin/pip"));
+    let mut pip = Command::new(environment(&folder)?);
     pip.args(["install", "--quiet", SCHEMATHESIS]);
     run(pip)
 }
