@@ -13,6 +13,7 @@ mod connection;
 mod deadline;
 mod errors;
 mod identity;
+mod instances;
 mod metrics;
 mod outcome;
 mod pool;
@@ -43,6 +44,9 @@ pub use connection::{Connection, Dedicated};
 pub use deadline::Allowance;
 pub use errors::{ConnectError, OpenError, severs};
 pub use identity::{Identity, IdentityError, Role};
+#[cfg(test)]
+pub(crate) use instances::STATEMENTS;
+pub use instances::{Instances, Registered};
 pub use metrics::register as register_metrics;
 pub use outcome::{Find, Outcome, Ticket};
 pub use settings::{Settings, TlsSettings};
@@ -53,7 +57,7 @@ pub use url::{ServerUrl, SslMode, UrlError};
 use address::Address;
 pub(crate) use deadline::of_answer;
 use pool::Pool;
-use prober::Prober;
+use prober::{Pace, Prober};
 use topology::{Topology, Use};
 
 /// Longest wait for a connection of a replica's to become free: then the next one is asked.
@@ -86,7 +90,7 @@ impl Servers {
     pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
         let addresses: Vec<_> = Address::all(settings)?.into_iter().map(Arc::new).collect();
         metrics::register(addresses.iter().map(|one| (one.name.as_str(), one.replica)));
-        let unheard = settings.probe_interval * 2 + prober::WHO + prober::SILENT;
+        let unheard = settings.probe_interval * 2 + prober::WHO + settings.probe_timeout;
         let topology = Arc::new(Topology::new(settings.max_lag, unheard));
         start::judge(&start::ask(&addresses).await, &topology)?;
         let mut pools = Vec::new();
@@ -95,8 +99,11 @@ impl Servers {
             let pool = Pool::new(at, Arc::clone(address), &topology, settings.max_connections)?;
             let pool = Arc::new(pool);
             let (address, topology) = (Arc::clone(address), Arc::clone(&topology));
-            let interval = settings.probe_interval;
-            let prober = Prober::new(at, address, Arc::clone(&pool), topology, interval);
+            let pace = Pace {
+                interval: settings.probe_interval,
+                timeout: settings.probe_timeout,
+            };
+            let prober = Prober::new(at, address, Arc::clone(&pool), topology, pace);
             probers.spawn(prober.run());
             pools.push(pool);
         }
