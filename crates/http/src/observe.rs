@@ -13,7 +13,7 @@ use axum::{
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use sso_core::{Kind, ports::Clock};
 use sso_web::{
-    RequestId, ViaProxy,
+    RequestId, ViaProxy, exemplars,
     trace_context::{self, Trust},
 };
 use tracing::{Instrument, Span, field::Empty};
@@ -191,6 +191,8 @@ impl Seen {
         counter!(REQUESTS, "route" => self.route, "method" => self.method, "code" => code)
             .increment(1);
         histogram!(DURATION, "route" => self.route, "method" => self.method).record(took);
+        let labels = [("route", self.route), ("method", self.method)];
+        exemplars::observed(DURATION, &labels, took);
     }
 }
 

@@ -22,6 +22,7 @@ pub mod trace_context;
 use axum::response::Response;
 
 pub use bearer::bearer;
+pub use sso_telemetry::exemplars;
 pub use listener::{ClientAddress, ConnectionId, ViaProxy};
 pub use request_id::RequestId;
 pub use tls::ClientCertificate;
