@@ -18,7 +18,7 @@ pub fn router(state: HttpState) -> Router {
     let (api, document) = openapi::api().split_for_parts();
     let mut router = api
         .with_state(Arc::clone(&state))
-        .merge(routes::swagger::router(&document));
+        .merge(sso_web::swagger::router(&document));
     if let Some(render) = &state.metrics {
         let render = Arc::clone(render);
         router = router.route(

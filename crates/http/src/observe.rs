@@ -6,17 +6,17 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::{Method, header::CONTENT_TYPE},
+    http::header::CONTENT_TYPE,
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use sso_core::{Kind, ports::Clock};
 use sso_web::{
-    RequestId, ViaProxy, exemplars,
+    RequestId, ViaProxy, exemplars, span,
     trace_context::{self, Trust},
 };
-use tracing::{Instrument, Span, field::Empty};
+use tracing::Instrument;
 
 use crate::error::{HttpError, render};
 
@@ -100,10 +100,10 @@ struct Observer {
 async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response {
     let seen = Seen {
         id: RequestId::of(&request),
-        method: method_label(request.method()),
+        method: span::method(request.method()),
         route: route_label(&request),
     };
-    let span = seen.span();
+    let span = span::of_request(&seen.id, seen.method, seen.route);
     let trust = match request.extensions().get() {
         Some(ViaProxy) => Trust::Parent,
         None => Trust::Link,
@@ -114,7 +114,7 @@ async fn observe(State(observer): State<Observer>, mut request: Request, next: N
         let response = seen.finish(next.run(request).await);
         let took = observer.clock.monotonic().saturating_sub(start);
         seen.log(&response, took);
-        Seen::record(&response);
+        span::answered(&response);
         if observer.measures {
             seen.count(&response, took);
         }
@@ -133,34 +133,6 @@ struct Seen {
 }
 
 impl Seen {
-    /// By the conventions for HTTP servers, without the path: people type secrets into it.
-    fn span(&self) -> Span {
-        let span = tracing::info_span!(
-            "http_request",
-            otel.kind = "server",
-            otel.name = Empty,
-            otel.status_code = Empty,
-            request_id = self.id.as_str(),
-            trace_id = Empty,
-            http.request.method = self.method,
-            http.route = self.route,
-            http.response.status_code = Empty,
-        );
-        if !span.is_disabled() {
-            span.record("otel.name", format!("{} {}", self.method, self.route));
-        }
-        span
-    }
-
-    /// How it ended, for the trace.
-    fn record(response: &Response) {
-        let span = Span::current();
-        span.record("http.response.status_code", response.status().as_u16());
-        if response.status().is_server_error() {
-            span.record("otel.status_code", "ERROR");
-        }
-    }
-
     /// Writes the body of an error that has none yet, and logs it.
     fn finish(&self, response: Response) -> Response {
         let status = response.status();
@@ -214,59 +186,5 @@ fn log(error: &HttpError) {
         | Kind::Conflict
         | Kind::Precondition
         | Kind::RateLimited => tracing::debug!(code, message, cause, "a request was refused"),
-    }
-}
-
-/// One of few: a client may send any word as a method.
-fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::DELETE => "DELETE",
-        Method::HEAD => "HEAD",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::OPTIONS => "OPTIONS",
-        _ => "OTHER",
-    }
-}
-
-fn route_label(request: &Request) -> &'static str {
-    let matched = request.extensions().get().map(MatchedPath::as_str);
-    ROUTES
-        .iter()
-        .map(|&(_, route, _)| route)
-        .find(|route| Some(*route) == matched)
-        .unwrap_or(UNMATCHED)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::ROUTES;
-
-    #[test]
-    fn every_route_of_the_document_has_its_series() {
-        let document = serde_json::to_value(crate::openapi()).unwrap();
-        let mut documented = BTreeSet::new();
-        for (path, item) in document["paths"].as_object().unwrap() {
-            for (method, operation) in item.as_object().unwrap() {
-                let responses = operation["responses"].as_object().unwrap();
-                let success = responses.keys().find(|status| status.starts_with('2'));
-                documented.insert((
-                    method.to_uppercase(),
-                    path.clone(),
-                    success.unwrap().clone(),
-                ));
-            }
-        }
-        let listed = ROUTES
-            .iter()
-            .filter(|(_, path, _)| !path.starts_with("/swagger") && *path != "/metrics");
-        let listed: BTreeSet<_> = listed
-            .map(|&(method, path, code)| (method.to_owned(), path.to_owned(), code.to_owned()))
-            .collect();
-        assert_eq!(listed, documented);
     }
 }

@@ -16,6 +16,8 @@ pub mod proxies;
 pub mod rate;
 pub mod request_id;
 pub mod shield;
+pub mod span;
+pub mod swagger;
 pub mod tls;
 pub mod trace_context;
 

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use clap::Subcommand;
 use sso_config::remote::Urls;
 use sso_kafka::consumer::Handler;
-use sso_service::{Exit, Failed, Need, Routes, Service, database::sqlite::Role};
+use sso_service::{
+    Exit, Failed, Need, Routes, Service,
+    database::{Schema, sqlite::Role},
+};
 use sso_verifier::Verifier;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -60,6 +63,7 @@ impl Service for Loyalty {
 
     const ABOUT: &'static str =
         "Consumes registrations of sso, credits the welcome points, keeps the ledger.";
+    const SCHEMA: Schema = ledger::SCHEMA;
 
     fn register_metrics() {
         metrics::register();
@@ -126,14 +130,6 @@ impl Service for Loyalty {
                 _ = cleanings.tick() => self.clean().await,
             }
         }
-    }
-
-    async fn migrate(config: &Config) -> Result<u32, Failed> {
-        ledger::migrate(config).await
-    }
-
-    async fn version(config: &Config) -> Result<(u32, u32), Failed> {
-        ledger::version(config).await
     }
 
     async fn command(config: &Config, command: Command) -> Result<String, Failed> {

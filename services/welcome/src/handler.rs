@@ -8,9 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use sso_kafka::consumer::{Event, Handler, Outcome};
-use sso_service::{database::StoreError, trace, world};
+use sso_service::{database::StoreError, world};
 use tokio::time::{Instant, sleep};
-use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
@@ -74,16 +73,11 @@ impl Tries {
 #[async_trait]
 impl Handler for Greeter {
     async fn handle(&self, event: &Event) -> Outcome {
-        let span = trace::span(event);
-        async {
-            let outcome = self.greet(event).await;
-            if !matches!(outcome, Outcome::Retry(_)) {
-                self.tries.over(event.id);
-            }
-            outcome
+        let outcome = self.greet(event).await;
+        if !matches!(outcome, Outcome::Retry(_)) {
+            self.tries.over(event.id);
         }
-        .instrument(span)
-        .await
+        outcome
     }
 }
 

@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use clap::Subcommand;
 use sso_kafka::consumer::Handler;
-use sso_service::{Exit, Failed, Need, Routes, Service, database::sqlite::Role, world};
+use sso_service::{
+    Exit, Failed, Need, Routes, Service,
+    database::{Schema, sqlite::Role},
+    world,
+};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -48,6 +52,7 @@ impl Service for Welcome {
     type Command = Command;
 
     const ABOUT: &'static str = "Consumes registrations of sso and sends the welcome mail.";
+    const SCHEMA: Schema = store::SCHEMA;
 
     fn register_metrics() {
         metrics::register();
@@ -138,14 +143,6 @@ impl Service for Welcome {
             }
         }
         self.mailer.close().await;
-    }
-
-    async fn migrate(config: &Config) -> Result<u32, Failed> {
-        store::migrate(config).await
-    }
-
-    async fn version(config: &Config) -> Result<(u32, u32), Failed> {
-        store::version(config).await
     }
 
     async fn command(config: &Config, command: Command) -> Result<String, Failed> {

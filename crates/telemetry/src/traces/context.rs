@@ -73,6 +73,11 @@ impl Place {
     }
 }
 
+/// The id of the trace that a `traceparent` names: 32 hex digits. `None` if it is malformed.
+pub fn trace_id(traceparent: &str) -> Option<&str> {
+    parse(traceparent, None).and_then(|_| traceparent.get(3..35))
+}
+
 fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanContext> {
     let mut parts = traceparent.split('-');
     let mut next = |digits| parts.next().filter(|part| part.len() == digits);
@@ -87,4 +92,23 @@ fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanContext> {
         state.unwrap_or_default(),
     );
     context.is_valid().then_some(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_good_traceparent_names_a_trace() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(trace_id(good), Some("0af7651916cd43dd8448eb211c80319c"));
+        for bad in [
+            "",
+            "00-0af7651916cd43dd8448eb211c80319c",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319\n-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(trace_id(bad), None, "{bad}");
+        }
+    }
 }

@@ -111,4 +111,13 @@ pub(super) const PANELS: &[Panel] = &[
             "{{job}} {{instance}}",
         )],
     },
+    Panel {
+        title: "Statements",
+        text: "95th percentile by service and family. Consumers only.",
+        unit: Unit::Seconds,
+        queries: &[(
+            r#"histogram_quantile(0.95, sum by (job, operation, table, le) (rate(sso_store_statement_duration_seconds_bucket{job!="sso"}[$__rate_interval])))"#,
+            "{{job}} {{operation}} {{table}}",
+        )],
+    },
 ];

@@ -26,7 +26,7 @@ pub(super) const PANELS: &[Panel] = &[
         text: "By family.",
         unit: Unit::PerSecond,
         queries: &[(
-            r"sum by (operation, table) (rate(sso_store_statement_duration_seconds_count[$__rate_interval]))",
+            r#"sum by (operation, table) (rate(sso_store_statement_duration_seconds_count{job="sso"}[$__rate_interval]))"#,
             "{{operation}} {{table}}",
         )],
     },
@@ -35,7 +35,7 @@ pub(super) const PANELS: &[Panel] = &[
         text: "95th percentile by family.",
         unit: Unit::Seconds,
         queries: &[(
-            r"histogram_quantile(0.95, sum by (operation, table, le) (rate(sso_store_statement_duration_seconds_bucket[$__rate_interval])))",
+            r#"histogram_quantile(0.95, sum by (operation, table, le) (rate(sso_store_statement_duration_seconds_bucket{job="sso"}[$__rate_interval])))"#,
             "{{operation}} {{table}}",
         )],
     },

@@ -1,4 +1,5 @@
-//! Swagger UI, all of it from the binary.
+//! Swagger UI, all of it from the binary. What is not there is answered without a body: the server's
+//! own layer writes its error.
 
 use std::sync::Arc;
 
@@ -15,11 +16,8 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use sso_core::Failure;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
-
-use crate::error::HttpError;
 
 /// The UI loads and calls this service only. Its styles are inline in part; its icons are `data:`.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
@@ -31,7 +29,7 @@ const FRESH: &str = "no-cache";
 const KEPT: &str = "public, max-age=3600";
 
 /// The UI at `/swagger/index.html`, its document at `/swagger/doc.json`.
-pub(crate) fn router(document: &OpenApi) -> Router {
+pub fn router(document: &OpenApi) -> Router {
     let document = Bytes::from(serde_json::to_vec(document).unwrap_or_default());
     let config = Arc::new(
         Config::from("doc.json")
@@ -57,25 +55,23 @@ pub(crate) fn router(document: &OpenApi) -> Router {
         )
 }
 
-fn asset(name: &str, config: Arc<Config<'static>>) -> Result<Response, HttpError> {
-    let missing = || HttpError::of_status(StatusCode::NOT_FOUND);
+fn asset(name: &str, config: Arc<Config<'static>>) -> Result<Response, StatusCode> {
     if name.is_empty() {
         // The library would show its index.
-        return Err(missing());
+        return Err(StatusCode::NOT_FOUND);
     }
-    let file = utoipa_swagger_ui::serve(name, config)
-        .map_err(|error| Failure::internal(error.to_string()))?
-        .ok_or_else(missing)?;
+    let file = utoipa_swagger_ui::serve(name, config).map_err(|error| {
+        tracing::error!(%error, "a file of Swagger UI cannot be made");
+        StatusCode::INTERNAL_SERVER_ERROR
+    })?;
+    let file = file.ok_or(StatusCode::NOT_FOUND)?;
     let cache = if name == "swagger-initializer.js" {
         FRESH
     } else {
         KEPT
     };
-    Ok(answer(
-        &file.content_type,
-        cache,
-        Bytes::from(file.bytes.into_owned()),
-    ))
+    let body = Bytes::from(file.bytes.into_owned());
+    Ok(answer(&file.content_type, cache, body))
 }
 
 fn answer(content_type: &str, cache: &'static str, body: Bytes) -> Response {
