@@ -13,6 +13,7 @@ mod login;
 mod postgres;
 mod refresh;
 mod report;
+mod telemetry;
 mod validate;
 mod verifier;
 
@@ -59,6 +60,8 @@ enum Measurement {
     Refresh,
     Footprint,
     Verifier,
+    /// What traces and metrics cost Validate.
+    Telemetry,
     Events,
     /// Registration, login and refresh on PostgreSQL.
     Postgres,
@@ -114,6 +117,9 @@ fn main() -> Result<()> {
         }
         if wanted(Measurement::Verifier) {
             verifier::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Telemetry) {
+            telemetry::measure(&plan, &mut report).await?;
         }
         if wanted(Measurement::Events) {
             events::measure(&plan, &mut report).await?;

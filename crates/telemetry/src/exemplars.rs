@@ -72,11 +72,20 @@ mod tests {
         note("exemplar_seconds", &[], 99.0, trace("4"));
         let found = |series| of(series).unwrap();
         let bucket = r#"exemplar_seconds_bucket{route="/a",method="GET",le="0.025"}"#;
-        assert_eq!(found(bucket), format!(" # {{trace_id=\"{}\"}} 0.025", trace("2")));
+        assert_eq!(
+            found(bucket),
+            format!(" # {{trace_id=\"{}\"}} 0.025", trace("2"))
+        );
         let bucket = r#"exemplar_seconds_bucket{route="/a",method="GET",le="1"}"#;
-        assert_eq!(found(bucket), format!(" # {{trace_id=\"{}\"}} 1", trace("3")));
+        assert_eq!(
+            found(bucket),
+            format!(" # {{trace_id=\"{}\"}} 1", trace("3"))
+        );
         let bucket = r#"exemplar_seconds_bucket{le="+Inf"}"#;
-        assert_eq!(found(bucket), format!(" # {{trace_id=\"{}\"}} 99", trace("4")));
+        assert_eq!(
+            found(bucket),
+            format!(" # {{trace_id=\"{}\"}} 99", trace("4"))
+        );
         assert_eq!(of(r#"exemplar_seconds_bucket{le="0.5"}"#), None);
     }
 

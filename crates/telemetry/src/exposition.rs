@@ -22,8 +22,10 @@ impl Exposition {
     /// names it names it first; else the text.
     pub fn of_accept(accept: Option<&str>) -> Self {
         let is_named = accept.is_some_and(|accept| {
-            (accept.split(','))
-                .any(|kind| kind.trim_start().starts_with("application/openmetrics-text"))
+            (accept.split(',')).any(|kind| {
+                kind.trim_start()
+                    .starts_with("application/openmetrics-text")
+            })
         });
         if is_named {
             Self::OpenMetrics
@@ -48,7 +50,10 @@ pub(crate) fn openmetrics(text: &str) -> String {
         // Writing to a string does not fail.
         let _ = match line.split_once(' ') {
             Some(("#", comment)) => writeln!(page, "# {}", described(comment)),
-            _ => match line.rsplit_once(' ').and_then(|(series, _)| exemplars::of(series)) {
+            _ => match line
+                .rsplit_once(' ')
+                .and_then(|(series, _)| exemplars::of(series))
+            {
                 Some(exemplar) => writeln!(page, "{line}{exemplar}"),
                 None => writeln!(page, "{line}"),
             },
@@ -82,7 +87,11 @@ mod tests {
             Exposition::of_accept(Some(prometheus)),
             Exposition::OpenMetrics
         );
-        for other in [None, Some("*/*"), Some("text/plain;version=0.0.4, text/html")] {
+        for other in [
+            None,
+            Some("*/*"),
+            Some("text/plain;version=0.0.4, text/html"),
+        ] {
             assert_eq!(Exposition::of_accept(other), Exposition::Text);
         }
     }

@@ -24,9 +24,9 @@ pub mod trace_context;
 use axum::response::Response;
 
 pub use bearer::bearer;
-pub use sso_telemetry::exemplars;
 pub use listener::{ClientAddress, ConnectionId, ViaProxy};
 pub use request_id::RequestId;
+pub use sso_telemetry::exemplars;
 pub use tls::ClientCertificate;
 
 /// Makes the answer of a request that went wrong under the handlers. The id is what the answer's

@@ -55,7 +55,10 @@ async fn page(server: &Server) -> Result<String> {
     let page = server.admin.send(Method::GET, "/metrics", &asked, "");
     let page = page.await?;
     let kind = page.header("content-type").to_owned();
-    ensure!(kind == "application/openmetrics-text; version=1.0.0; charset=utf-8", "{kind}");
+    ensure!(
+        kind == "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        "{kind}"
+    );
     Ok(String::from_utf8(page.bytes.to_vec())?)
 }
 
@@ -65,16 +68,33 @@ async fn page(server: &Server) -> Result<String> {
 async fn prometheus_keeps_the_trace_of_a_request_and_of_a_call_beside_their_times() -> Result<()> {
     let collector = Collector::start().await?;
     let mut site = site()?;
-    site.set("SSO__TELEMETRY__OTLP_ENDPOINT", format!("http://{}", collector.grpc))
-        .set("SSO__TELEMETRY__TRACE_RATIO", "1");
+    site.set(
+        "SSO__TELEMETRY__OTLP_ENDPOINT",
+        format!("http://{}", collector.grpc),
+    )
+    .set("SSO__TELEMETRY__TRACE_RATIO", "1");
     let server = site.serve().await?;
     let alice = Persona::register(&server.http, "alice").await?;
-    server.grpc().await?.validate(validate(&alice.access)).await?;
+    server
+        .grpc()
+        .await?
+        .validate(validate(&alice.access))
+        .await?;
     let prometheus = Prometheus::start(&[server.admin_address]).await?;
     prometheus.scraped().await?;
     for (histogram, label, value, span) in [
-        ("sso_http_request_duration_seconds", "route", "/auth/registration", "POST /auth/registration"),
-        ("sso_grpc_request_duration_seconds", "method", "Validate", "auth.Auth/Validate"),
+        (
+            "sso_http_request_duration_seconds",
+            "route",
+            "/auth/registration",
+            "POST /auth/registration",
+        ),
+        (
+            "sso_grpc_request_duration_seconds",
+            "method",
+            "Validate",
+            "auth.Auth/Validate",
+        ),
     ] {
         let query = format!("{histogram}_bucket{{{label}=\"{value}\"}}");
         let kept = async || Ok(!prometheus.exemplars(&query).await?.is_empty());
@@ -96,7 +116,10 @@ async fn without_traces_there_are_no_exemplars_and_the_page_is_whole() -> Result
     let server = site()?.serve().await?;
     Persona::register(&server.http, "alice").await?;
     let page = page(&server).await?;
-    assert!(page.ends_with("# EOF\n") && !page.contains(" # {"), "{page}");
+    assert!(
+        page.ends_with("# EOF\n") && !page.contains(" # {"),
+        "{page}"
+    );
     let prometheus = Prometheus::start(&[server.admin_address]).await?;
     prometheus.scraped().await
 }

@@ -51,7 +51,10 @@ async fn tells(server: &Server, whole: (u16, &str), one: (&str, &str)) -> Result
         let is_so = found["state"] == one.1 && report["state"] == whole.1 && status == whole.0;
         if is_so && one.1 == "down" {
             // What it means for callers is said, and since when.
-            ensure!(found["detail"].is_string() && found["since"].is_string(), "{found}");
+            ensure!(
+                found["detail"].is_string() && found["since"].is_string(),
+                "{found}"
+            );
         }
         *last.lock().await = report;
         Ok(is_so)
@@ -163,14 +166,18 @@ async fn primary(world: &mut World) -> Result<()> {
     world.pair.primary.freeze()?;
     world.degraded("database").await.context("frozen")?;
     let lost = ("revocation", "down");
-    tells(&world.server, CANNOT_VALIDATE, lost).await.context("frozen for long")?;
+    tells(&world.server, CANNOT_VALIDATE, lost)
+        .await
+        .context("frozen for long")?;
     ensure!(alice.info().await?.status == 503);
     world.pair.primary.thaw()?;
     world.recovered("revocation").await?;
     ensure!(alice.info().await?.status == 200);
     world.pair.primary.kill9().await?;
     world.degraded("database").await.context("away")?;
-    tells(&world.server, CANNOT_VALIDATE, lost).await.context("away for long")?;
+    tells(&world.server, CANNOT_VALIDATE, lost)
+        .await
+        .context("away for long")?;
     world.pair.primary.start().await?;
     world.recovered("database").await
 }

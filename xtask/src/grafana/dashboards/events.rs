@@ -65,25 +65,17 @@ pub(super) const PANELS: &[Panel] = &[
         text: "Of the outbox's 8, by the instance that delivers them.",
         unit: Unit::Count,
         queries: &[
-            (
-                r#"sum by (instance) (sso_outbox_shards)"#,
-                "{{instance}}",
-            ),
-            (
-                r#"sum(sso_outbox_shards)"#,
-                "all",
-            ),
+            (r"sum by (instance) (sso_outbox_shards)", "{{instance}}"),
+            (r"sum(sso_outbox_shards)", "all"),
         ],
     },
     Panel {
         title: "Producers made",
         text: "One for each start, and one after each fatal error.",
         unit: Unit::Count,
-        queries: &[
-            (
-                r#"sum by (instance) (increase(sso_kafka_producers_total[1h]))"#,
-                "{{instance}}",
-            ),
-        ],
+        queries: &[(
+            r"sum by (instance) (increase(sso_kafka_producers_total[1h]))",
+            "{{instance}}",
+        )],
     },
 ];

@@ -94,22 +94,15 @@ pub(super) const PANELS: &[Panel] = &[
         title: "Attempts",
         text: "By where they were counted: together in Redis, or by each instance.",
         unit: Unit::PerSecond,
-        queries: &[
-            (
-                r#"sum by (place) (rate(sso_throttle_attempts_total[$__rate_interval]))"#,
-                "{{place}}",
-            ),
-        ],
+        queries: &[(
+            r"sum by (place) (rate(sso_throttle_attempts_total[$__rate_interval]))",
+            "{{place}}",
+        )],
     },
     Panel {
         title: "Counted together",
         text: "1: failed logins of all instances, 0: each counts alone.",
         unit: Unit::Count,
-        queries: &[
-            (
-                r#"min by (instance) (sso_throttle_shared)"#,
-                "{{instance}}",
-            ),
-        ],
+        queries: &[(r"min by (instance) (sso_throttle_shared)", "{{instance}}")],
     },
 ];

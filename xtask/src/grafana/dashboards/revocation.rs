@@ -94,23 +94,16 @@ pub(super) const PANELS: &[Panel] = &[
         title: "Redis",
         text: "1: a master is connected. Without it revocations take some beats longer. Redis only.",
         unit: Unit::Count,
-        queries: &[
-            (
-                r#"sso_redis_connected"#,
-                "{{instance}}",
-            ),
-        ],
+        queries: &[(r"sso_redis_connected", "{{instance}}")],
     },
     Panel {
         title: "Given to the stream",
         text: "Revocations, by outcome; what is lost reaches others by their beats.",
         unit: Unit::PerSecond,
-        queries: &[
-            (
-                r#"sum by (outcome) (rate(sso_redis_appended_total[$__rate_interval]))"#,
-                "{{outcome}}",
-            ),
-        ],
+        queries: &[(
+            r"sum by (outcome) (rate(sso_redis_appended_total[$__rate_interval]))",
+            "{{outcome}}",
+        )],
     },
     Panel {
         title: "Heard from the stream",
@@ -118,11 +111,11 @@ pub(super) const PANELS: &[Panel] = &[
         unit: Unit::PerSecond,
         queries: &[
             (
-                r#"sum by (outcome) (rate(sso_redis_received_total[$__rate_interval]))"#,
+                r"sum by (outcome) (rate(sso_redis_received_total[$__rate_interval]))",
                 "{{outcome}}",
             ),
             (
-                r#"sum(rate(sso_revocation_hints_refuted_total[$__rate_interval]))"#,
+                r"sum(rate(sso_revocation_hints_refuted_total[$__rate_interval]))",
                 "refuted",
             ),
         ],
@@ -133,11 +126,11 @@ pub(super) const PANELS: &[Panel] = &[
         unit: Unit::Count,
         queries: &[
             (
-                r#"sum(increase(sso_redis_connections_total[10m]))"#,
+                r"sum(increase(sso_redis_connections_total[10m]))",
                 "connections",
             ),
             (
-                r#"sum(increase(sso_redis_master_changes_total[10m]))"#,
+                r"sum(increase(sso_redis_master_changes_total[10m]))",
                 "changes of the master",
             ),
         ],

@@ -7,10 +7,7 @@ pub(super) const PANELS: &[Panel] = &[
         title: "Behind",
         text: "Events of its partitions that a group has not finished. Consumers only.",
         unit: Unit::Count,
-        queries: &[(
-            r"sum by (job) (sso_kafka_consumer_lag_records)",
-            "{{job}}",
-        )],
+        queries: &[(r"sum by (job) (sso_kafka_consumer_lag_records)", "{{job}}")],
     },
     Panel {
         title: "Consumed",

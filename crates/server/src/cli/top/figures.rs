@@ -90,7 +90,11 @@ pub(super) fn insides(interval: Interval<'_>) -> Vec<Section> {
         rows,
     };
     let mut sections = vec![
-        section("Hashing", &["waiting", "refused/s", "95 % waited"], queues(interval)),
+        section(
+            "Hashing",
+            &["waiting", "refused/s", "95 % waited"],
+            queues(interval),
+        ),
         section("Events", &[""], events(interval)),
         section("Revocations", &[""], revocations(interval)),
         section("Database", &[""], database(interval)),
@@ -107,7 +111,10 @@ pub(super) fn trust(interval: Interval<'_>) -> (String, bool) {
     if trusted {
         (format!("tokens are validated, lease {lease}"), true)
     } else {
-        ("NO TOKEN IS ACCEPTED: what is revoked is not known".to_owned(), false)
+        (
+            "NO TOKEN IS ACCEPTED: what is revoked is not known".to_owned(),
+            false,
+        )
     }
 }
 
@@ -125,14 +132,17 @@ impl Requests {
         let codes = interval.now.values(self.requests, "code");
         let mut rows: Vec<(f64, Row)> = (interval.now.values(self.requests, self.label).iter())
             .filter_map(|value| {
-                let all = interval.rate(self.requests, &[(self.label, value)]);
+                let all = interval.rate(self.requests, &[(self.label, value.as_str())]);
                 let by_code = |code: &String| {
-                    interval.rate(self.requests, &[(self.label, value), ("code", code)])
+                    interval.rate(
+                        self.requests,
+                        &[(self.label, value.as_str()), ("code", code.as_str())],
+                    )
                 };
                 let faults = codes.iter().filter(|code| is_fault(code));
                 let failed: f64 = faults.map(by_code).sum();
                 let quantile = |q| {
-                    seconds(interval.quantile(q, self.duration, &[(self.label, value)]))
+                    seconds(interval.quantile(q, self.duration, &[(self.label, value.as_str())]))
                 };
                 let (half, most) = self.quantiles;
                 let cells = [rate(all), rate(failed), quantile(half), quantile(most)];
@@ -151,7 +161,7 @@ impl Requests {
 fn rates(interval: Interval<'_>, what: &str, name: &str, label: &str, always: &str) -> Vec<Row> {
     (interval.now.values(name, label).iter())
         .filter_map(|value| {
-            let rose = interval.rate(name, &[(label, value)]);
+            let rose = interval.rate(name, &[(label, value.as_str())]);
             let row = || Row::new(format!("{what}, {}", value.replace('_', " ")), [rate(rose)]);
             (rose > 0.0 || value == always).then(row)
         })
@@ -167,7 +177,13 @@ fn people(interval: Interval<'_>) -> Vec<Row> {
         "outcome",
         "success",
     ));
-    rows.extend(rates(interval, "throttled", "sso_throttled_total", "reason", ""));
+    rows.extend(rates(
+        interval,
+        "throttled",
+        "sso_throttled_total",
+        "reason",
+        "",
+    ));
     let reused = interval.rate("sso_refresh_reuse_total", &[]);
     rows.push(Row::new("refresh tokens used twice", [rate(reused)]).warns(reused > 0.0));
     rows
@@ -176,7 +192,7 @@ fn people(interval: Interval<'_>) -> Vec<Row> {
 fn queues(interval: Interval<'_>) -> Vec<Row> {
     let mut rows: Vec<Row> = (interval.now.values("sso_hash_queue_depth", "queue").iter())
         .map(|queue| {
-            let labels: Labels<'_> = &[("queue", queue)];
+            let labels: Labels<'_> = &[("queue", queue.as_str())];
             let refused = interval.rate("sso_hash_refused_total", labels);
             let waited = interval.quantile(0.95, "sso_hash_wait_seconds", labels);
             let cells = [
@@ -187,12 +203,18 @@ fn queues(interval: Interval<'_>) -> Vec<Row> {
             Row::new(queue.as_str(), cells).warns(refused > 0.0)
         })
         .collect();
-    let algorithms = interval.now.values("sso_hash_duration_seconds_count", "algorithm");
+    let algorithms = interval
+        .now
+        .values("sso_hash_duration_seconds_count", "algorithm");
     rows.extend(algorithms.iter().filter_map(|algorithm| {
-        let labels: Labels<'_> = &[("algorithm", algorithm)];
+        let labels: Labels<'_> = &[("algorithm", algorithm.as_str())];
         let mean = interval.mean("sso_hash_duration_seconds", labels)?;
         let hashes = rate(interval.rate("sso_hash_duration_seconds_count", labels));
-        let cells = [format!("{hashes}/s"), "each".to_owned(), seconds(Some(mean))];
+        let cells = [
+            format!("{hashes}/s"),
+            "each".to_owned(),
+            seconds(Some(mean)),
+        ];
         Some(Row::new(algorithm.as_str(), cells))
     }));
     rows
@@ -209,9 +231,18 @@ fn events(interval: Interval<'_>) -> Vec<Row> {
             .warns(oldest.is_some_and(|oldest| oldest > 300.0)),
         Row::new("failed for good", [count(failed)])
             .warns(failed.is_some_and(|failed| failed > 0.0)),
-        Row::new("shards of 8 delivered here", [count(page.value("sso_outbox_shards", &[]))]),
+        Row::new(
+            "shards of 8 delivered here",
+            [count(page.value("sso_outbox_shards", &[]))],
+        ),
     ];
-    rows.extend(rates(interval, "Kafka/s", "sso_kafka_sends_total", "outcome", ""));
+    rows.extend(rates(
+        interval,
+        "Kafka/s",
+        "sso_kafka_sends_total",
+        "outcome",
+        "",
+    ));
     rows
 }
 
@@ -219,11 +250,23 @@ fn revocations(interval: Interval<'_>) -> Vec<Row> {
     let page = &interval.now;
     let everywhere = interval.quantile(0.95, "sso_revocation_everywhere_seconds", &[]);
     let mut rows = vec![
-        Row::new("entries that matter", [count(page.value("sso_revocation_entries", &[]))]),
-        Row::new("last beat was", [seconds(page.value("sso_revocation_beat_age_seconds", &[]))]),
-        Row::new("acknowledged/s", [rate(interval.rate("sso_revocation_answers_total", &[]))]),
+        Row::new(
+            "entries that matter",
+            [count(page.value("sso_revocation_entries", &[]))],
+        ),
+        Row::new(
+            "last beat was",
+            [seconds(page.value("sso_revocation_beat_age_seconds", &[]))],
+        ),
+        Row::new(
+            "acknowledged/s",
+            [rate(interval.rate("sso_revocation_answers_total", &[]))],
+        ),
         Row::new("95 % everywhere after", [seconds(everywhere)]),
-        Row::new("watchers", [count(page.value("sso_revocation_watchers", &[]))]),
+        Row::new(
+            "watchers",
+            [count(page.value("sso_revocation_watchers", &[]))],
+        ),
     ];
     // Without Redis there never was a connection.
     if page.value("sso_redis_connections_total", &[]) > Some(0.0) {
@@ -236,21 +279,30 @@ fn revocations(interval: Interval<'_>) -> Vec<Row> {
 
 fn database(interval: Interval<'_>) -> Vec<Row> {
     let page = &interval.now;
-    let mut rows = rates(interval, "reads/s", "sso_store_reads_total", "role", "primary");
+    let mut rows = rates(
+        interval,
+        "reads/s",
+        "sso_store_reads_total",
+        "role",
+        "primary",
+    );
     let statement = "sso_store_statement_duration_seconds";
     let statements = interval.rate(&format!("{statement}_count"), &[]);
     rows.push(Row::new("statements/s", [rate(statements)]));
     let slow = seconds(interval.quantile(0.95, statement, &[]));
     rows.push(Row::new("95 % of statements", [slow]));
     if let Some(timeline) = page.value("sso_store_timeline", &[]) {
-        rows.push(Row::new("timeline of the primary", [count(Some(timeline))])
-            .warns(timeline == 0.0));
+        rows.push(
+            Row::new("timeline of the primary", [count(Some(timeline))]).warns(timeline == 0.0),
+        );
         let waiting = page.value("sso_store_waiting", &[]);
-        rows.push(Row::new("wait for a connection", [count(waiting)])
-            .warns(waiting > Some(10.0)));
+        rows.push(Row::new("wait for a connection", [count(waiting)]).warns(waiting > Some(10.0)));
     }
     for replica in page.values("sso_store_replica_lag_seconds", "replica") {
-        let lag = page.value("sso_store_replica_lag_seconds", &[("replica", &replica)]);
+        let lag = page.value(
+            "sso_store_replica_lag_seconds",
+            &[("replica", replica.as_str())],
+        );
         rows.push(Row::new(format!("lag of {replica}"), [seconds(lag)]).warns(lag > Some(10.0)));
     }
     rows
@@ -260,16 +312,27 @@ fn process(interval: Interval<'_>) -> Vec<Row> {
     let page = &interval.now;
     let files = page.value("process_open_fds", &[]);
     let limit = page.value("process_max_fds", &[]);
-    let many = files.zip(limit).is_some_and(|(files, limit)| files > 0.8 * limit);
+    let many = files
+        .zip(limit)
+        .is_some_and(|(files, limit)| files > 0.8 * limit);
     let cores = interval.rate("process_cpu_seconds_total", &[]);
     let dropped = interval.rate("sso_connections_dropped_total", &[]);
     let files = format!("{} of {}", count(files), count(limit));
     let mut rows = vec![
         Row::new("cores in use", [format!("{cores:.2}")]),
-        Row::new("memory", [bytes(page.value("process_resident_memory_bytes", &[]))]),
+        Row::new(
+            "memory",
+            [bytes(page.value("process_resident_memory_bytes", &[]))],
+        ),
         Row::new("open files", [files]).warns(many),
         Row::new("connections dropped/s", [rate(dropped)]),
     ];
-    rows.extend(rates(interval, "spans/s", "sso_trace_spans_total", "outcome", ""));
+    rows.extend(rates(
+        interval,
+        "spans/s",
+        "sso_trace_spans_total",
+        "outcome",
+        "",
+    ));
     rows
 }

@@ -7,8 +7,8 @@ mod screen;
 mod view;
 
 use std::{
-    fmt, io,
-    io::IsTerminal,
+    fmt,
+    io::{self, IsTerminal},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -42,8 +42,6 @@ Examples:\n  \
 
 /// Longest page of metrics that is read.
 const MAX_PAGE: u64 = 16 * 1024 * 1024;
-/// Longest wait for a page.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// The width of a frame that goes nowhere with a width.
 const WIDTH: u16 = 100;
 
@@ -56,6 +54,10 @@ pub(super) struct TopArgs {
     /// The time that a frame is about, from 100ms to 1h.
     #[arg(long, default_value = "1s", value_parser = interval)]
     interval: Duration,
+
+    /// How long to wait for the metrics, e.g. 2s.
+    #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
 
     /// The admin listener of another instance.
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -74,7 +76,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 /// Shows frames until it is quitted, or prints one.
 pub(super) fn run(loaded: &Loaded, args: &TopArgs) -> Result<Exit, Failed> {
-    let source = Source::new(&loaded.config, args.address)?;
+    let source = Source::new(&loaded.config, args)?;
     if !args.once && !io::stdout().is_terminal() {
         return Err(Failed::new(
             Exit::Usage,
@@ -83,14 +85,14 @@ pub(super) fn run(loaded: &Loaded, args: &TopArgs) -> Result<Exit, Failed> {
     }
     let first = source.scrape().map_err(|error| source.away(&error))?;
     if args.once {
-        once(&source, first, args.interval)
+        once(&source, &first, args.interval)
     } else {
         screen::show(&source, first, args.interval)
             .map_err(|error| Failed::from_error(Exit::Failure, &error))
     }
 }
 
-fn once(source: &Source, first: Scraped, interval: Duration) -> Result<Exit, Failed> {
+fn once(source: &Source, first: &Scraped, interval: Duration) -> Result<Exit, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -108,7 +110,10 @@ fn once(source: &Source, first: Scraped, interval: Duration) -> Result<Exit, Fai
 
 /// Where pages come from.
 #[derive(Debug)]
-struct Source(Door);
+struct Source {
+    door: Door,
+    timeout: Duration,
+}
 
 /// A page and when it was there.
 #[derive(Debug)]
@@ -130,30 +135,34 @@ impl Scraped {
 
 impl Source {
     /// By the configuration, unless another address is said.
-    fn new(config: &Config, other: Option<SocketAddr>) -> Result<Self, Failed> {
-        let admin = |address| Door {
-            address,
-            tls: config.admin.tls_cert.is_some(),
-            proxies: TrustedProxies::default(),
+    fn new(config: &Config, args: &TopArgs) -> Result<Self, Failed> {
+        let door = if let Some(address) = args.address.or(config.admin.listen.address()) {
+            Door {
+                address: loopback(address),
+                tls: config.admin.tls_cert.is_some(),
+                proxies: TrustedProxies::default(),
+            }
+        } else if config.http.expose_metrics {
+            Door::of_http(&config.http, loopback(config.http.listen))
+        } else {
+            return Err(Failed::new(
+                Exit::Configuration,
+                "this configuration shows metrics nowhere: set admin.listen, or http.expose_metrics",
+            ));
         };
-        if let Some(address) = other.or(config.admin.listen.address()) {
-            return Ok(Self(admin(loopback(address))));
-        }
-        if config.http.expose_metrics {
-            let address = loopback(config.http.listen);
-            return Ok(Self(Door::of_http(&config.http, address)));
-        }
-        Err(Failed::new(
-            Exit::Configuration,
-            "this configuration shows metrics nowhere: set admin.listen, or http.expose_metrics",
-        ))
+        Ok(Self {
+            door,
+            timeout: args.timeout,
+        })
     }
 
     fn scrape(&self) -> Result<Scraped, Away> {
-        let answer = self.0.get("/metrics", PATIENCE, MAX_PAGE);
+        let answer = self.door.get("/metrics", self.timeout, MAX_PAGE);
         let answer = answer.map_err(Away::Silent)?;
         let at = Instant::now();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .unwrap_or((answer.as_str(), ""));
         let status = head.split(' ').nth(1).unwrap_or("no status");
         if status != "200" {
             return Err(Away::Refused(status.to_owned()));
@@ -166,11 +175,11 @@ impl Source {
     }
 
     fn away(&self, why: &Away) -> Failed {
-        let scheme = if self.0.tls { "https" } else { "http" };
+        let scheme = if self.door.tls { "https" } else { "http" };
         let sentence = format!(
             "no metrics at {scheme}://{}/metrics: {why}; is the server of this configuration \
              running?",
-            self.0.address
+            self.door.address
         );
         Failed::new(Exit::Unavailable, sentence)
     }
@@ -185,7 +194,7 @@ impl Source {
         View {
             title: format!(
                 "sso {version} at {}, over {:.2} s",
-                self.0.address, interval.seconds
+                self.door.address, interval.seconds
             ),
             state: format!("{trust}; up {}", format::seconds(up)),
             well,

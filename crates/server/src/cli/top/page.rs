@@ -133,7 +133,7 @@ impl Interval<'_> {
         let mut buckets: Vec<(f64, f64)> = (self.now.values(&name, "le").iter())
             .filter_map(|text| {
                 let mut wanted = labels.to_vec();
-                wanted.push(("le", text));
+                wanted.push(("le", text.as_str()));
                 Some((text.parse().ok()?, self.rose(&name, &wanted)))
             })
             .collect();

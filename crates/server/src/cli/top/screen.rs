@@ -37,6 +37,8 @@ pub(super) fn show(source: &Source, first: Scraped, interval: Duration) -> io::R
 struct Screen {
     before: Scraped,
     view: Option<View>,
+    /// Why there are no newer figures.
+    trouble: Option<String>,
     skip: u16,
     /// How many lines are below what is seen.
     below: u16,
@@ -47,6 +49,7 @@ impl Screen {
         Self {
             before: first,
             view: None,
+            trouble: None,
             skip: 0,
             below: 0,
         }
@@ -82,6 +85,7 @@ impl Screen {
         match source.scrape() {
             Ok(now) => {
                 self.view = Some(source.view(self.before.until(&now)));
+                self.trouble = None;
                 self.before = now;
             }
             Err(why) => self.mourn(&why),
@@ -89,11 +93,13 @@ impl Screen {
     }
 
     fn mourn(&mut self, why: &Away) {
+        let age = self.before.at.elapsed().as_secs_f64();
+        let trouble = format!("no answer for {}: {why}", format::seconds(Some(age)));
         if let Some(view) = &mut self.view {
-            let age = self.before.at.elapsed().as_secs_f64();
-            view.state = format!("no answer for {}: {why}", format::seconds(Some(age)));
+            view.state.clone_from(&trouble);
             view.well = false;
         }
+        self.trouble = Some(trouble);
     }
 
     fn draw(&mut self, terminal: &mut DefaultTerminal, source: &Source) -> io::Result<()> {
@@ -102,8 +108,9 @@ impl Screen {
             if let Some(view) = &self.view {
                 self.below = view.draw(area, self.skip, KEYS, frame.buffer_mut());
             } else {
-                let text = format!("the first interval of {} is under way", source.0.address);
-                frame.render_widget(text, area);
+                let begun =
+                    || format!("the first interval of {} is under way", source.door.address);
+                frame.render_widget(self.trouble.clone().unwrap_or_else(begun), area);
             }
         })?;
         Ok(())

@@ -69,7 +69,7 @@ async fn fires(
     Ok(())
 }
 
-const fn nothing() -> impl AsyncFn() -> Result<()> {
+fn nothing() -> impl AsyncFn() -> Result<()> {
     async || Ok(())
 }
 
@@ -84,7 +84,10 @@ pub(super) async fn eight_faults(
     }
     fires(prometheus, "SsoRefreshTokensReused", nothing()).await?;
 
-    whole.kafka.produce(TOPIC, b"poison", b"no event", &[]).await?;
+    whole
+        .kafka
+        .produce(TOPIC, b"poison", b"no event", &[])
+        .await?;
     fires(prometheus, "SsoEventsParked", nothing()).await?;
 
     drop(collector);

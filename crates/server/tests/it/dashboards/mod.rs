@@ -3,18 +3,14 @@
 mod alerts;
 mod panels;
 mod picture;
+mod runbooks;
 mod series;
 
 use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
-use sso_testkit::servers::Prometheus;
 
-use crate::{
-    support::{eventually_within, site},
-    whole::life,
-};
+use crate::{support::site, whole::life};
 
 fn deploy(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

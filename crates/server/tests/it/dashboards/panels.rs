@@ -75,7 +75,10 @@ async fn have_data(
         for query in queries {
             let samples = prometheus.query(&query.expr).await?;
             if !samples.iter().any(|sample| sample["value"][1] != "NaN") {
-                now.insert(format!("{}: {}", query.board, query.panel), query.expr.clone());
+                now.insert(
+                    format!("{}: {}", query.board, query.panel),
+                    query.expr.clone(),
+                );
             }
         }
         let all = now.is_empty();
@@ -100,8 +103,7 @@ async fn every_panel_has_data_and_no_alert_fires_on_a_healthy_server() -> Result
     let mut site = site()?;
     site.set("SSO__THROTTLE__ENABLED", false);
     let server = site.serve().await?;
-    let prometheus =
-        Prometheus::start_with_rules(&[server.admin_address], &rules()?).await?;
+    let prometheus = Prometheus::start_with_rules(&[server.admin_address], &rules()?).await?;
     prometheus.scraped().await?;
     have_data(&prometheus, &queries, async || life(&server).await).await?;
     alerts::silent(&prometheus).await

@@ -111,7 +111,12 @@ fn drawn(query: &Query, lines: &[Line], left_out: usize) -> String {
     let (width, height) = (PANEL.0 - 24.0, PANEL.1 - 76.0);
     let most = lines.iter().map(top).fold(0.0, f64::max);
     let most = if most > 0.0 { most } else { 1.0 };
-    let times = || lines.iter().flat_map(|line| &line.points).map(|(at, _)| *at);
+    let times = || {
+        lines
+            .iter()
+            .flat_map(|line| &line.points)
+            .map(|(at, _)| *at)
+    };
     let from = times().fold(f64::INFINITY, f64::min);
     let to = times().fold(f64::NEG_INFINITY, f64::max);
     let long = if to > from { to - from } else { 1.0 };
@@ -158,7 +163,10 @@ fn drawn(query: &Query, lines: &[Line], left_out: usize) -> String {
 }
 
 fn top(line: &Line) -> f64 {
-    line.points.iter().map(|(_, value)| *value).fold(0.0, f64::max)
+    line.points
+        .iter()
+        .map(|(_, value)| *value)
+        .fold(0.0, f64::max)
 }
 
 /// Every fourth sample that is a number: more than a pixel shows nobody sees.

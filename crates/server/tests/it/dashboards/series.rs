@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use sso_testkit::{
     http::Http,
+    persona::Grpc,
     process::{Server, Site},
 };
 
@@ -28,7 +29,7 @@ fn quick() -> Result<Site> {
 }
 
 /// Somebody registers; some do more, with their own addresses, tokens and paths.
-async fn visit(http: Http, grpc: sso_testkit::persona::Grpc, number: usize) -> Result<()> {
+async fn visit(http: Http, mut grpc: Grpc, number: usize) -> Result<()> {
     let name = format!("visitor{number}");
     let somebody = json!({"email": format!("{name}@example.com"), "password": "a password of his"});
     let reply = http.post("/auth/registration", &somebody).await?;
@@ -37,12 +38,12 @@ async fn visit(http: Http, grpc: sso_testkit::persona::Grpc, number: usize) -> R
         let token = reply.text("access_token");
         http.get("/auth/info", Some(&token)).await?;
         http.get(&format!("/{name}"), None).await?;
-        http.get(&format!("/auth/sessions/{name}"), Some(&name)).await?;
+        http.get(&format!("/auth/sessions/{name}"), Some(&name))
+            .await?;
         let mut wrong = somebody.clone();
         wrong["password"] = json!("not his password");
         http.post("/auth/login", &wrong).await?;
         http.post("/auth/login", &somebody).await?;
-        let mut grpc = grpc;
         grpc.validate(validate(&token)).await?;
         ensure!(grpc.validate(validate(&name)).await.is_err());
     }

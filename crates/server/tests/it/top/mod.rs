@@ -5,7 +5,7 @@
 mod relay;
 mod terminal;
 
-use std::{process::Stdio, time::Duration};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use sso_testkit::{persona::Persona, process::free_port};
@@ -20,7 +20,7 @@ use crate::{
 fn row<'a>(frame: &'a str, name: &str) -> Result<Vec<&'a str>> {
     let found = frame.lines().find_map(|line| {
         let after = &line[line.find(name)? + name.len()..];
-        Some(after.split("   ").filter(|cell| !cell.trim().is_empty()))
+        Some(after.split("  ").filter(|cell| !cell.trim().is_empty()))
     });
     let cells = found.with_context(|| format!("no row {name} in\n{frame}"))?;
     Ok(cells.map(str::trim).collect())
@@ -44,8 +44,11 @@ async fn the_rates_of_a_frame_are_what_happened_in_its_time() -> Result<()> {
     let mut alice = Persona::register(&server.http, &unique()).await?;
     let mut relay = Relay::start(server.admin_address).await?;
     let address = relay.address.to_string();
-    let arguments = ["top", "--once", "--interval", "100ms", "--address", &address];
-    let top = site.command(&arguments).stdout(Stdio::piped()).spawn()?;
+    let mut top = site.command(&["top", "--once", "--interval", "100ms", "--timeout", "60s"]);
+    let top = top
+        .args(["--address", &address])
+        .stdout(Stdio::piped())
+        .spawn()?;
     relay.answered(1).await?;
     let mut grpc = server.grpc().await?;
     for _ in 0..9 {
@@ -60,7 +63,7 @@ async fn the_rates_of_a_frame_are_what_happened_in_its_time() -> Result<()> {
     alice.try_login("wrong password").await?;
     Persona::register(&server.http, &unique()).await?;
     relay.go_on();
-    let output = tokio::task::spawn_blocking(|| top.wait_with_output()).await??;
+    let output = tokio::task::spawn_blocking(move || top.wait_with_output()).await??;
     ensure!(output.status.success(), "{output:?}");
     let frame = String::from_utf8(output.stdout)?;
     for (name, expected) in [
@@ -74,12 +77,18 @@ async fn the_rates_of_a_frame_are_what_happened_in_its_time() -> Result<()> {
         ("argon2id", 4.0),
     ] {
         let found = times(&frame.replace("/s ", "   "), name)?;
-        assert!((found - expected).abs() < 0.5, "{name}: {found} in\n{frame}");
+        assert!(
+            (found - expected).abs() < 0.5,
+            "{name}: {found} in\n{frame}"
+        );
     }
     // A hash takes longer than nothing, and what was refused is nobody's fault here.
     let login = row(&frame, "/auth/login")?;
     assert_eq!(login[1], "0", "{frame}");
-    assert!(login[3].ends_with(" s") || login[3].ends_with(" ms"), "{frame}");
+    assert!(
+        login[3].ends_with(" s") || login[3].ends_with(" ms"),
+        "{frame}"
+    );
     assert!(frame.contains("tokens are validated"), "{frame}");
     assert!(frame.lines().all(|line| line.len() <= 100), "{frame}");
     Ok(())
@@ -127,28 +136,27 @@ async fn a_terminal_may_change_its_size_the_instance_may_end_and_q_quits() -> Re
     let mut server = site.serve().await?;
     let command = site.command(&["top", "--interval", "100ms"]);
     let mut terminal = Terminal::start(&command, 130, 40)?;
-    let shows = async |terminal: &Terminal, text: &str| {
-        let found = eventually_within(LONG, text, async || Ok(terminal.shows(text)));
-        found.await.with_context(|| terminal.screen())
-    };
-    shows(&terminal, "tokens are validated").await?;
-    shows(&terminal, "Process").await?;
+    terminal
+        .comes_to_show("tokens are validated", (130, 40))
+        .await?;
+    terminal.comes_to_show("Process", (130, 40)).await?;
     assert!(!terminal.shows("more lines below"), "{}", terminal.screen());
 
-    terminal.resize(40, 10)?;
-    shows(&terminal, "more lines below").await?;
+    terminal.comes_to_show("more lines below", (40, 10)).await?;
     assert!(!terminal.shows("Process"), "{}", terminal.screen());
     for _ in 0..8 {
         terminal.type_in(b" ")?;
     }
-    shows(&terminal, "connections dropped/s").await?;
+    terminal
+        .comes_to_show("connections dropped/s", (40, 10))
+        .await?;
 
     server.kill()?;
-    shows(&terminal, "no answer for").await?;
+    terminal.comes_to_show("no answer for", (60, 10)).await?;
     terminal.type_in(b"q")?;
-    let ended = tokio::time::timeout(Duration::from_secs(60), terminal.ended()).await??;
+    let ended = tokio::time::timeout(LONG, terminal.ended()).await??;
     assert!(ended.success(), "{ended:?}");
-    // Out of the alternate screen, with a cursor.
-    shows(&terminal, "\x1b[?1049l").await?;
+    let left = async || Ok(terminal.shows("\x1b[?1049l"));
+    eventually_within(LONG, "the alternate screen is left", left).await?;
     Ok(())
 }

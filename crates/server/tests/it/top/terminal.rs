@@ -7,14 +7,17 @@ use std::{
     process::{Child, Command, ExitStatus},
     sync::{Arc, Mutex, PoisonError},
     thread,
+    time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use rustix::{
     fs::{Mode, OFlags, open},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{Winsize, tcsetwinsize},
 };
+
+use crate::support::eventually_within;
 
 /// The program is killed when this is dropped.
 pub(super) struct Terminal {
@@ -30,18 +33,31 @@ impl Terminal {
         grantpt(&master)?;
         unlockpt(&master)?;
         let name = ptsname(&master, Vec::new())?;
-        let own: OwnedFd = open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty())?;
+        let own: OwnedFd = open(
+            name.as_c_str(),
+            OFlags::RDWR | OFlags::NOCTTY,
+            Mode::empty(),
+        )?;
         let keys = File::from(master);
         set_size(&keys, width, height)?;
         let mut in_it = Command::new("setsid");
         in_it.args(["--ctty", "--wait"]).arg(command.get_program());
         in_it.args(command.get_args()).env_clear();
-        in_it.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        in_it.env("PATH", "/usr/bin:/bin").env("TERM", "xterm-256color");
+        in_it.envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        in_it
+            .env("PATH", "/usr/bin:/bin")
+            .env("TERM", "xterm-256color");
         if let Some(folder) = command.get_current_dir() {
             in_it.current_dir(folder);
         }
-        in_it.stdin(own.try_clone()?).stderr(own.try_clone()?).stdout(own);
+        in_it
+            .stdin(own.try_clone()?)
+            .stderr(own.try_clone()?)
+            .stdout(own);
         let program = in_it.spawn()?;
         let written = Arc::new(Mutex::new(Vec::new()));
         let (mut screen, sink) = (keys.try_clone()?, Arc::clone(&written));
@@ -70,8 +86,28 @@ impl Terminal {
         self.screen().contains(text)
     }
 
+    /// Waits until a frame has this text. What did not change is not written again, so now and then
+    /// the size changes by a column, and all of the frame is.
+    pub(super) async fn comes_to_show(
+        &self,
+        text: &str,
+        (width, height): (u16, u16),
+    ) -> Result<()> {
+        for attempt in 0..60 {
+            self.resize(width + attempt % 2, height)?;
+            let shows = async || Ok(self.shows(text));
+            if eventually_within(Duration::from_secs(1), text, shows)
+                .await
+                .is_ok()
+            {
+                return Ok(());
+            }
+        }
+        bail!("{text} is not in {:?}", self.screen())
+    }
+
     /// Changes the size; what was written before is forgotten.
-    pub(super) fn resize(&self, width: u16, height: u16) -> Result<()> {
+    fn resize(&self, width: u16, height: u16) -> Result<()> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         set_size(&self.keys, width, height)?;
         written.clear();
@@ -88,7 +124,7 @@ impl Terminal {
             if let Some(status) = self.program.try_wait()? {
                 return Ok(status);
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 }

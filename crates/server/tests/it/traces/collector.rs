@@ -40,7 +40,11 @@ impl Sink {
             let attributes = resource.resource.unwrap_or_default().attributes;
             let name = attributes.iter().find(|found| found.key == "service.name");
             let service = name.and_then(text).unwrap_or_default();
-            for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+            for span in resource
+                .scope_spans
+                .into_iter()
+                .flat_map(|scope| scope.spans)
+            {
                 let service = service.clone();
                 spans.push(Received { service, span });
             }

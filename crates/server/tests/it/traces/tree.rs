@@ -19,12 +19,15 @@ impl Tree {
     fn of(trace: &[u8], collector: &Collector) -> Self {
         let spans = collector.received().into_iter();
         let ours = spans.filter(|found| found.span.trace_id == trace);
-        Self(ours.map(|found| (found.span.span_id.clone(), found)).collect())
+        Self(
+            ours.map(|found| (found.span.span_id.clone(), found))
+                .collect(),
+        )
     }
 
     fn find(&self, service: &str, name: &str) -> Result<&Received> {
-        let mut found = (self.0.values())
-            .filter(|found| found.service == service && found.span.name == name);
+        let mut found =
+            (self.0.values()).filter(|found| found.service == service && found.span.name == name);
         let one = found.next();
         one.with_context(|| format!("no {name} of {service} in\n{}", self.drawn()))
     }
@@ -74,14 +77,16 @@ async fn a_registration_is_one_tree_to_the_mail_and_to_the_points() -> Result<()
     let sent = "sso: send registration";
     for statement in ["INSERT users", "INSERT sessions", "INSERT outbox", "hash"] {
         let path = tree.path(tree.find("sso", statement)?);
-        assert_eq!(path, [request, &format!("sso: {statement}")], "{}", tree.drawn());
+        let expected = [request.to_owned(), format!("sso: {statement}")];
+        assert_eq!(path, expected, "{}", tree.drawn());
     }
     for service in ["welcome", "loyalty"] {
         let handled = tree.find(service, "process registration")?;
         assert_eq!(handled.span.kind(), SpanKind::Consumer);
         let path = tree.path(handled);
         let expected = format!("{service}: process registration");
-        assert_eq!(path, [request, sent, &expected], "{}", tree.drawn());
+        let whole = [request, sent, expected.as_str()];
+        assert_eq!(path, whole, "{}", tree.drawn());
         let effects = tree.0.values().filter(|found| is_effect(found, service));
         for effect in effects {
             let path = tree.path(effect);
@@ -103,7 +108,11 @@ async fn root_of(collector: &Collector, alice: &Persona) -> Result<Received> {
     // The administrator of the whole registered before her.
     let both = || {
         let spans = collector.received();
-        spans.iter().filter(|found| found.span.name == "POST /auth/registration").count() == 2
+        spans
+            .iter()
+            .filter(|found| found.span.name == "POST /auth/registration")
+            .count()
+            == 2
     };
     eventually_within(LONG, "her request", async || Ok(both())).await?;
     let root = newest().context("no request")?;
@@ -129,7 +138,9 @@ fn nothing_secret(collector: &Collector, alice: &Persona, whole: &Whole) -> Resu
         assert!(!everything.contains(secret.as_str()), "{secret}");
     }
     for secret in ["@example", "example.com", "127.0.0.1", "password", "Bearer"] {
-        let span = spans.iter().find(|span| format!("{span:?}").contains(secret));
+        let span = spans
+            .iter()
+            .find(|span| format!("{span:?}").contains(secret));
         // The route and the statement of a password are no password.
         let span = span.filter(|span| !span.name.contains(secret));
         assert!(span.is_none(), "{secret} in {span:?}");
