@@ -14,6 +14,7 @@ mod hs256;
 mod import;
 mod injection;
 mod input;
+mod journal;
 mod kafka;
 mod keys;
 mod keys_under_load;
