@@ -101,8 +101,8 @@ impl Instance {
         let server = site.serve().await?;
         let mut tokens = Vec::new();
         for number in 0..USERS {
-            let user = Persona::register(&server.http, &format!("user{number}"));
-            tokens.push(user.await?.access);
+            let name = format!("user{number}");
+            tokens.push(Persona::register(&server.http, &name).await?.access);
         }
         let mut channels = Vec::new();
         for _ in 0..CONNECTIONS {
@@ -117,7 +117,7 @@ impl Instance {
     }
 
     async fn validate(&self, run: Duration) -> Result<Outcome> {
-        let client = |number| Validate {
+        let client = |number: usize| Validate {
             grpc: Grpc::new(self.channels[number % CONNECTIONS].clone()),
             tokens: self.tokens.clone(),
             next: number,

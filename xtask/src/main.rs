@@ -14,7 +14,7 @@ mod tools;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use shell::{cargo, run};
+use shell::{cargo, root, run};
 
 #[derive(Debug, Parser)]
 #[command(

@@ -21,6 +21,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(
+    bound = "Own: Default + Serialize + JsonSchema",
     description = "Kafka and its schema registry. Both may be away, at the start too: events wait, \
                    and follow when both are back.",
     extend("additionalProperties" = false)

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::OnceLock, time::Duration};
 
 use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
 use sso_core::ports::Clock;
-use sso_telemetry::exemplars;
+use sso_web::exemplars;
 use tonic::Code;
 
 use crate::{methods, status};

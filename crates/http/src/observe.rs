@@ -188,3 +188,43 @@ fn log(error: &HttpError) {
         | Kind::RateLimited => tracing::debug!(code, message, cause, "a request was refused"),
     }
 }
+
+fn route_label(request: &Request) -> &'static str {
+    let matched = request.extensions().get().map(MatchedPath::as_str);
+    ROUTES
+        .iter()
+        .map(|&(_, route, _)| route)
+        .find(|route| Some(*route) == matched)
+        .unwrap_or(UNMATCHED)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::ROUTES;
+
+    #[test]
+    fn every_route_of_the_document_has_its_series() {
+        let document = serde_json::to_value(crate::openapi()).unwrap();
+        let mut documented = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let responses = operation["responses"].as_object().unwrap();
+                let success = responses.keys().find(|status| status.starts_with('2'));
+                documented.insert((
+                    method.to_uppercase(),
+                    path.clone(),
+                    success.unwrap().clone(),
+                ));
+            }
+        }
+        let listed = ROUTES
+            .iter()
+            .filter(|(_, path, _)| !path.starts_with("/swagger") && *path != "/metrics");
+        let listed: BTreeSet<_> = listed
+            .map(|&(method, path, code)| (method.to_owned(), path.to_owned(), code.to_owned()))
+            .collect();
+        assert_eq!(listed, documented);
+    }
+}

@@ -30,7 +30,7 @@ const KEPT: &str = "public, max-age=3600";
 
 /// The UI at `/swagger/index.html`, its document at `/swagger/doc.json`.
 pub fn router(document: &OpenApi) -> Router {
-    let document = Bytes::from(serde_json::to_vec(document).unwrap_or_default());
+    let document = Bytes::from(document.to_json().unwrap_or_default());
     let config = Arc::new(
         Config::from("doc.json")
             .try_it_out_enabled(true)

@@ -26,7 +26,7 @@ pub(crate) struct Whole {
     pub(crate) server: Server,
     pub(crate) welcome: Running,
     pub(crate) loyalty: Running,
-    pub(crate) site: Site,
+    _site: Site,
     /// Who may deposit points.
     pub(crate) admin: Persona,
     _programs: [Program; 2],
@@ -84,7 +84,7 @@ impl Whole {
             welcome: welcome.start().await?,
             loyalty: loyalty.start().await?,
             server,
-            site,
+            _site: site,
             admin,
             _programs: [welcome, loyalty],
             mail,

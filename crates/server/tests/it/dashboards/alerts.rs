@@ -26,7 +26,7 @@ const LIVE: [&str; 8] = [
 
 /// The rules with nothing but the patience of these alerts changed: they fire after a second.
 pub(super) fn impatient(rules: &str) -> Result<String> {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     let (mut is_live, mut changed) = (false, 0);
     for line in rules.lines() {
         if let Some(name) = line.trim().strip_prefix("- alert: ") {
@@ -34,14 +34,14 @@ pub(super) fn impatient(rules: &str) -> Result<String> {
         }
         match line.split_once("for: ") {
             Some((indent, _)) if is_live => {
-                text += &format!("{indent}for: 1s\n");
+                lines.push(format!("{indent}for: 1s"));
                 changed += 1;
             }
-            _ => text += &format!("{line}\n"),
+            _ => lines.push(line.to_owned()),
         }
     }
     ensure!(changed == LIVE.len(), "{changed} of {LIVE:?} are there");
-    Ok(text)
+    Ok(lines.join("\n"))
 }
 
 /// Nothing fires.

@@ -164,7 +164,7 @@ fn help(command: &mut Command) -> Result<()> {
 }
 
 /// What stands between two marks, in the lines of a text.
-fn between<'a>(text: &'a str, mark: char) -> impl Iterator<Item = &'a str> {
+fn between(text: &str, mark: char) -> impl Iterator<Item = &str> {
     text.lines()
         .flat_map(move |line| line.split(mark).skip(1).step_by(2))
 }
@@ -202,14 +202,14 @@ fn what_runbooks_say_to_type_to_ask_and_to_look_at_exists() -> Result<()> {
 /// By Prometheus' own parser.
 fn parses(expressions: &[String]) -> Result<()> {
     ensure!(expressions.len() > 15, "{expressions:?}");
-    let mut rules = "groups:\n  - name: runbooks\n    rules:\n".to_owned();
+    let mut rules = vec!["groups:\n  - name: runbooks\n    rules:".to_owned()];
     for expression in expressions {
         let quoted = serde_json::to_string(expression)?;
-        rules += &format!("      - {{record: 'asked', expr: {quoted}}}\n");
+        rules.push(format!("      - {{record: 'asked', expr: {quoted}}}"));
     }
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("rules.yml");
-    fs::write(&file, rules)?;
+    fs::write(&file, rules.join("\n"))?;
     let checked = Command::new("promtool")
         .args(["check", "rules", "--lint=none"])
         .arg(&file)
