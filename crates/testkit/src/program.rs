@@ -63,6 +63,14 @@ impl Program {
         self
     }
 
+    /// Sets a variable that is no setting, or with `None` takes it away.
+    pub fn set_variable(&mut self, name: &str, value: Option<&str>) -> &mut Self {
+        self.settings.retain(|(known, _)| known != name);
+        let value = value.map(|value| (name.to_owned(), value.to_owned()));
+        self.settings.extend(value);
+        self
+    }
+
     fn variable(&self, key: &str) -> String {
         let key = key.replace('.', "__").to_uppercase();
         format!("{}__{key}", self.name.to_uppercase())

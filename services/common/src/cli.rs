@@ -177,6 +177,8 @@ fn serve<S: Service>(config: &S::Config) -> Result<(), Failed> {
     let metrics = Metrics::install().map_err(|error| wrong(&error))?;
     serve::register_metrics();
     S::register_metrics();
+    #[cfg(debug_assertions)]
+    crate::failpoint::install(<S::Config as Sections>::PROGRAM)?;
     block_on(async {
         tracing.start();
         let served = serve::serve::<S>(config, metrics).await;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use sso_events::failpoint::{self, Step};
 use sso_kafka::consumer::{Event, Handler, Outcome};
 use sso_service::{database::StoreError, world};
 use tokio::time::{Instant, sleep};
@@ -109,9 +110,12 @@ impl Greeter {
             Ok(Claim::Taken(left)) => return Outcome::Retry(left),
             Err(error) => return store_away(&error),
         }
+        failpoint::passed(Step::Begun);
         match self.mailer.send(message).await {
             Ok(()) => {
+                failpoint::passed(Step::Effected);
                 self.mark(event.id).await;
+                failpoint::passed(Step::Noted);
                 metrics::mail("sent");
                 tracing::info!("the welcome mail is sent");
                 Outcome::Done

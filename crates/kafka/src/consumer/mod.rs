@@ -28,7 +28,10 @@ use rdkafka::{
     error::KafkaError,
     message::{BorrowedMessage, Headers},
 };
-use sso_events::registration::RegistrationMessage;
+use sso_events::{
+    failpoint::{self, Step},
+    registration::RegistrationMessage,
+};
 use tokio::{
     sync::Semaphore,
     task::{JoinSet, spawn_blocking},
@@ -274,6 +277,7 @@ impl Consumer {
         if let Some(next_offset) = outcome.commit {
             self.store(finished.taken.partition, next_offset);
         }
+        failpoint::passed(Step::Finished);
         if let Some(next) = outcome.next {
             self.start(next, running);
         }

@@ -3,6 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
+use sso_events::failpoint::{self, Step};
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep},
@@ -133,6 +134,7 @@ impl Work {
         if claim.over.is_cancelled() {
             return Err(Over);
         }
+        failpoint::passed(Step::Taken);
         // Once begun it ends, whoever has the partition then: half an effect is worse than two.
         let span = traces::process(event, &self.topic, &self.group);
         let outcome = AssertUnwindSafe(self.handler.handle(event)).catch_unwind();

@@ -17,7 +17,7 @@ fn size() -> (usize, usize) {
 fn count(step: Step, round: usize) -> usize {
     match step {
         Step::BeforeCommit | Step::AfterCommit => 1 + (round * 7) % 40,
-        Step::Sent | Step::Reported | Step::Settled => 1 + (round * 3) % 8,
+        _ => 1 + (round * 3) % 8,
     }
 }
 
@@ -28,7 +28,7 @@ async fn killed_at_any_step_no_acknowledged_event_is_lost_or_out_of_order() -> R
     let mut site = world.site()?;
     let mut acknowledged = Vec::new();
     for round in 0..rounds {
-        let step = Step::ALL[round % Step::ALL.len()];
+        let step = Step::RELAY[round % Step::RELAY.len()];
         let point = format!("{}@{}", step.name(), count(step, round));
         site.set("SSO_FAILPOINT", &point);
         let mut server = site.serve().await.with_context(|| point.clone())?;
