@@ -1,6 +1,6 @@
 //! The audit log on the log of the program, for who collects that anyway.
 
-use tracing::{Level, field::display};
+use tracing::Level;
 
 use crate::ports::store::{Actor, NewAudit};
 
