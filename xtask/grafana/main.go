@@ -31,7 +31,8 @@ func check(path string) error {
 		return err
 	}
 	var board dashboard.Dashboard
-	if err := board.UnmarshalJSONStrict(text); err != nil {
+	// It answers an empty list of errors, which is not nil, if there are none.
+	if err := board.UnmarshalJSONStrict(text); err != nil && err.Error() != "" {
 		return err
 	}
 	return board.Validate()
