@@ -1,4 +1,4 @@
-//! Every developer command: `cargo xtask <test|check|gen|bench|stack|dist>`.
+//! Every developer command: `cargo xtask <test|check|gen|bench|faults|stack|dist>`.
 //!
 //! CI runs the same commands, so what passes here passes there.
 
@@ -39,6 +39,12 @@ enum Cli {
     #[command(subcommand_required = false)]
     Bench {
         /// Arguments of the benchmark, e.g. `--runs 5 --only refresh`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Harm the whole system under load, and judge what every client was told (docs/faults.md).
+    Faults {
+        /// Arguments, e.g. `--seed 7 --hours 1`; `--help` shows them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -93,6 +99,7 @@ fn main() -> Result<()> {
             check(&Part::Dashboards)
         }
         Cli::Part(part) => check(&part),
+        Cli::Faults { arguments } => faults(arguments),
         Cli::Stack { arguments } => stack(&arguments),
         Cli::Gen { under } => generate::write(&under),
         Cli::Dist(args) => dist::dist(&args),
@@ -118,6 +125,26 @@ fn main() -> Result<()> {
             run(bench)
         }
     }
+}
+
+fn faults(arguments: Vec<String>) -> Result<()> {
+    tools::ensure_servers()?;
+    kafka::ensure()?;
+    let mut build = cargo(["build", "--release"]);
+    for package in ["sso-server", "welcome", "loyalty", "sso-faults"] {
+        build.args(["--package", package]);
+    }
+    run(build)?;
+    let mut faults = cargo([
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "sso-faults",
+        "--",
+    ]);
+    faults.args(arguments);
+    run(faults)
 }
 
 fn stack(arguments: &[String]) -> Result<()> {
