@@ -6,13 +6,14 @@ const DAY: f64 = 24.0 * HOUR;
 
 /// What happens in a second.
 pub(super) fn rate(per_second: f64) -> String {
-    match per_second {
-        rate if rate == 0.0 => "0".to_owned(),
-        rate if rate < 0.995 => format!("{rate:.3}"),
-        rate if rate < 9.95 => format!("{rate:.2}"),
-        rate if rate < 99.5 => format!("{rate:.1}"),
-        rate => format!("{rate:.0}"),
-    }
+    let digits = match per_second {
+        nothing if nothing <= 0.0 => return "0".to_owned(),
+        little if little < 0.995 => 3,
+        some if some < 9.95 => 2,
+        more if more < 99.5 => 1,
+        _ => 0,
+    };
+    format!("{per_second:.digits$}")
 }
 
 /// A time. `None` is nothing to measure.
