@@ -20,6 +20,8 @@ use crate::{
 
 /// The token by which `sso` knows loyalty.
 const CALLER: &str = "the token of loyalty";
+/// What people call `sso` by: [`postgres::unmigrated`] says so.
+const ISSUER: &str = "https://sso.example.com";
 
 /// Running programs, and the servers that they stand on. Dropped in this order.
 pub(crate) struct Whole {
@@ -64,6 +66,7 @@ impl Whole {
         loyalty
             .set("database.url", pair.primary.url("loyalty"))
             .set("sso.jwks_url", keys)
+            .set("sso.issuer", ISSUER)
             .set("sso.grpc_url", format!("http://{}", server.grpc_address))
             .set("sso.caller_token", CALLER);
         for program in [&mut welcome, &mut loyalty] {
