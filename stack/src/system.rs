@@ -100,12 +100,12 @@ impl System {
             said(program.name);
         }
         let targets = [
-            sso[0].also(1)?,
-            sso[1].also(1)?,
-            welcome.address(),
-            loyalty.address(),
+            ("sso", sso[0].also(1)?),
+            ("sso", sso[1].also(1)?),
+            ("welcome", welcome.address()),
+            ("loyalty", loyalty.address()),
         ];
-        let prometheus = Prometheus::start(&targets).await?;
+        let prometheus = Prometheus::start_with_jobs(&targets, "groups: []\n").await?;
         said("Prometheus");
         let Ground {
             registry,

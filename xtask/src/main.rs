@@ -15,7 +15,7 @@ mod tools;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use shell::{cargo, run};
+use shell::{cargo, root, run};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -55,6 +55,8 @@ enum Cli {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Draw the dashboards' data under a load into docs/pictures; takes some minutes.
+    Pictures,
     /// Build what is shipped: static executables, compared, with their components and licences.
     Dist(dist::DistArgs),
     #[command(flatten)]
@@ -72,6 +74,8 @@ enum Part {
     Deny,
     /// Only whether the generated files are what `gen` writes.
     Generated,
+    /// Only whether the dashboards are what Grafana's published schema says.
+    Dashboards,
 }
 
 #[derive(Debug, clap::Args)]
@@ -92,13 +96,15 @@ fn main() -> Result<()> {
             check(&Part::Fmt)?;
             check(&Part::Clippy)?;
             check(&Part::Deny)?;
-            check(&Part::Generated)
+            check(&Part::Generated)?;
+            check(&Part::Dashboards)
         }
         Cli::Part(part) => check(&part),
         Cli::Faults { arguments } => faults(arguments),
         Cli::Stack { arguments } => stack(&arguments),
         Cli::Gen { under } => generate::write(&under),
         Cli::Dist(args) => dist::dist(&args),
+        Cli::Pictures => pictures(),
         Cli::Bench { arguments } => {
             run(cargo([
                 "build",
@@ -157,6 +163,23 @@ fn stack(arguments: &[String]) -> Result<()> {
     run(stack)
 }
 
+/// The test of all panels draws them, where it is told to.
+fn pictures() -> Result<()> {
+    tools()?;
+    let mut build = cargo(["build"]);
+    for package in ["sso-server", "welcome", "loyalty"] {
+        build.args(["--package", package]);
+    }
+    run(build)?;
+    let mut draw = cargo(["test", "--package", "sso-server", "--test", "it"]);
+    draw.args(["on_the_whole_every_panel_has_data", "--", "--nocapture"]);
+    draw.env(
+        "SSO_PICTURES",
+        std::path::absolute(root().join("docs/pictures"))?,
+    );
+    run(draw)
+}
+
 fn test(args: &TestArgs) -> Result<()> {
     tools()?;
     let mut command = cargo(["test", "--no-fail-fast"]);
@@ -195,5 +218,6 @@ fn check(part: &Part) -> Result<()> {
             run(cargo(["deny", "check", "licenses", "bans", "sources"]))
         }
         Part::Generated => generate::compare(),
+        Part::Dashboards => grafana::check(),
     }
 }

@@ -150,6 +150,26 @@ pub(crate) fn ensure_h2spec() -> Result<()> {
     run(go)
 }
 
+/// What checks dashboards against Grafana's published schema; built from `xtask/grafana` into
+/// `target/tools`.
+pub(crate) fn ensure_grafana_check() -> Result<PathBuf> {
+    if !works("go", "version") && may_install() {
+        install(&["golang-go"])?;
+    }
+    if !works("go", "version") {
+        bail!("the check of the dashboards is a program in Go: install Go to have it built")
+    }
+    let program = std::path::absolute(root().join("target/tools/grafana-check"))?;
+    let mut build = Command::new("go");
+    build
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(".")
+        .current_dir(root().join("xtask/grafana"));
+    run(build)?;
+    Ok(program)
+}
+
 /// schemathesis, for the test of the OpenAPI documents; installed once into `target/tools`.
 pub(crate) fn ensure_schemathesis() -> Result<()> {
     let folder = std::path::absolute(root().join("target/tools/schemathesis"))?;

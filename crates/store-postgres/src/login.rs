@@ -2,9 +2,12 @@
 //! the first does nothing where that has opened no session.
 
 use futures_util::future;
-use sso_core::ports::{
-    StoreError,
-    store::{Constraint, LoggedIn, MAX_NETWORKS, NewLogin, Session, User},
+use sso_core::{
+    audit::Journal,
+    ports::{
+        StoreError,
+        store::{Constraint, LoggedIn, MAX_NETWORKS, NewLogin, Session, User},
+    },
 };
 use tokio_postgres::{Error, Row, Statement};
 
@@ -149,6 +152,7 @@ impl PostgresTx {
             self.connection.evict();
             return Err(Fault::Unconfirmed("the wait for a standby was cancelled"));
         }
+        Journal::write(login.record);
         Ok(Some(LoggedIn {
             ended,
             ..logged_in(user, session)

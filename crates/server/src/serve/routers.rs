@@ -10,9 +10,9 @@ use sso_core::{
     usecases::admit::Doorkeeper,
 };
 use sso_grpc::GrpcOptions;
-use sso_http::{AdminState, HttpState, LogLevel};
+use sso_http::{AdminState, HttpState, LogLevel, Rendered};
 use sso_store_postgres::servers::Allowance;
-use sso_telemetry::{Filter, LogControl, Metrics};
+use sso_telemetry::{Exposition, Filter, LogControl, Metrics};
 use sso_web::{rate::Rates, shield};
 use tokio_util::sync::CancellationToken;
 
@@ -161,7 +161,13 @@ impl LogLevel for Level {
 
 fn render(metrics: &Metrics) -> sso_http::Metrics {
     let metrics = metrics.clone();
-    Arc::new(move || metrics.render())
+    Arc::new(move |accept| {
+        let exposition = Exposition::of_accept(accept);
+        Rendered {
+            content_type: exposition.content_type(),
+            text: metrics.render_as(exposition),
+        }
+    })
 }
 
 /// Each listener has buckets of its own.
