@@ -41,6 +41,7 @@ async fn answer(stream: UnixStream, system: &mut System) -> Result<bool> {
     let (verb, word) = (words.next().unwrap_or_default(), words.next());
     let text = match verb {
         "status" => system.status().await,
+        "json" => system.json().await.to_string(),
         "logs" => system.logs(word),
         "chaos" => match faults::cause(system, word.unwrap_or_default()).await {
             Ok(done) => done,

@@ -4,11 +4,13 @@
 
 #![expect(clippy::print_stdout, reason = "a command line")]
 
+mod deploy;
 mod dist;
 mod generate;
 mod grafana;
 mod kafka;
 mod shell;
+mod test;
 mod tools;
 
 use anyhow::Result;
@@ -23,7 +25,7 @@ use shell::{cargo, run};
 )]
 enum Cli {
     /// Run all tests; installs what they need where it may, else names it.
-    Test(TestArgs),
+    Test(test::TestArgs),
     /// Only install what the tests need.
     Tools,
     /// Formatting, lints, licences and sources of dependencies, generated files.
@@ -65,30 +67,23 @@ enum Part {
     Deny,
     /// Only whether the generated files are what `gen` writes.
     Generated,
-}
-
-#[derive(Debug, clap::Args)]
-struct TestArgs {
-    /// Only this package.
-    #[arg(short, long)]
-    package: Option<String>,
-    /// Passed to the test binaries.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
+    /// Only what is below `deploy/`, by the schemas and rules of those who read it.
+    Deploy,
 }
 
 fn main() -> Result<()> {
     match Cli::parse() {
-        Cli::Test(args) => test(&args),
-        Cli::Tools => tools(),
+        Cli::Test(args) => test::test(&args),
+        Cli::Tools => test::tools(),
         Cli::Check => {
             check(&Part::Fmt)?;
             check(&Part::Clippy)?;
             check(&Part::Deny)?;
-            check(&Part::Generated)
+            check(&Part::Generated)?;
+            check(&Part::Deploy)
         }
         Cli::Part(part) => check(&part),
-        Cli::Stack { arguments } => stack(&arguments),
+        Cli::Stack { arguments } => test::stack(&arguments),
         Cli::Gen { under } => generate::write(&under),
         Cli::Dist(args) => dist::dist(&args),
         Cli::Bench { arguments } => {
@@ -114,40 +109,6 @@ fn main() -> Result<()> {
     }
 }
 
-fn stack(arguments: &[String]) -> Result<()> {
-    if arguments.first().is_some_and(|verb| verb == "up") {
-        tools::ensure_servers()?;
-        kafka::ensure()?;
-        let mut build = cargo(["build"]);
-        for package in ["sso-server", "welcome", "loyalty", "sso-stack"] {
-            build.args(["--package", package]);
-        }
-        run(build)?;
-    }
-    let mut stack = cargo(["run", "--quiet", "--package", "sso-stack", "--"]);
-    stack.args(arguments);
-    run(stack)
-}
-
-fn test(args: &TestArgs) -> Result<()> {
-    tools()?;
-    let mut command = cargo(["test", "--no-fail-fast"]);
-    match &args.package {
-        Some(package) => command.args(["--package", package]),
-        None => command.arg("--workspace"),
-    };
-    command.arg("--").args(&args.arguments);
-    run(command)
-}
-
-fn tools() -> Result<()> {
-    tools::ensure_servers()?;
-    tools::ensure_browser()?;
-    tools::ensure_h2spec()?;
-    tools::ensure_schemathesis()?;
-    kafka::ensure()
-}
-
 fn check(part: &Part) -> Result<()> {
     match part {
         Part::Fmt => run(cargo(["fmt", "--all", "--check"])),
@@ -165,5 +126,6 @@ fn check(part: &Part) -> Result<()> {
             run(cargo(["deny", "check", "licenses", "bans", "sources"]))
         }
         Part::Generated => generate::compare(),
+        Part::Deploy => deploy::check(),
     }
 }

@@ -151,9 +151,17 @@ pub(crate) fn ensure_schemathesis() -> Result<()> {
     if works("schemathesis", "--version") || works(&installed.to_string_lossy(), "--version") {
         return Ok(());
     }
+    ensure_venv(&folder)?;
+    let mut pip = Command::new(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", SCHEMATHESIS]);
+    run(pip)
+}
+
+/// An empty environment of Python in a folder.
+pub(crate) fn ensure_venv(folder: &Path) -> Result<()> {
     let venv = || {
         let mut venv = Command::new("python3");
-        venv.args(["-m", "venv", "--clear"]).arg(&folder);
+        venv.args(["-m", "venv", "--clear"]).arg(folder);
         run(venv)
     };
     if let Err(error) = venv() {
@@ -163,9 +171,7 @@ pub(crate) fn ensure_schemathesis() -> Result<()> {
         install(&["python3-venv"])?;
         venv()?;
     }
-    let mut pip = Command::new(folder.join("bin/pip"));
-    pip.args(["install", "--quiet", SCHEMATHESIS]);
-    run(pip)
+    Ok(())
 }
 
 /// `cargo deny`, built once from its source.

@@ -7,7 +7,7 @@ use axum::{
     body::Bytes,
     extract::{Path, rejection::PathRejection},
     http::{
-        HeaderName, StatusCode,
+        HeaderMap, HeaderName, StatusCode,
         header::{
             CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_FRAME_OPTIONS,
         },
@@ -16,6 +16,7 @@ use axum::{
     routing::get,
 };
 use sso_core::Failure;
+use sso_web::packed;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
 
@@ -50,14 +51,20 @@ pub(crate) fn router(document: &OpenApi) -> Router {
         )
         .route(
             "/swagger/{file}",
-            get(async move |file: Result<Path<String>, PathRejection>| {
-                let file = file.map(|Path(file)| file).unwrap_or_default();
-                asset(&file, config)
-            }),
+            get(
+                async move |file: Result<Path<String>, PathRejection>, asked: HeaderMap| {
+                    let file = file.map(|Path(file)| file).unwrap_or_default();
+                    asset(&file, &asked, config)
+                },
+            ),
         )
 }
 
-fn asset(name: &str, config: Arc<Config<'static>>) -> Result<Response, HttpError> {
+fn asset(
+    name: &str,
+    asked: &HeaderMap,
+    config: Arc<Config<'static>>,
+) -> Result<Response, HttpError> {
     let missing = || HttpError::of_status(StatusCode::NOT_FOUND);
     if name.is_empty() {
         // The library would show its index.
@@ -71,14 +78,16 @@ fn asset(name: &str, config: Arc<Config<'static>>) -> Result<Response, HttpError
     } else {
         KEPT
     };
-    Ok(answer(
-        &file.content_type,
-        cache,
-        Bytes::from(file.bytes.into_owned()),
-    ))
+    let bytes = Bytes::from(file.bytes.into_owned());
+    let body = if file.gzpipped {
+        packed::gzip(asked, bytes).map_err(|error| Failure::internal(error.to_string()))?
+    } else {
+        bytes.into_response()
+    };
+    Ok(answer(&file.content_type, cache, body))
 }
 
-fn answer(content_type: &str, cache: &'static str, body: Bytes) -> Response {
+fn answer(content_type: &str, cache: &'static str, body: impl IntoResponse) -> Response {
     let headers: [(HeaderName, &str); 5] = [
         (CONTENT_TYPE, content_type),
         (CACHE_CONTROL, cache),

@@ -1,0 +1,107 @@
+//! The executables: static, small enough, and the same bytes each time.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Program, SSO, TARGET};
+use crate::shell::{cargo, root, run};
+
+/// Largest `sso` that is shipped, in bytes.
+const MAX_SSO: u64 = 25_000_000;
+
+/// Builds the programs into `dist` and checks them.
+pub(super) fn build(programs: &[Program], dist: &Path) -> Result<()> {
+    let built = compile(programs, "dist-build")?;
+    for program in programs {
+        let file = dist.join(program.name);
+        fs::copy(built.join(program.name), &file)?;
+        check(*program, &file)?;
+    }
+    Ok(())
+}
+
+/// A second build in another folder must give the same bytes as those that lie in `dist`.
+pub(super) fn compare(programs: &[Program], dist: &Path) -> Result<()> {
+    let folder = root().join("target/dist-again");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    let again = compile(programs, "dist-again")?;
+    for program in programs {
+        let same = fs::read(dist.join(program.name))? == fs::read(again.join(program.name))?;
+        ensure!(
+            same,
+            "{}: two builds of the same sources differ; the second lies in {}",
+            program.name,
+            again.display()
+        );
+        println!("{}: built twice, the same bytes", program.name);
+    }
+    Ok(fs::remove_dir_all(folder)?)
+}
+
+/// Compiles the programs in a folder below `target`; returns the folder that they lie in.
+fn compile(programs: &[Program], folder: &str) -> Result<PathBuf> {
+    let root = fs::canonicalize(root())?;
+    let target = root.join("target").join(folder);
+    let home = env::var("CARGO_HOME").or_else(|_| {
+        let home = env::var("HOME")?;
+        Ok::<_, env::VarError>(format!("{home}/.cargo"))
+    })?;
+    // Where it was built is not in it. Of those that fit the last counts.
+    let places = [
+        (root.display().to_string(), "/src"),
+        (home, "/cargo"),
+        (target.display().to_string(), "/build"),
+    ];
+    let map = |option: &str| {
+        let words = places
+            .iter()
+            .map(|(from, to)| format!("{option}={from}={to}"));
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let flags = format!(
+        // A static glibc has no dlsym: without the backend named, getrandom wants /dev/urandom.
+        "-C target-feature=+crt-static --cfg getrandom_backend=\"linux_getrandom\" {}",
+        map("--remap-path-prefix")
+    );
+    let c_flags = map("-ffile-prefix-map");
+    let mut command = cargo(["build", "--locked", "--profile", "dist", "--target", TARGET]);
+    for program in programs {
+        command.args(["--package", program.package]);
+    }
+    command
+        .env("CARGO_TARGET_DIR", &target)
+        .env("RUSTFLAGS", flags)
+        .env("CFLAGS", &c_flags)
+        .env("CXXFLAGS", &c_flags)
+        // What has a date in it takes this one.
+        .env("SOURCE_DATE_EPOCH", "0")
+        // What is shipped has the OpenSSL of the lock file in it, not the machine's.
+        .env_remove("OPENSSL_NO_VENDOR");
+    run(command)?;
+    Ok(target.join(TARGET).join("dist"))
+}
+
+/// Static, and small enough.
+fn check(program: Program, file: &Path) -> Result<()> {
+    let name = program.name;
+    let bytes = fs::metadata(file)?.len();
+    // ldd fails on a static executable and says so on standard error.
+    let said = Command::new("ldd").arg(file).output().context("ldd")?;
+    let said = [said.stdout, said.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let is_static = said.contains("statically linked") || said.contains("not a dynamic");
+    ensure!(is_static, "{name} is not static: {said}");
+    println!("{name}: static, {bytes} bytes");
+    ensure!(
+        name != SSO.name || bytes <= MAX_SSO,
+        "{name} has {bytes} bytes, more than {MAX_SSO}"
+    );
+    Ok(())
+}
