@@ -219,22 +219,26 @@ async fn by_browser(stack: &Stack) -> Result<()> {
     browser.swagger(loyalty, "/swagger/index.html").await
 }
 
-/// What a panel of the dashboard of logins asks Prometheus for.
+/// The first query of our dashboards that is about logins.
+fn query_of_logins() -> Result<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/grafana/dashboards");
+    for file in std::fs::read_dir(folder)? {
+        let board: Value = serde_json::from_str(&std::fs::read_to_string(file?.path())?)?;
+        let panels = board["panels"].as_array().context("no panels")?;
+        let mut queries = panels
+            .iter()
+            .flat_map(|panel| panel["targets"].as_array().into_iter().flatten())
+            .filter_map(|target| target["expr"].as_str());
+        if let Some(query) = queries.find(|query| query.contains("rate(sso_logins_total")) {
+            return Ok(query.replace("$__rate_interval", "1m"));
+        }
+    }
+    anyhow::bail!("no panel shows logins")
+}
+
+/// What a panel of a dashboard asks Prometheus for has an answer.
 async fn a_dashboard(stack: &Stack) -> Result<()> {
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../deploy/grafana/dashboards/sso-logins.json"
-    );
-    let board: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
-    let panels = board["panels"].as_array().context("no panels")?;
-    let mut queries = panels
-        .iter()
-        .flat_map(|panel| panel["targets"].as_array().into_iter().flatten())
-        .filter_map(|target| target["expr"].as_str());
-    let query = queries
-        .find(|query| query.contains("sso_logins_total"))
-        .context("no panel of logins")?
-        .replace("$__rate_interval", "1m");
+    let query = query_of_logins()?;
     let prometheus = stack.http("prometheus")?;
     let path: String = query
         .bytes()

@@ -4,11 +4,11 @@
 
 #![expect(clippy::print_stdout, reason = "a command line")]
 
-mod deploy;
 mod dist;
 mod generate;
 mod grafana;
 mod kafka;
+mod manifests;
 mod shell;
 mod test;
 mod tools;
@@ -68,7 +68,7 @@ enum Part {
     /// Only whether the generated files are what `gen` writes.
     Generated,
     /// Only what is below `deploy/`, by the schemas and rules of those who read it.
-    Deploy,
+    Manifests,
 }
 
 fn main() -> Result<()> {
@@ -80,7 +80,7 @@ fn main() -> Result<()> {
             check(&Part::Clippy)?;
             check(&Part::Deny)?;
             check(&Part::Generated)?;
-            check(&Part::Deploy)
+            check(&Part::Manifests)
         }
         Cli::Part(part) => check(&part),
         Cli::Stack { arguments } => test::stack(&arguments),
@@ -126,6 +126,6 @@ fn check(part: &Part) -> Result<()> {
             run(cargo(["deny", "check", "licenses", "bans", "sources"]))
         }
         Part::Generated => generate::compare(),
-        Part::Deploy => deploy::check(),
+        Part::Manifests => manifests::check(),
     }
 }

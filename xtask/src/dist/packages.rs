@@ -3,8 +3,9 @@
 use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 
-use super::{Program, SSO, TARGET};
+use super::{Program, SSO, TARGET, build};
 use crate::{
     shell::{output, root, run},
     tools,
@@ -26,7 +27,7 @@ pub(super) fn debian(programs: &[Program], dist: &Path) -> Result<()> {
         ])
         .args(["--profile", "dist", "--target", TARGET, "--output"])
         .arg(&file)
-        .env("CARGO_TARGET_DIR", root().join("target/dist-build"))
+        .env("CARGO_TARGET_DIR", root().join(build::FOLDER))
         .env("SOURCE_DATE_EPOCH", "0")
         .current_dir(root());
         run(deb)?;
@@ -64,7 +65,7 @@ fn check(name: &str, file: &Path) -> Result<()> {
         let line = list.lines().find(|line| line.ends_with(&path));
         let line = line.with_context(|| format!("{path} is not in the package"))?;
         ensure!(line.starts_with(mode), "{line}: not {mode}");
-        ensure!(line.contains(" root/root "), "{line}: not of root");
+        ensure!(line.contains(" 0/0 "), "{line}: not of root");
     }
     let mut control = Command::new("dpkg-deb");
     control.arg("--field").arg(file);
@@ -124,6 +125,59 @@ pub(super) fn images(programs: &[Program], dist: &Path) -> Result<()> {
         ])
         .arg(format!("docker-archive:{}:{name}", archive.display()));
         run(push)?;
+        check_image(name, &archive)?;
     }
+    Ok(())
+}
+
+/// Everything that an image has, and whose it is.
+const IMAGE: [(&str, &str); 9] = [
+    ("65532/65532", "data/"),
+    ("0/0", "etc/"),
+    ("0/0", "etc/group"),
+    ("0/0", "etc/passwd"),
+    ("0/0", "etc/ssl/"),
+    ("0/0", "etc/ssl/certs/"),
+    ("0/0", "etc/ssl/certs/ca-certificates.crt"),
+    ("0/0", "program"),
+    ("0/0", "tmp/"),
+];
+
+/// One layer with that in it, run as nobody, asked for its health.
+fn check_image(name: &str, archive: &Path) -> Result<()> {
+    let read = |member: &str| {
+        let mut tar = Command::new("tar");
+        tar.args(["--extract", "--to-stdout", "--file"]);
+        tar.arg(archive).arg(member);
+        output(tar)
+    };
+    let manifest: Value = serde_json::from_str(&read("manifest.json")?)?;
+    let config = manifest[0]["Config"].as_str().context("no configuration")?;
+    let config: Value = serde_json::from_str(&read(config)?)?;
+    let config = &config["config"];
+    ensure!(config["User"] == "65532:65532", "{config}");
+    ensure!(config["Entrypoint"] == json!(["/program"]), "{config}");
+    let health = json!(["CMD", "/program", "healthcheck"]);
+    ensure!(config["Healthcheck"]["Test"] == health, "{config}");
+    let layers = manifest[0]["Layers"].as_array().context("no layers")?;
+    ensure!(layers.len() == 1, "{} layers", layers.len());
+    let layer = layers[0].as_str().context("no layer")?;
+    let mut list = Command::new("sh");
+    list.args([
+        "-c",
+        "tar -xOf \"$1\" \"$2\" | tar --numeric-owner -tv",
+        "sh",
+    ]);
+    list.arg(archive).arg(layer);
+    let list = output(list)?;
+    let found: Vec<(&str, &str)> = list
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.nth(1)?, words.nth(3)?))
+        })
+        .collect();
+    ensure!(found == IMAGE, "{name}: the image has {found:?}");
+    println!("{name}: an image of {} files and folders", found.len());
     Ok(())
 }
