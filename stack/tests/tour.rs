@@ -305,6 +305,12 @@ async fn a_failover_under_load(stack: &Stack) -> Result<()> {
         told.unavailable.load(Relaxed),
         told.validated.load(Relaxed)
     );
+    until("everything is ready again", async || {
+        let status = Stack::look()?.status;
+        let ready = status["ready"].as_object().context("no programs")?;
+        Ok(ready.values().all(|ready| *ready == true).then_some(()))
+    })
+    .await?;
     for person in &mut people {
         let reply = person.login().await?;
         ensure!(reply.status == 200, "{}: {reply:?}", person.email);
