@@ -1,8 +1,8 @@
 //! Measures `sso` against limits of the same run: what the same machine, at the same time, does
 //! without the part of ours. A ratio survives a busy machine, a rate does not.
 //!
-//! The servers are the real binary, built in release mode; the load is closed-loop, so latencies
-//! are those of a client that waits for each answer.
+//! The servers are the real binary, built in release mode. Limits are found by a closed loop, whose
+//! latencies are those of a client that waits for each answer; the mixed day is an open loop.
 
 #![expect(clippy::print_stdout, reason = "a command line")]
 
@@ -10,6 +10,8 @@ mod events;
 mod footprint;
 mod load;
 mod login;
+mod mixed;
+mod open_loop;
 mod postgres;
 mod refresh;
 mod report;
@@ -47,6 +49,9 @@ struct Cli {
     /// Live revocations.
     #[arg(long, default_value_t = 100_000)]
     revocations: u32,
+    /// Operations of the mixed day that begin each second.
+    #[arg(long, default_value_t = 1_000)]
+    rate: u32,
     /// The binary; without one the release build beside this program.
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -57,6 +62,10 @@ enum Measurement {
     Validate,
     Login,
     Refresh,
+    /// Validate by 1 to 256 connections.
+    Connections,
+    /// 95 % validate, 3 % refresh, 1.5 % login, 0.5 % registration, at a fixed rate.
+    Mixed,
     Footprint,
     Verifier,
     Events,
@@ -76,6 +85,7 @@ enum Measurement {
 struct Plan {
     users: u32,
     revocations: u32,
+    rate: u32,
     binary: PathBuf,
     runs: usize,
     run: Duration,
@@ -90,6 +100,7 @@ fn main() -> Result<()> {
     let plan = Plan {
         users: cli.users,
         revocations: cli.revocations,
+        rate: cli.rate,
         binary: cli.binary.unwrap_or(beside),
         runs: cli.runs,
         run: Duration::from_secs(cli.seconds),
@@ -111,6 +122,12 @@ fn main() -> Result<()> {
         }
         if wanted(Measurement::Refresh) {
             refresh::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Connections) {
+            validate::connections(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Mixed) {
+            mixed::measure(&plan, &mut report).await?;
         }
         if wanted(Measurement::Verifier) {
             verifier::measure(&plan, &mut report).await?;

@@ -32,7 +32,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
                 .access,
         );
     }
-    let channels = connect(&server).await?;
+    let channels = connect(&server, CONNECTIONS).await?;
     let (mut empty, mut validate) = (Series::default(), Series::default());
     let (mut empty_cpu, mut validate_cpu) = (Series::default(), Series::default());
     let mut p99 = Series::default();
@@ -40,7 +40,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
         let run = if warm_up { plan.run / 4 } else { plan.run };
         let clients = CONNECTIONS * IN_FLIGHT;
         let limit = closed_loop(clients, run, server.pid(), |number| {
-            Empty(HealthClient::new(channels[number % CONNECTIONS].clone()))
+            Empty::new(channels[number % CONNECTIONS].clone())
         })
         .await?;
         let ours = closed_loop(clients, run, server.pid(), |number| Validate {
@@ -75,15 +75,78 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-async fn connect(server: &Server) -> Result<Vec<Channel>> {
+/// Validate by more and more connections, four requests under way on each.
+pub(crate) async fn connections(plan: &Plan, report: &mut Report) -> Result<()> {
+    let site = Site::new(&plan.binary)?;
+    let server = site.serve().await?;
+    let token = Persona::register(&server.http, "user").await?.access;
+    for (count, rate_of, cost_of) in CURVE {
+        let channels = connect(&server, count).await?;
+        let (mut rate, mut cost) = (Series::default(), Series::default());
+        for warm_up in std::iter::once(true).chain(std::iter::repeat_n(false, plan.runs)) {
+            let run = if warm_up { plan.run / 4 } else { plan.run };
+            let outcome = closed_loop(count * 4, run, server.pid(), |number| Validate {
+                grpc: Grpc::new(channels[number % count].clone()),
+                tokens: vec![token.clone()],
+                next: number,
+            });
+            let outcome = outcome.await?;
+            if !warm_up {
+                rate.push(outcome.rate);
+                cost.push(outcome.server_micros);
+            }
+        }
+        report.figure(rate_of, "1/s", &rate);
+        report.figure(cost_of, "us", &cost);
+    }
+    Ok(())
+}
+
+/// Connections, and what their figures are called.
+const CURVE: [(usize, &str, &str); 5] = [
+    (
+        1,
+        "Validate, 1 connection",
+        "Validate, 1 connection, processor time",
+    ),
+    (
+        4,
+        "Validate, 4 connections",
+        "Validate, 4 connections, processor time",
+    ),
+    (
+        16,
+        "Validate, 16 connections",
+        "Validate, 16 connections, processor time",
+    ),
+    (
+        64,
+        "Validate, 64 connections",
+        "Validate, 64 connections, processor time",
+    ),
+    (
+        256,
+        "Validate, 256 connections",
+        "Validate, 256 connections, processor time",
+    ),
+];
+
+async fn connect(server: &Server, count: usize) -> Result<Vec<Channel>> {
     let mut channels = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..count {
         channels.push(persona::channel(server.grpc_address).await?);
     }
     Ok(channels)
 }
 
-struct Empty(HealthClient<Channel>);
+/// `grpc.health.v1` Check: what any rpc costs at least.
+pub(crate) struct Empty(HealthClient<Channel>);
+
+impl Empty {
+    pub(crate) fn new(channel: Channel) -> Self {
+        Self(HealthClient::new(channel))
+    }
+}
 
 impl Ask for Empty {
     async fn ask(&mut self) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Every developer command: `cargo xtask <test|check|gen|bench|stack|dist>`.
+//! Every developer command: `cargo xtask <test|check|gen|bench|faults|stack|dist>`.
 //!
 //! CI runs the same commands, so what passes here passes there.
 
@@ -44,6 +44,12 @@ enum Cli {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Harm the whole system under load, and judge what every client was told (docs/faults.md).
+    Faults {
+        /// Arguments, e.g. `--seed 7 --hours 1`; `--help` shows them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// The whole system as real processes on loopback: up, status, logs, chaos, down.
     Stack {
         /// Arguments of the stack; `--help` shows them.
@@ -83,6 +89,7 @@ fn main() -> Result<()> {
             check(&Part::Manifests)
         }
         Cli::Part(part) => check(&part),
+        Cli::Faults { arguments } => faults(arguments),
         Cli::Stack { arguments } => test::stack(&arguments),
         Cli::Gen { under } => generate::write(&under),
         Cli::Dist(args) => dist::dist(&args),
@@ -107,6 +114,26 @@ fn main() -> Result<()> {
             run(bench)
         }
     }
+}
+
+fn faults(arguments: Vec<String>) -> Result<()> {
+    tools::ensure_servers()?;
+    kafka::ensure()?;
+    let mut build = cargo(["build", "--release"]);
+    for package in ["sso-server", "welcome", "loyalty", "sso-faults"] {
+        build.args(["--package", package]);
+    }
+    run(build)?;
+    let mut faults = cargo([
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "sso-faults",
+        "--",
+    ]);
+    faults.args(arguments);
+    run(faults)
 }
 
 fn check(part: &Part) -> Result<()> {

@@ -23,7 +23,6 @@ async fn one_that_dies_or_hangs_is_given_up_and_found_again() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "Sentinel may take minutes after the second failover: -- --ignored"]
 async fn failovers_are_followed_and_a_deposed_master_is_left_for_good() -> Result<()> {
     let mut cluster = RedisSentinel::start().await?;
     let (client, _guard) = follow(sentinels(&cluster)).await?;

@@ -104,6 +104,15 @@ impl History {
         calls
     }
 
+    /// The calls that ended since then, by their ends.
+    pub fn calls_since(&self, from: Duration) -> Vec<Call> {
+        let all = self.lock();
+        let calls = all.iter().filter(|call| call.end >= from);
+        let mut calls: Vec<_> = calls.cloned().collect();
+        calls.sort_by_key(|call| call.end);
+        calls
+    }
+
     /// Reads it all.
     pub fn judge(&self, terms: &Terms) -> Verdict {
         judge::judge(&self.calls(), terms)

@@ -1,6 +1,6 @@
 //! Three Redis servers that three sentinels look after.
 
-use std::{fmt::Write as _, net::SocketAddr};
+use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
@@ -16,6 +16,12 @@ const DOWN_AFTER_MILLISECONDS: &str = "1000";
 
 /// Longer than any test: Sentinel does not act.
 const NEVER_DOWN_MILLISECONDS: &str = "3600000";
+
+/// Sentinel gives up a failover whose replica is slow, after `failover-timeout` in each state.
+const GIVEN_UP: Duration = Duration::from_secs(12);
+
+/// How often a failover that was given up is asked for again.
+const ATTEMPTS: usize = 3;
 
 /// A master, two replicas and three sentinels, with passwords. Servers and sentinels are numbered
 /// from 0; at the start server 0 is the master.
@@ -129,7 +135,10 @@ impl RedisSentinel {
     }
 
     /// Waits until every server that runs follows one master, all of its data copied, and every
-    /// sentinel that runs knows all of them. None may be frozen.
+    /// sentinel that runs knows all of them and has heard it from them. None may be frozen.
+    ///
+    /// Takes up to 10 s after a server came back: a sentinel asks that seldom, and one that still
+    /// believes in two masters turns the next one that is promoted into a replica again.
     pub async fn ready(&self) -> Result<()> {
         let waited = eventually("the replication", LIMIT, || self.check());
         waited.await.with_context(|| self.tails())
@@ -157,6 +166,11 @@ impl RedisSentinel {
                     && state.contains("slaves=2,sentinels=3"),
                 "a sentinel says {state}"
             );
+            let asked = ["sentinel", "replicas", Self::MASTER_NAME];
+            let heard = fields(&sentinel.command(&asked).await?, "role-reported");
+            let running = self.servers.iter().filter(|server| server.runs()).count();
+            let replicas = heard.iter().filter(|role| *role == "slave").count();
+            ensure!(replicas + 1 >= running, "a sentinel heard of {heard:?}");
         }
         Ok(())
     }
@@ -167,8 +181,18 @@ impl RedisSentinel {
         let before = self.master().await?;
         let sentinel = self.sentinel()?;
         let asked = ["sentinel", "failover", Self::MASTER_NAME];
-        // Refused for as long as the sentinel has not heard from the replicas.
-        eventually("the failover", LIMIT, || sentinel.command(&asked)).await?;
+        for _ in 0..ATTEMPTS {
+            // Refused for as long as the sentinel has not heard from the replicas.
+            eventually("the failover", LIMIT, || sentinel.command(&asked)).await?;
+            let changed = eventually("another master", GIVEN_UP, || async {
+                let master = self.master().await?;
+                ensure!(master != before, "r{master} is the master");
+                Ok(())
+            });
+            if changed.await.is_ok() {
+                break;
+            }
+        }
         self.master_after(before).await
     }
 
@@ -241,6 +265,15 @@ impl RedisSentinel {
         let all = self.servers.iter().chain(&self.sentinels);
         tails(all.map(RedisServer::log))
     }
+}
+
+/// The values of a field in an answer of names and values, each on its own line.
+fn fields(answer: &str, name: &str) -> Vec<String> {
+    let pairs = answer.lines().zip(answer.lines().skip(1));
+    pairs
+        .filter(|(line, _)| *line == name)
+        .map(|(_, value)| value.to_owned())
+        .collect()
 }
 
 fn watched(master: SocketAddr) -> String {
