@@ -1,6 +1,8 @@
 //! The README's tour through a system that `cargo xtask stack up` has started: what people do by
 //! hand, done by a test. `cargo xtask test --tour` starts it, runs this, and takes it down.
 
+#![expect(clippy::print_stdout, reason = "figures for who goes on the tour")]
+
 use std::{
     net::SocketAddr,
     process::{Command, Stdio},

@@ -72,7 +72,11 @@ fn worked(server: &Server) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid()))?;
     // After the name, which may have spaces in it: user and system time are the 12th and the 13th.
     let (_, fields) = stat.rsplit_once(')').context("no name")?;
-    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse);
+    let ticks = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(str::parse::<u64>);
     let ticks = ticks.sum::<Result<u64, _>>()?;
     Ok(Duration::from_secs(ticks) / u32::try_from(rustix::param::clock_ticks_per_second())?)
 }

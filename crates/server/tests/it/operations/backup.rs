@@ -99,8 +99,8 @@ async fn under_load<B>(
     Ok((backup, before, all))
 }
 
-/// What the restored server must know of them.
-async fn whole(http: &Http, before: &Acknowledged, all: &Acknowledged) -> Result<()> {
+/// What the restored server must know of them; how many that were.
+async fn whole(http: &Http, before: &Acknowledged, all: &Acknowledged) -> Result<String> {
     let at = |people: &[Persona]| -> Vec<Persona> {
         people.iter().map(|person| person.at(http)).collect()
     };
@@ -109,13 +109,12 @@ async fn whole(http: &Http, before: &Acknowledged, all: &Acknowledged) -> Result
     rounds(ended.len(), 8, |n| crash::ended(ended[n].clone())).await?;
     // Of a later moment: there or not there, and nothing between.
     rounds(later.len(), 8, |n| there_or_not(later[n].clone())).await?;
-    println!(
+    Ok(format!(
         "{} and {} of {} are in the backup",
         alive.len(),
         ended.len(),
         all.alive.len() + all.ended.len()
-    );
-    Ok(())
+    ))
 }
 
 async fn there_or_not(mut persona: Persona) -> Result<()> {
@@ -152,7 +151,8 @@ async fn the_embedded_database_is_copied_while_it_is_written_to() -> Result<()> 
     let ((), before, all) = under_load(&server, async { copy.await? }).await?;
     drop(server);
     let server = restored.serve().await?;
-    whole(&server.http, &before, &all).await
+    println!("{}", whole(&server.http, &before, &all).await?);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +166,8 @@ async fn postgresql_is_copied_whole_while_it_is_written_to() -> Result<()> {
     let site = with_issuer(postgres::unmigrated(&restored.url())?);
     site.run_ok(&["migrate", "status"])?;
     let server = site.serve().await?;
-    whole(&server.http, &before, &all).await
+    println!("{}", whole(&server.http, &before, &all).await?);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,5 +192,6 @@ async fn postgresql_is_dumped_while_it_is_written_to_and_loaded_by_another_serve
         .await?;
     let site = with_issuer(postgres::unmigrated(&url)?);
     let server = site.serve().await?;
-    whole(&server.http, &before, &all).await
+    println!("{}", whole(&server.http, &before, &all).await?);
+    Ok(())
 }

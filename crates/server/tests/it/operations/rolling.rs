@@ -76,7 +76,7 @@ async fn goes_on(count: &Count, clients: &mut JoinSet<Result<()>>) -> Result<()>
         Ok(count.rounds.load(Relaxed) >= wanted)
     });
     tokio::select! {
-        waited = more => waited,
+        done = more => done,
         Some(ended) = clients.join_next() => {
             ended??;
             anyhow::bail!("a client has ended")
