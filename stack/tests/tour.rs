@@ -94,8 +94,8 @@ async fn until<T>(what: &str, look: impl AsyncFn() -> Result<Option<T>>) -> Resu
 
 /// A name that no run before had: the stack may be up for longer than this test.
 fn unique(name: &str) -> String {
-    let id = std::process::id();
     static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let id = std::process::id();
     format!("{name}-{id}-{}", NEXT.fetch_add(1, Relaxed))
 }
 
