@@ -61,6 +61,16 @@ impl Root {
         Ok(entry)
     }
 
+    /// A file that everybody there may read.
+    fn put(&self, name: &str, from: &Path) -> Result<()> {
+        let file = self.path().join(name);
+        fs::copy(from, &file)?;
+        Ok(fs::set_permissions(
+            file,
+            fs::Permissions::from_mode(0o644),
+        )?)
+    }
+
     /// A site whose server runs in this root.
     fn site(&self) -> Result<Site> {
         let mut site = Site::new(self.entry()?)?;
@@ -139,10 +149,12 @@ async fn in_an_empty_root_it_serves_and_keeps_an_event_for_brokers_that_it_canno
     kafka.create_topic("registration", 1).await?;
     let registry = Registry::in_memory_tls()?;
     let root = Root::new()?;
+    root.put("registry.pem", &registry.authority()?)?;
     let mut site = root.site()?;
     site.set("SSO__EVENTS__SINK", "kafka")
         .set("SSO__KAFKA__BROKERS", kafka.secure_brokers()?)
         .set("SSO__KAFKA__REGISTRY_URL", registry.url())
+        .set("SSO__KAFKA__REGISTRY_CA", "/registry.pem")
         .set("SSO__KAFKA__DELIVERY_TIMEOUT", "2s")
         .set("SSO__KAFKA__TLS", true)
         .set("SSO__KAFKA__SASL_MECHANISM", "scram-sha-512")
@@ -154,7 +166,7 @@ async fn in_an_empty_root_it_serves_and_keeps_an_event_for_brokers_that_it_canno
     assert_eq!(alice.info().await?.status, 200);
     assert!(site.run(&["healthcheck"])?.status.success());
 
-    // The roots of the image do not know the authority of these: refused, told, and kept.
+    // The roots of the image do not know the brokers' authority: refused, told, and kept.
     says(&server, "kafka", "certificate").await?;
     assert_eq!(status(&site)?, "inProgress");
     assert!(kafka.consume_all("registration").await?.is_empty());
@@ -168,16 +180,8 @@ async fn in_an_empty_root_it_serves_and_keeps_an_event_for_brokers_that_it_canno
     assert!(server.wait(LONG).await?.success());
 
     // With the right root the same event arrives.
-    for (name, authority) in [
-        ("kafka.pem", kafka.authority()),
-        ("registry.pem", registry.authority()?),
-    ] {
-        let file = root.path().join(name);
-        fs::copy(authority, &file)?;
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
-    }
-    site.set("SSO__KAFKA__TLS_CA", "/kafka.pem")
-        .set("SSO__KAFKA__REGISTRY_CA", "/registry.pem");
+    root.put("kafka.pem", &kafka.authority())?;
+    site.set("SSO__KAFKA__TLS_CA", "/kafka.pem");
     let _server = site.serve().await?;
     let started = Instant::now();
     while status(&site)? != "Success" {
