@@ -55,11 +55,28 @@ const SERVERS: &[(&str, &[&str])] = &[
     ("prlimit", &["util-linux"]),
     // The program, and with it the library that tests load into an instance.
     ("faketime", &["faketime"]),
+    ("curl", &["curl"]),
+];
+
+/// What the checks of `deploy/` ask.
+const CHECKERS: &[(&str, &[&str])] = &[
+    ("haproxy", &["haproxy"]),
+    ("openssl", &["openssl"]),
+    ("python3", &["python3"]),
 ];
 
 /// The servers that tests start for themselves.
 pub(crate) fn ensure_servers() -> Result<()> {
-    let missing = || SERVERS.iter().filter(|(program, _)| !installed(program));
+    ensure(SERVERS)
+}
+
+/// What the checks of `deploy/` ask beside their own tools.
+pub(crate) fn ensure_checkers() -> Result<()> {
+    ensure(CHECKERS)
+}
+
+fn ensure(programs: &[(&str, &[&str])]) -> Result<()> {
+    let missing = || programs.iter().filter(|(program, _)| !installed(program));
     let packages: Vec<&str> = missing()
         .flat_map(|(_, packages)| *packages)
         .copied()
@@ -75,7 +92,7 @@ pub(crate) fn ensure_servers() -> Result<()> {
         return Ok(());
     }
     bail!(
-        "the tests start {} themselves: apt install {}",
+        "the tests and checks start {} themselves: apt install {}",
         programs.join(", "),
         packages.join(" ")
     )

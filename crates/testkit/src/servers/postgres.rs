@@ -154,6 +154,14 @@ impl Options {
 }
 
 impl Postgres {
+    /// A node that runs in this sandbox.
+    pub(super) fn of(sandbox: Sandbox, node: Node) -> Self {
+        Self {
+            _sandbox: sandbox,
+            node,
+        }
+    }
+
     /// Starts one with the defaults.
     pub async fn start() -> Result<Self> {
         Options::new().start().await
