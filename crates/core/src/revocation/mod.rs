@@ -15,7 +15,7 @@ mod steady;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -89,6 +89,8 @@ pub struct Revocations {
     lease: Lease,
     /// Of the last answer.
     timeline: AtomicU32,
+    /// Whether the last answer brought something.
+    owes: AtomicBool,
     /// Stops to believe retired keys.
     tokens: Option<Arc<dyn Tokens>>,
     /// Asks for a beat before its time.
@@ -112,6 +114,7 @@ impl Revocations {
             hints: Hints::default(),
             lease: Lease::default(),
             timeline: AtomicU32::new(0),
+            owes: AtomicBool::new(false),
             tokens: None,
             hasten: None,
             announcements: None,
@@ -238,6 +241,7 @@ impl Revocations {
                 Ok(())
             }
             Err(error) => {
+                self.owes.store(false, Ordering::Relaxed);
                 self.lease.failed(error.to_string());
                 Err(error)
             }
@@ -264,10 +268,20 @@ impl Revocations {
         self.timeline.store(answer.timeline, Ordering::Relaxed);
         self.lease
             .extend(sent + self.terms.lease, self.clock.monotonic());
-        if !answer.entries.is_empty() {
+        let brought = !answer.entries.is_empty();
+        self.owes.store(brought, Ordering::Relaxed);
+        if brought {
             // Whoever committed them waits for the question that says so.
             self.hasten();
         }
+        let took = self.clock.monotonic().saturating_sub(sent);
+        tracing::trace!(entries = answer.entries.len(), ?took, "a beat was answered");
+    }
+
+    /// Whether somebody waits for the next beat: it will say that this instance obeys what the last
+    /// one brought.
+    pub fn owes_beat(&self) -> bool {
+        self.owes.load(Ordering::Relaxed)
     }
 
     /// Obeys what this instance has just committed, then waits for the others. To be called when
@@ -280,6 +294,7 @@ impl Revocations {
         let Some(last) = entries.iter().max_by_key(|entry| entry.id) else {
             return Reach::Everywhere;
         };
+        tracing::trace!(id = last.id, "a revocation is committed");
         if let Some(announcements) = &self.announcements {
             announcements.announce(entries);
         }
@@ -335,6 +350,7 @@ impl Revocations {
             }
         }
         if is_news {
+            tracing::trace!(entries = entries.len(), "revocations are hinted at");
             self.hasten();
         }
     }

@@ -198,8 +198,10 @@ async fn what_a_beat_told_asks_for_the_next_so_that_others_hear_that_it_is_obeye
     revoke_elsewhere(&app, Revoked::Session(access(&app, &tokens).session), until).await;
     revocations.beat().await.unwrap();
     assert_eq!(asked.load(Ordering::Relaxed), before + 1);
+    assert!(revocations.owes_beat());
     revocations.beat().await.unwrap();
     assert_eq!(asked.load(Ordering::Relaxed), before + 1);
+    assert!(!revocations.owes_beat());
 }
 
 /// As the stream brings one.

@@ -91,7 +91,7 @@ pub(super) async fn open(
             let servers = store.servers().clone();
             let random = Arc::new(SystemRandom);
             let leases = Leases::new(servers.clone(), Arc::clone(clock), terms, random);
-            let takeover = config.kafka.delivery_timeout;
+            let takeover = config.kafka.own.delivery_timeout;
             let shards = ShardLocks::new(servers.clone(), Arc::clone(clock), takeover);
             Ok(Opened {
                 store: Arc::new(store.with_leases(leases)),

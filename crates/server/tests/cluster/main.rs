@@ -5,6 +5,7 @@ mod away;
 mod faults;
 mod observer;
 mod scene;
+mod storm;
 
 use std::time::Duration;
 

@@ -182,7 +182,7 @@ impl Scene {
 }
 
 /// The URL that names every node.
-fn direct(cluster: &Patroni) -> Result<String> {
+pub(crate) fn direct(cluster: &Patroni) -> Result<String> {
     let url = cluster.server(0).url("postgres");
     let (before, after) = url.rsplit_once('@').context("no password")?;
     let (_, database) = after.split_once('/').context("no database")?;

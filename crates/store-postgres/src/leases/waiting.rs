@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::{Leases, Terms, error::LeaseError, reading::Reading};
 
-/// Between two looks: a small part of what a beat takes.
-const PAUSE: Duration = Duration::from_millis(10);
+/// Between the first look and the second, and between later ones: where a beat was asked for, two
+/// of them are over within some milliseconds; where not, it takes a part of a second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(10));
 
 /// One who waits for a commit to be obeyed.
 struct Waiter {
@@ -47,7 +48,7 @@ impl Leases {
             position: None,
         };
         let end = waiter.since + wait;
-        let mut after = waiter.since;
+        let (mut after, mut pause) = (waiter.since, PAUSE.0);
         loop {
             let look = tokio::select! {
                 biased;
@@ -63,7 +64,8 @@ impl Leases {
             if now >= end {
                 return Reach::Pending;
             }
-            clock.sleep_until((now + PAUSE).min(end)).await;
+            clock.sleep_until((now + pause).min(end)).await;
+            pause = (pause * 2).min(PAUSE.1);
             after = clock.monotonic();
         }
     }

@@ -10,6 +10,7 @@
 mod address;
 mod beats;
 mod connection;
+mod deadline;
 mod errors;
 mod identity;
 mod instances;
@@ -40,6 +41,7 @@ use tokio::{
 };
 
 pub use connection::{Connection, Dedicated};
+pub use deadline::Allowance;
 pub use errors::{ConnectError, OpenError, severs};
 pub use identity::{Identity, IdentityError, Role};
 #[cfg(test)]
@@ -53,6 +55,7 @@ pub use topology::{Primary, ReplicaState};
 pub use url::{ServerUrl, SslMode, UrlError};
 
 use address::Address;
+pub(crate) use deadline::of_answer;
 use pool::Pool;
 use prober::{Pace, Prober};
 use topology::{Topology, Use};
@@ -119,17 +122,20 @@ impl Servers {
     }
 
     /// A connection to the primary. While there is none, or none is free, this waits for
-    /// [`Settings::acquire_timeout`] at most; where [`Settings::max_waiting`] wait already it
-    /// fails at once.
+    /// [`Settings::acquire_timeout`] at most, and no longer than the [`Allowance`] of the request;
+    /// where [`Settings::max_waiting`] wait already it fails at once.
     pub async fn primary(&self) -> Result<Connection, StoreError> {
-        if let Some(primary) = self.known()
-            && let Ok(connection) = self.pooled(&primary, Duration::ZERO).await
-        {
-            return Ok(connection);
+        let deadline = deadline::of_connection(self.shared.acquire_timeout);
+        if let Some(primary) = self.known() {
+            // None lies there: it may take as long as a new one does to stand.
+            let at_once = timeout_at(deadline, self.pooled(&primary, Duration::ZERO));
+            if let Ok(Ok(connection)) = at_once.await {
+                return Ok(connection);
+            }
         }
         let waiting = Waiting::enter(&self.shared)?;
-        let found = self.wait(|primary, wait| async move { self.pooled(&primary, wait).await });
-        let found = found.await;
+        let get = |primary, wait| async move { self.pooled(&primary, wait).await };
+        let found = self.wait(deadline, get).await;
         drop(waiting);
         found
     }
@@ -156,8 +162,12 @@ impl Servers {
     /// A connection of one's own to the primary, outside the pool: for the beat, for locks that
     /// live as long as their session. Dropping it closes it. Waits as [`Servers::primary`].
     pub async fn dedicated(&self) -> Result<Dedicated, StoreError> {
-        let own = self.wait(|primary, _| async move { self.own(&primary).await });
-        own.await
+        let deadline = deadline::of_connection(self.shared.acquire_timeout);
+        self.wait(
+            deadline,
+            |primary, _| async move { self.own(&primary).await },
+        )
+        .await
     }
 
     /// The highest timeline that was met: versions and xids are of it.
@@ -229,9 +239,9 @@ impl Servers {
     /// Tries with the primary of the moment until the deadline.
     async fn wait<T, F: Future<Output = Result<T, ConnectError>>>(
         &self,
+        deadline: Deadline,
         get: impl Fn(Primary, Duration) -> F,
     ) -> Result<T, StoreError> {
-        let deadline = Deadline::now() + self.shared.acquire_timeout;
         let mut changes = self.changes();
         let mut last = ConnectError::NoPrimary;
         loop {
@@ -264,13 +274,14 @@ struct Waiting<'a>(&'a Shared);
 
 impl<'a> Waiting<'a> {
     fn enter(shared: &'a Shared) -> Result<Self, StoreError> {
-        let before = shared.waiting.fetch_add(1, Ordering::AcqRel);
-        let this = Self(shared);
+        // Who finds it full has not waited.
+        let enter = |before| (before < shared.max_waiting).then_some(before + 1);
+        let entered = shared
+            .waiting
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, enter);
+        let before = entered.map_err(|_| StoreError::unavailable(ConnectError::Crowded))?;
         metrics::waiting(before + 1);
-        if before >= shared.max_waiting {
-            return Err(StoreError::unavailable(ConnectError::Crowded));
-        }
-        Ok(this)
+        Ok(Self(shared))
     }
 }
 

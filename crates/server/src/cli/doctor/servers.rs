@@ -34,10 +34,16 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// The one of the highest timeline of those that accept writes.
+/// The one of the highest timeline of those that accept writes, in the cluster of `database.url`.
 fn primary(surveyed: &[Surveyed]) -> Option<&Found> {
-    let found = surveyed.iter().filter_map(|one| one.found.as_ref().ok());
-    found
+    let found = |of_url: bool| {
+        let of_key = surveyed.iter().filter(move |one| of_url != one.replica);
+        of_key.filter_map(|one| one.found.as_ref().ok())
+    };
+    let system = found(true).next().map(|found| found.system);
+    found(true)
+        .chain(found(false))
+        .filter(|found| system.is_none_or(|system| system == found.system))
         .filter(|found| found.role != Role::Replica)
         .max_by_key(|found| found.timeline)
 }
