@@ -26,6 +26,11 @@ use super::{
 pub(super) const WHO: Duration = Duration::from_secs(1);
 /// How often an address is asked by a new connection: it may lead to another server by now.
 const ANEW: Duration = Duration::from_secs(2);
+/// Most connections that are being made at once, while no server is known at the address. A balancer
+/// may have led one of them to a server that is gone, where it hangs until it times out.
+const CONNECTING: usize = 4;
+/// How much later than the one before the next of them begins.
+const HANGS: Duration = Duration::from_millis(500);
 /// Most servers behind one address that are watched at once.
 const HELD: usize = 8;
 /// At least this long between two rounds, however many have doubts.
@@ -50,7 +55,7 @@ pub(super) struct Prober {
     held: Vec<Held>,
     /// Those of which one is. `Err`: it does not answer any more.
     asking: JoinSet<Result<Held, Held>>,
-    /// At most one, beside the questions: it may take as long as a connection may.
+    /// Beside the questions: each may take as long as a connection may.
     connecting: JoinSet<Result<Made, ConnectError>>,
     anew: Option<Instant>,
     unreachable: bool,
@@ -165,10 +170,10 @@ impl Prober {
     fn tend(&mut self) {
         let now = Instant::now();
         // An address that refuses at once must not be asked again at once.
-        let pause = if self.is_alone() {
-            self.pace.interval
-        } else {
-            ANEW
+        let pause = match (self.is_alone(), self.connecting.is_empty()) {
+            (true, true) => self.pace.interval,
+            (true, false) => HANGS,
+            (false, _) => ANEW,
         };
         if self.anew.is_none_or(|anew| now - anew >= pause) {
             self.anew = Some(now);
@@ -179,7 +184,8 @@ impl Prober {
     }
 
     fn connect(&mut self) {
-        if self.connecting.is_empty() {
+        let most = if self.is_alone() { CONNECTING } else { 1 };
+        if self.connecting.len() < most {
             let address = Arc::clone(&self.address);
             self.connecting
                 .spawn(async move { address.connect().await });

@@ -222,3 +222,22 @@ async fn a_primary_that_stalls_for_less_than_the_limit_stays_the_primary() -> Re
     network.freeze();
     eventually("the loss", async || Ok(known.borrow().is_none())).await
 }
+
+/// A balancer leads to a server that is gone until it has noticed.
+#[tokio::test]
+async fn a_connection_that_hangs_does_not_hide_the_next_primary() -> Result<()> {
+    let server = Postgres::shared().await?;
+    let network = Proxy::start(server.node.address())?;
+    let mut settings = settings(&through(&server.url(), network.address())?, &[])?;
+    settings.connect_timeout = Duration::from_mins(1);
+    let servers = Servers::open(&settings).await?;
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    network.set_target(gone.local_addr()?);
+    network.reset();
+    let (hanging, _) = gone.accept().await?;
+    network.set_target(server.node.address());
+    let known = servers.changes();
+    eventually("the primary", async || Ok(known.borrow().is_some())).await?;
+    drop(hanging);
+    Ok(())
+}

@@ -37,6 +37,7 @@ pub struct Patroni {
     leader: Port,
     replicas: Port,
     _etcd_ports: [Port; 2],
+    synchronous: bool,
 }
 
 /// A node: Patroni, and the PostgreSQL that it starts, which is not its child.
@@ -138,6 +139,7 @@ impl Options {
             leader,
             replicas,
             _etcd_ports: etcd_ports,
+            synchronous: self.synchronous,
         };
         cluster.ready().await?;
         Ok(cluster)
@@ -177,7 +179,7 @@ impl Managed {
         Ok(())
     }
 
-    /// Whether Patroni says that the node is this: `primary`, `replica`.
+    /// Whether Patroni says that the node is this: `primary`, `replica`, `synchronous`.
     async fn is(&self, role: &str) -> bool {
         let http = Http::new(self.rest.address());
         let path = format!("/{role}");
@@ -256,8 +258,8 @@ impl Patroni {
         waited.await.with_context(|| self.tails())
     }
 
-    /// Waits until there is a leader, every other node that runs streams from it, and both ports of
-    /// HAProxy lead to the right servers.
+    /// Waits until there is a leader, every other node that runs streams from it, both ports of
+    /// HAProxy lead to the right servers, and, in the synchronous mode, one of them may be promoted.
     pub async fn ready(&self) -> Result<()> {
         let running = self.nodes.iter().filter(|node| node.patroni.is_some());
         let replicas = running.count().saturating_sub(1);
@@ -275,9 +277,28 @@ impl Patroni {
                 port == self.server(leader).port(),
                 "HAProxy leads elsewhere"
             );
+            ensure!(
+                !self.synchronous || self.has_heir(leader).await?,
+                "nobody may be promoted"
+            );
             Ok(())
         });
         waited.await.with_context(|| self.tails())
+    }
+
+    /// Whether a standby is synchronous, as the leader and etcd see it: else nobody is promoted if
+    /// the leader dies now.
+    async fn has_heir(&self, leader: usize) -> Result<bool> {
+        let waited_for = "select count(*) from pg_stat_replication where sync_state = 'sync'";
+        if self.server(leader).execute(waited_for).await? == "0" {
+            return Ok(false);
+        }
+        for node in self.nodes.iter().filter(|node| node.patroni.is_some()) {
+            if node.is("synchronous").await {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// How many leaders and replicas are up, as HAProxy sees it.
