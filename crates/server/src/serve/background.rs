@@ -1,6 +1,6 @@
 //! The loops beside the listeners.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use metrics::{Unit, describe_gauge, gauge};
 use sso_core::{
@@ -81,7 +81,14 @@ pub(super) async fn beat(
             _ = ticks.tick() => {}
             () = early.notified() => ticks.reset(),
         }
-        let answer = timeout(lease, sso.revocations.beat()).await;
+        let mut beat = pin!(timeout(lease, sso.revocations.beat()));
+        // A lease that ends while an answer is awaited is seen to end.
+        let answer = loop {
+            tokio::select! {
+                answer = &mut beat => break answer,
+                () = tokio::time::sleep(BEAT) => show_revocation(&sso, &health),
+            }
+        };
         let problem = match answer {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),

@@ -20,6 +20,15 @@ struct Waiter {
     position: Option<i64>,
 }
 
+/// What this process knows of the server that it looks at, besides what that says now.
+#[derive(Debug, Clone, Copy)]
+struct Here {
+    /// Its timeline has been known for long enough.
+    settled: bool,
+    /// None of its standbys has left a moment ago.
+    complete: bool,
+}
+
 /// What a look means to a waiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -73,29 +82,28 @@ impl Leases {
         let settled = shared
             .timelines
             .is_settled(reading.system, reading.timeline, reading.sent);
-        waiter.judge(&reading, shared.me(), settled, &shared.terms)
+        let complete = shared.departures.are_over(&reading);
+        let here = Here { settled, complete };
+        waiter.judge(&reading, shared.me(), here, &shared.terms)
     }
 }
 
 impl Waiter {
     /// Obeyed by all is not enough where a failover may lose it: then nobody holds it after that.
     /// Before its timeline is settled a deposed primary may still renew leases, unless its commits
-    /// wait for the one that took its place; the first timeline has no deposed primary.
-    fn judge(
-        &mut self,
-        reading: &Reading,
-        me: Option<Uuid>,
-        settled: bool,
-        terms: &Terms,
-    ) -> Verdict {
+    /// wait for the one that took its place; the first timeline has no deposed primary. It may be
+    /// the deposed one itself, if a standby has left it.
+    fn judge(&mut self, reading: &Reading, me: Option<Uuid>, here: Here, terms: &Terms) -> Verdict {
         if reading.timeline != self.stamp.timeline {
             return Verdict::Never;
         }
-        let no_deposed = settled || reading.timeline == 1 || reading.standbys.are_waited_for();
+        let waited_for = reading.standbys.are_waited_for();
+        let no_deposed = here.settled || reading.timeline == 1 || waited_for;
         let late = no_deposed && reading.sent >= self.since + terms.bound();
-        let obeyed = late || (settled && reading.is_obeyed(self.stamp, me));
+        let obeyed = late || (here.settled && reading.is_obeyed(self.stamp, me));
         let position = *self.position.get_or_insert(reading.flushed);
-        if obeyed && reading.standbys.have(position, terms.standbys) {
+        let kept = here.complete || waited_for;
+        if obeyed && kept && reading.standbys.have(position, terms.standbys) {
             Verdict::Obeyed
         } else {
             Verdict::NotYet
@@ -141,6 +149,14 @@ mod tests {
     }
 
     fn verdict(stamp: u32, settled: bool, reading: &Reading) -> Verdict {
+        let here = Here {
+            settled,
+            complete: true,
+        };
+        verdict_where(here, stamp, reading)
+    }
+
+    fn verdict_where(here: Here, stamp: u32, reading: &Reading) -> Verdict {
         let mut waiter = Waiter {
             stamp: Stamp {
                 timeline: stamp,
@@ -149,7 +165,7 @@ mod tests {
             since: 100 * S,
             position: None,
         };
-        waiter.judge(reading, None, settled, &terms())
+        waiter.judge(reading, None, here, &terms())
     }
 
     #[test]
@@ -170,6 +186,26 @@ mod tests {
             Verdict::Obeyed
         );
         assert_eq!(verdict(1, false, &reading(1, 112 * S, "")), Verdict::Obeyed);
+    }
+
+    #[test]
+    fn a_primary_that_a_standby_has_left_may_be_the_deposed_one_itself() {
+        let left = Here {
+            settled: true,
+            complete: false,
+        };
+        let late = reading(1, 112 * S, "");
+        let shown = Reading {
+            rows: Vec::new(),
+            ..reading(1, 101 * S, "")
+        };
+        for reading in [&late, &shown] {
+            assert_eq!(verdict(1, true, reading), Verdict::Obeyed);
+            assert_eq!(verdict_where(left, 1, reading), Verdict::NotYet);
+        }
+        // Deposed, it could commit nothing.
+        let waited_for = reading(1, 112 * S, "a");
+        assert_eq!(verdict_where(left, 1, &waited_for), Verdict::Obeyed);
     }
 
     #[test]

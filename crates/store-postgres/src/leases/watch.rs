@@ -100,6 +100,7 @@ impl Shared {
         let now = self.clock.monotonic();
         tracing::trace!(took = ?now.saturating_sub(sent), "the readers were looked at");
         self.timelines.met(reading.system, reading.timeline, now);
+        self.departures.seen(&reading, self.terms.standbys, now);
         for (id, beat) in self
             .watch
             .silent(&reading, now, self.me(), self.terms.bound())
