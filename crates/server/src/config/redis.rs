@@ -7,11 +7,13 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    events::Broken,
     remote::{Broker, is_local},
     section::{Config, Redis},
     values::{Misshapen, Shape, text},
 };
+
+/// A broken rule: the key, the keys that it depends on, and the words.
+pub(super) type Broken = (&'static str, &'static [&'static str], &'static str);
 
 /// The port of Redis.
 const PORT: u16 = 6379;
