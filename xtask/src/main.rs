@@ -8,13 +8,16 @@ mod dist;
 mod generate;
 mod grafana;
 mod kafka;
+mod manifests;
+mod registries;
 mod shell;
+mod test;
 mod tools;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use shell::{cargo, run};
+use shell::{cargo, root, run};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -23,7 +26,7 @@ use shell::{cargo, run};
 )]
 enum Cli {
     /// Run all tests; installs what they need where it may, else names it.
-    Test(TestArgs),
+    Test(test::TestArgs),
     /// Only install what the tests need.
     Tools,
     /// Formatting, lints, licences and sources of dependencies, generated files.
@@ -54,6 +57,8 @@ enum Cli {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Draw the dashboards' data under a load into docs/pictures; takes some minutes.
+    Pictures,
     /// Build what is shipped: static executables, compared, with their components and licences.
     Dist(dist::DistArgs),
     #[command(flatten)]
@@ -71,33 +76,30 @@ enum Part {
     Deny,
     /// Only whether the generated files are what `gen` writes.
     Generated,
-}
-
-#[derive(Debug, clap::Args)]
-struct TestArgs {
-    /// Only this package.
-    #[arg(short, long)]
-    package: Option<String>,
-    /// Passed to the test binaries.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
+    /// Only whether the dashboards are what Grafana's published schema says.
+    Dashboards,
+    /// Only what is below `deploy/`, by the schemas and rules of those who read it.
+    Manifests,
 }
 
 fn main() -> Result<()> {
     match Cli::parse() {
-        Cli::Test(args) => test(&args),
-        Cli::Tools => tools(),
+        Cli::Test(args) => test::test(&args),
+        Cli::Tools => test::tools(),
         Cli::Check => {
             check(&Part::Fmt)?;
             check(&Part::Clippy)?;
             check(&Part::Deny)?;
-            check(&Part::Generated)
+            check(&Part::Generated)?;
+            check(&Part::Dashboards)?;
+            check(&Part::Manifests)
         }
         Cli::Part(part) => check(&part),
         Cli::Faults { arguments } => faults(arguments),
-        Cli::Stack { arguments } => stack(&arguments),
+        Cli::Stack { arguments } => test::stack(&arguments),
         Cli::Gen { under } => generate::write(&under),
         Cli::Dist(args) => dist::dist(&args),
+        Cli::Pictures => pictures(),
         Cli::Bench { arguments } => {
             run(cargo([
                 "build",
@@ -141,38 +143,21 @@ fn faults(arguments: Vec<String>) -> Result<()> {
     run(faults)
 }
 
-fn stack(arguments: &[String]) -> Result<()> {
-    if arguments.first().is_some_and(|verb| verb == "up") {
-        tools::ensure_servers()?;
-        kafka::ensure()?;
-        let mut build = cargo(["build"]);
-        for package in ["sso-server", "welcome", "loyalty", "sso-stack"] {
-            build.args(["--package", package]);
-        }
-        run(build)?;
+/// The test of all panels draws them, where it is told to.
+fn pictures() -> Result<()> {
+    test::tools()?;
+    let mut build = cargo(["build"]);
+    for package in ["sso-server", "welcome", "loyalty"] {
+        build.args(["--package", package]);
     }
-    let mut stack = cargo(["run", "--quiet", "--package", "sso-stack", "--"]);
-    stack.args(arguments);
-    run(stack)
-}
-
-fn test(args: &TestArgs) -> Result<()> {
-    tools()?;
-    let mut command = cargo(["test", "--no-fail-fast"]);
-    match &args.package {
-        Some(package) => command.args(["--package", package]),
-        None => command.arg("--workspace"),
-    };
-    command.arg("--").args(&args.arguments);
-    run(command)
-}
-
-fn tools() -> Result<()> {
-    tools::ensure_servers()?;
-    tools::ensure_browser()?;
-    tools::ensure_h2spec()?;
-    tools::ensure_schemathesis()?;
-    kafka::ensure()
+    run(build)?;
+    let mut draw = cargo(["test", "--package", "sso-server", "--test", "it"]);
+    draw.args(["on_the_whole_every_panel_has_data", "--", "--nocapture"]);
+    draw.env(
+        "SSO_PICTURES",
+        std::path::absolute(root().join("docs/pictures"))?,
+    );
+    run(draw)
 }
 
 fn check(part: &Part) -> Result<()> {
@@ -192,5 +177,7 @@ fn check(part: &Part) -> Result<()> {
             run(cargo(["deny", "check", "licenses", "bans", "sources"]))
         }
         Part::Generated => generate::compare(),
+        Part::Dashboards => grafana::check(),
+        Part::Manifests => manifests::check(),
     }
 }

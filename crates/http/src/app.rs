@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use axum::{Router, response::IntoResponse, routing::get};
+use axum::{Router, http::HeaderMap, response::IntoResponse, routing::get};
 use sso_web::{deadline, host, panics, rate, request_id, shield};
 use tower_http::compression::{
     CompressionLayer, Predicate,
@@ -23,7 +23,7 @@ pub fn router(state: HttpState) -> Router {
         let render = Arc::clone(render);
         router = router.route(
             "/metrics",
-            get(async move || routes::metrics::text(&render)),
+            get(async move |asked: HeaderMap| routes::metrics::text(&render, &asked)),
         );
     }
     let router = router.fallback(async || HttpError::of_status(axum::http::StatusCode::NOT_FOUND));

@@ -13,7 +13,7 @@ use axum::{
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use sso_core::{Kind, ports::Clock};
 use sso_web::{
-    RequestId, ViaProxy, span,
+    RequestId, ViaProxy, exemplars, span,
     trace_context::{self, Trust},
 };
 use tracing::Instrument;
@@ -163,6 +163,8 @@ impl Seen {
         counter!(REQUESTS, "route" => self.route, "method" => self.method, "code" => code)
             .increment(1);
         histogram!(DURATION, "route" => self.route, "method" => self.method).record(took);
+        let labels = [("route", self.route), ("method", self.method)];
+        exemplars::observed(DURATION, &labels, took);
     }
 }
 

@@ -121,6 +121,7 @@ impl Program {
         Ok(Running {
             child,
             http: Http::new(self.address),
+            address: self.address,
         })
     }
 
@@ -155,6 +156,8 @@ pub struct Running {
     child: Child,
     /// Its HTTP API.
     pub http: Http,
+    /// Where that is, with its metrics.
+    pub address: SocketAddr,
 }
 
 impl Running {

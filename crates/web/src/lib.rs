@@ -11,6 +11,7 @@ pub mod body;
 pub mod deadline;
 pub mod host;
 pub mod listener;
+pub mod packed;
 pub mod panics;
 pub mod proxies;
 pub mod rate;
@@ -26,6 +27,7 @@ use axum::response::Response;
 pub use bearer::bearer;
 pub use listener::{ClientAddress, ConnectionId, ViaProxy};
 pub use request_id::RequestId;
+pub use sso_telemetry::exemplars;
 pub use tls::ClientCertificate;
 
 /// Makes the answer of a request that went wrong under the handlers. The id is what the answer's

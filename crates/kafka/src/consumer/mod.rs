@@ -375,6 +375,8 @@ fn client_config(settings: &ConsumerSettings) -> ClientConfig {
         .set("topic.metadata.refresh.interval.ms", "5000")
         .set("queued.min.messages", "1000")
         .set("queued.max.messages.kbytes", "8192")
-        .set("isolation.level", "read_committed");
+        .set("isolation.level", "read_committed")
+        // How far behind we are.
+        .set("statistics.interval.ms", "5000");
     config
 }

@@ -12,8 +12,8 @@ use super::{
     values::{Misshapen, Shape, text},
 };
 
-/// A broken rule: the key, the keys that it depends on, and the words.
-pub(super) type Broken = (&'static str, &'static [&'static str], &'static str);
+/// A rule that is broken: the key, others that have a part in it, and what is wrong.
+type Broken = (&'static str, &'static [&'static str], &'static str);
 
 /// The port of Redis.
 const PORT: u16 = 6379;

@@ -58,6 +58,14 @@ pub fn place(span: &Span) -> Option<Place> {
     })
 }
 
+/// The id of the trace that the span is part of, 32 hex digits, if that trace is sampled. `None`
+/// where no traces are sent, at the cost of a look.
+pub fn sampled_trace(span: &Span) -> Option<String> {
+    let context = span.context();
+    let place = context.span().span_context().clone();
+    (place.is_valid() && place.is_sampled()).then(|| place.trace_id().to_string())
+}
+
 impl Place {
     /// The id of the trace: 32 hex digits.
     pub fn trace_id(&self) -> &str {

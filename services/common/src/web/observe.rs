@@ -12,7 +12,7 @@ use axum::{
 };
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use sso_web::{
-    RequestId, span,
+    RequestId, exemplars, span,
     trace_context::{self, Trust},
 };
 use tracing::Instrument;
@@ -83,6 +83,7 @@ fn count(route: &'static str, method: &'static str, response: &Response, took: D
     let code = response.status().as_str().to_owned();
     counter!(REQUESTS, "route" => route, "method" => method, "code" => code).increment(1);
     histogram!(DURATION, "route" => route, "method" => method).record(took);
+    exemplars::observed(DURATION, &[("route", route), ("method", method)], took);
 }
 
 /// Writes the body of an error that has none yet, and logs it.
