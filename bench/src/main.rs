@@ -82,6 +82,8 @@ enum Measurement {
     Beats,
     /// Round trips to PostgreSQL.
     RoundTrips,
+    /// Revocations with three instances and Redis.
+    Everywhere,
 }
 
 /// How long and how often to measure, and what.
@@ -155,6 +157,9 @@ fn main() -> Result<()> {
         }
         if wanted(Measurement::RoundTrips) {
             postgres::round_trips::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Everywhere) {
+            postgres::everywhere::measure(&plan, &mut report).await?;
         }
         anyhow::Ok(report)
     })?;

@@ -8,9 +8,12 @@
 
 mod control;
 mod faults;
+mod ground;
 mod programs;
+mod status;
 mod supervisor;
 mod system;
+mod traces;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -22,7 +25,11 @@ enum Cli {
     /// Start everything and wait until it is ready.
     Up,
     /// Where everything listens, and how it is.
-    Status,
+    Status {
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// The end of a log, such as sso1, welcome; without a name: which there are.
     Logs {
         /// Of which process.
@@ -55,7 +62,8 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         match cli {
             Cli::Up => control::up().await,
-            Cli::Status => print(&control::ask("status").await?),
+            Cli::Status { json: false } => print(&control::ask("status").await?),
+            Cli::Status { json: true } => print(&control::ask("json").await?),
             Cli::Logs { name } => {
                 let name = name.unwrap_or_default();
                 print(&control::ask(&format!("logs {name}")).await?)

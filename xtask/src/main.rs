@@ -8,7 +8,10 @@ mod dist;
 mod generate;
 mod grafana;
 mod kafka;
+mod manifests;
+mod registries;
 mod shell;
+mod test;
 mod tools;
 
 use anyhow::Result;
@@ -23,7 +26,7 @@ use shell::{cargo, root, run};
 )]
 enum Cli {
     /// Run all tests; installs what they need where it may, else names it.
-    Test(TestArgs),
+    Test(test::TestArgs),
     /// Only install what the tests need.
     Tools,
     /// Formatting, lints, licences and sources of dependencies, generated files.
@@ -75,32 +78,25 @@ enum Part {
     Generated,
     /// Only whether the dashboards are what Grafana's published schema says.
     Dashboards,
-}
-
-#[derive(Debug, clap::Args)]
-struct TestArgs {
-    /// Only this package.
-    #[arg(short, long)]
-    package: Option<String>,
-    /// Passed to the test binaries.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
+    /// Only what is below `deploy/`, by the schemas and rules of those who read it.
+    Manifests,
 }
 
 fn main() -> Result<()> {
     match Cli::parse() {
-        Cli::Test(args) => test(&args),
-        Cli::Tools => tools(),
+        Cli::Test(args) => test::test(&args),
+        Cli::Tools => test::tools(),
         Cli::Check => {
             check(&Part::Fmt)?;
             check(&Part::Clippy)?;
             check(&Part::Deny)?;
             check(&Part::Generated)?;
-            check(&Part::Dashboards)
+            check(&Part::Dashboards)?;
+            check(&Part::Manifests)
         }
         Cli::Part(part) => check(&part),
         Cli::Faults { arguments } => faults(arguments),
-        Cli::Stack { arguments } => stack(&arguments),
+        Cli::Stack { arguments } => test::stack(&arguments),
         Cli::Gen { under } => generate::write(&under),
         Cli::Dist(args) => dist::dist(&args),
         Cli::Pictures => pictures(),
@@ -147,24 +143,9 @@ fn faults(arguments: Vec<String>) -> Result<()> {
     run(faults)
 }
 
-fn stack(arguments: &[String]) -> Result<()> {
-    if arguments.first().is_some_and(|verb| verb == "up") {
-        tools::ensure_servers()?;
-        kafka::ensure()?;
-        let mut build = cargo(["build"]);
-        for package in ["sso-server", "welcome", "loyalty", "sso-stack"] {
-            build.args(["--package", package]);
-        }
-        run(build)?;
-    }
-    let mut stack = cargo(["run", "--quiet", "--package", "sso-stack", "--"]);
-    stack.args(arguments);
-    run(stack)
-}
-
 /// The test of all panels draws them, where it is told to.
 fn pictures() -> Result<()> {
-    tools()?;
+    test::tools()?;
     let mut build = cargo(["build"]);
     for package in ["sso-server", "welcome", "loyalty"] {
         build.args(["--package", package]);
@@ -177,25 +158,6 @@ fn pictures() -> Result<()> {
         std::path::absolute(root().join("docs/pictures"))?,
     );
     run(draw)
-}
-
-fn test(args: &TestArgs) -> Result<()> {
-    tools()?;
-    let mut command = cargo(["test", "--no-fail-fast"]);
-    match &args.package {
-        Some(package) => command.args(["--package", package]),
-        None => command.arg("--workspace"),
-    };
-    command.arg("--").args(&args.arguments);
-    run(command)
-}
-
-fn tools() -> Result<()> {
-    tools::ensure_servers()?;
-    tools::ensure_browser()?;
-    tools::ensure_h2spec()?;
-    tools::ensure_schemathesis()?;
-    kafka::ensure()
 }
 
 fn check(part: &Part) -> Result<()> {
@@ -216,5 +178,6 @@ fn check(part: &Part) -> Result<()> {
         }
         Part::Generated => generate::compare(),
         Part::Dashboards => grafana::check(),
+        Part::Manifests => manifests::check(),
     }
 }

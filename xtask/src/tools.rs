@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::shell::{cargo, root, run, works};
+use crate::{
+    registries::environment,
+    shell::{cargo, root, run, works},
+};
 
 /// The version that `deny.toml` was written for.
 const CARGO_DENY: &str = "0.20.2";
@@ -49,11 +52,31 @@ const SERVERS: &[(&str, &[&str])] = &[
     ("python3", &["python3"]),
     ("find", &["findutils"]),
     ("ipcrm", &["util-linux"]),
+    ("prlimit", &["util-linux"]),
+    // The program, and with it the library that tests load into an instance.
+    ("faketime", &["faketime"]),
+    ("curl", &["curl"]),
+];
+
+/// What the checks of `deploy/` ask.
+const CHECKERS: &[(&str, &[&str])] = &[
+    ("haproxy", &["haproxy"]),
+    ("openssl", &["openssl"]),
+    ("python3", &["python3"]),
 ];
 
 /// The servers that tests start for themselves.
 pub(crate) fn ensure_servers() -> Result<()> {
-    let missing = || SERVERS.iter().filter(|(program, _)| !installed(program));
+    ensure(SERVERS)
+}
+
+/// What the checks of `deploy/` ask beside their own tools.
+pub(crate) fn ensure_checkers() -> Result<()> {
+    ensure(CHECKERS)
+}
+
+fn ensure(programs: &[(&str, &[&str])]) -> Result<()> {
+    let missing = || programs.iter().filter(|(program, _)| !installed(program));
     let packages: Vec<&str> = missing()
         .flat_map(|(_, packages)| *packages)
         .copied()
@@ -69,7 +92,7 @@ pub(crate) fn ensure_servers() -> Result<()> {
         return Ok(());
     }
     bail!(
-        "the tests start {} themselves: apt install {}",
+        "the tests and checks start {} themselves: apt install {}",
         programs.join(", "),
         packages.join(" ")
     )
@@ -171,19 +194,7 @@ pub(crate) fn ensure_schemathesis() -> Result<()> {
     if works("schemathesis", "--version") || works(&installed.to_string_lossy(), "--version") {
         return Ok(());
     }
-    let venv = || {
-        let mut venv = Command::new("python3");
-        venv.args(["-m", "venv", "--clear"]).arg(&folder);
-        run(venv)
-    };
-    if let Err(error) = venv() {
-        if !may_install() {
-            return Err(error.context("install python3-venv"));
-        }
-        install(&["python3-venv"])?;
-        venv()?;
-    }
-    let mut pip = Command::new(folder.join("bin/pip"));
+    let mut pip = Command::new(environment(&folder)?);
     pip.args(["install", "--quiet", SCHEMATHESIS]);
     run(pip)
 }

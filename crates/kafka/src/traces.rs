@@ -44,6 +44,7 @@ pub(crate) fn process(event: &Event, topic: &str, group: &str) -> Span {
         otel.name = Empty,
         otel.status_code = Empty,
         trace_id = Empty,
+        event_id = %event.id,
         messaging.system = "kafka",
         messaging.operation.name = "process",
         "messaging.operation.type" = "process",

@@ -17,6 +17,7 @@ use crate::{
     error::Fault,
     networks,
     query::{self, Params, within},
+    servers,
     sessions::{self, Opening},
     store::{ATTEMPTS, PostgresStore},
     tx::{BEGIN, PostgresTx, State},
@@ -163,7 +164,7 @@ impl PostgresTx {
         &mut self,
         steps: [(&'static str, Params<'_>); N],
     ) -> Result<[Vec<Row>; N], Fault> {
-        let patience = self.shared.patience;
+        let patience = servers::of_answer(self.shared.patience);
         let prepare = async {
             let mut prepared = Vec::with_capacity(N);
             for (sql, _) in &steps {

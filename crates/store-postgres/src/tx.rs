@@ -24,7 +24,7 @@ use crate::{
     error::Fault,
     outbox::{self, Appending},
     query::{self, Decode, Params, within},
-    servers::Connection,
+    servers::{self, Connection},
     sessions::{self, Opening},
     store::Shared,
     users::{self, Inserting},
@@ -108,7 +108,7 @@ impl PostgresTx {
             State::Open => false,
             _ => return Err(Fault::RolledBack.into()),
         };
-        let patience = self.shared.patience;
+        let patience = servers::of_answer(self.shared.patience);
         let seen = steps
             .first()
             .map_or(Family::COMMIT, |(sql, _)| Family::of(sql))

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use crate::fault::Fault;
 
@@ -48,6 +48,31 @@ fn open(file: &Path, mode: OpenFlags) -> Result<Connection, Fault> {
     let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    // Else a statement that may use a partial index is compiled anew for every value that is bound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(COMMON)?;
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_is_not_compiled_again_for_another_value() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let connection = writer(file.path()).unwrap();
+        let made = "CREATE TABLE t (a, b); CREATE INDEX i ON t (a) WHERE b = 'x';";
+        connection.execute_batch(made).unwrap();
+        let mut statement = connection
+            .prepare("SELECT a FROM t WHERE a = ?1 AND b = ?2")
+            .unwrap();
+        for value in 0..3 {
+            let found = statement.exists((value, "x")).unwrap();
+            assert!(!found);
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
 }

@@ -2,6 +2,8 @@
 //! contract that every store is held to. A dev-dependency only.
 
 pub mod app;
+#[cfg(feature = "browser")]
+pub mod browser;
 pub mod clock;
 pub mod contract;
 pub mod history;

@@ -75,15 +75,20 @@ impl Persona {
             reply.status == StatusCode::CREATED,
             "{name} is not registered: {reply:?}"
         );
+        Self::of(http, name, &reply)
+    }
+
+    /// Who was registered as [`Self::register`] does it, by the answer.
+    pub fn of(http: &Http, name: &str, reply: &Reply) -> Result<Self> {
         let mut persona = Self {
             http: http.clone(),
-            email,
-            password,
+            email: format!("{name}@example.com"),
+            password: format!("the secret of {name}"),
             id: String::new(),
             access: String::new(),
             refresh: String::new(),
         };
-        persona.keep(&reply)?;
+        persona.keep(reply)?;
         Ok(persona)
     }
 

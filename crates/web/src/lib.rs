@@ -11,6 +11,7 @@ pub mod body;
 pub mod deadline;
 pub mod host;
 pub mod listener;
+pub mod packed;
 pub mod panics;
 pub mod proxies;
 pub mod rate;

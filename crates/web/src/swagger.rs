@@ -8,7 +8,7 @@ use axum::{
     body::Bytes,
     extract::{Path, rejection::PathRejection},
     http::{
-        HeaderName, StatusCode,
+        HeaderMap, HeaderName, StatusCode,
         header::{
             CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_FRAME_OPTIONS,
         },
@@ -18,6 +18,8 @@ use axum::{
 };
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
+
+use crate::packed;
 
 /// The UI loads and calls this service only. Its styles are inline in part; its icons are `data:`.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
@@ -48,14 +50,20 @@ pub fn router(document: &OpenApi) -> Router {
         )
         .route(
             "/swagger/{file}",
-            get(async move |file: Result<Path<String>, PathRejection>| {
-                let file = file.map(|Path(file)| file).unwrap_or_default();
-                asset(&file, config)
-            }),
+            get(
+                async move |file: Result<Path<String>, PathRejection>, asked: HeaderMap| {
+                    let file = file.map(|Path(file)| file).unwrap_or_default();
+                    asset(&file, &asked, config)
+                },
+            ),
         )
 }
 
-fn asset(name: &str, config: Arc<Config<'static>>) -> Result<Response, StatusCode> {
+fn asset(
+    name: &str,
+    asked: &HeaderMap,
+    config: Arc<Config<'static>>,
+) -> Result<Response, StatusCode> {
     if name.is_empty() {
         // The library would show its index.
         return Err(StatusCode::NOT_FOUND);
@@ -70,11 +78,19 @@ fn asset(name: &str, config: Arc<Config<'static>>) -> Result<Response, StatusCod
     } else {
         KEPT
     };
-    let body = Bytes::from(file.bytes.into_owned());
+    let bytes = Bytes::from(file.bytes.into_owned());
+    let body = if file.gzpipped {
+        packed::gzip(asked, bytes).map_err(|error| {
+            tracing::error!(%error, "a file of Swagger UI cannot be unpacked");
+            StatusCode::INTERNAL_SERVER_ERROR
+        })?
+    } else {
+        bytes.into_response()
+    };
     Ok(answer(&file.content_type, cache, body))
 }
 
-fn answer(content_type: &str, cache: &'static str, body: Bytes) -> Response {
+fn answer(content_type: &str, cache: &'static str, body: impl IntoResponse) -> Response {
     let headers: [(HeaderName, &str); 5] = [
         (CONTENT_TYPE, content_type),
         (CACHE_CONTROL, cache),

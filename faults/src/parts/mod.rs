@@ -14,7 +14,7 @@ pub(crate) use instances::{Instances, OfInstances};
 pub(crate) use kafka::{Events, OfKafka};
 pub(crate) use postgres::OfPostgres;
 pub(crate) use redis::OfRedis;
-pub(crate) use services::{OfServices, Services};
+pub(crate) use services::{OfServices, Service, Services};
 use sso_testkit::servers::{Patroni, RedisSentinel};
 
 /// How long a thing is away, frozen or behind, where a fault has no end of its own.

@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Common, Configured, Exit, Failed, Need, Service,
+    database::parked::Parked,
     health::Health,
     kafka::{self, of_settings},
     web,
@@ -39,7 +40,13 @@ pub(crate) async fn serve<S: Service>(config: &S::Config, metrics: Metrics) -> R
     let service = S::open(config).await?;
     let listener = bind(http.listen).await?;
     let settings = kafka::consumer(kafka, end.drain_timeout)?;
-    let consumer = Consumer::new(settings, kafka::registry(kafka)?, service.handler());
+    let parked = Parked {
+        database: service.database().clone(),
+        topic: kafka.topic.as_str().to_owned(),
+        group: kafka.own.group.clone(),
+    };
+    let registry = kafka::registry(kafka)?;
+    let consumer = Consumer::new(settings, registry, service.handler(), Box::new(parked));
     let consumer = consumer.map_err(|error| of_settings(&error))?;
 
     let health = Health::new();

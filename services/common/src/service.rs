@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Failed,
-    database::{Database, Schema},
+    database::{Database, Opened, Schema},
     kafka::Kafka,
     section::{Http, Log, Shutdown},
 };
@@ -78,6 +78,9 @@ pub trait Service: Sized + Send + Sync + 'static {
 
     /// Opens what it needs to serve. What can be waited for is not waited for here.
     fn open(config: &Self::Config) -> impl Future<Output = Result<Arc<Self>, Failed>>;
+
+    /// Its database.
+    fn database(&self) -> &Opened;
 
     /// What is done with an event.
     fn handler(self: &Arc<Self>) -> Arc<dyn Handler>;

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use sso_service::{
     Failed,
-    database::{Opened, Schema, StoreError, sqlite::Role},
+    database::{Opened, Schema, StoreError, parked, sqlite::Role},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -187,19 +187,23 @@ pub(crate) trait Ledger: Send + Sync {
 /// The tables.
 pub(crate) const SCHEMA: Schema = Schema {
     program: "loyalty",
-    sqlite: &[include_str!("../migrations/sqlite/1.sql")],
-    postgres: &[include_str!("../migrations/postgres/1.sql")],
+    sqlite: &[include_str!("../migrations/sqlite/1.sql"), parked::SQLITE],
+    postgres: &[
+        include_str!("../migrations/postgres/1.sql"),
+        parked::POSTGRES,
+    ],
 };
 
-/// Opens the ledger of a configuration.
-pub(crate) async fn open(config: &Config, role: Role) -> Result<Arc<dyn Ledger>, Failed> {
-    let opened = SCHEMA
-        .open(&config.database, &config.data_dir, role)
-        .await?;
-    let system = opened.system();
-    let ledger: Arc<dyn Ledger> = match opened {
+/// Opens the database of a configuration.
+pub(crate) async fn open(config: &Config, role: Role) -> Result<Opened, Failed> {
+    SCHEMA.open(&config.database, &config.data_dir, role).await
+}
+
+/// The ledger in an open database.
+pub(crate) fn of(opened: &Opened) -> Arc<dyn Ledger> {
+    let ledger: Arc<dyn Ledger> = match opened.clone() {
         Opened::Postgres(pool) => Arc::new(InPostgres(pool)),
         Opened::Sqlite(sqlite) => Arc::new(InSqlite(sqlite)),
     };
-    Ok(Arc::new(Observed(ledger, system)))
+    Arc::new(Observed(ledger, opened.system()))
 }

@@ -7,7 +7,7 @@ use sso_config::remote::Urls;
 use sso_kafka::consumer::Handler;
 use sso_service::{
     Exit, Failed, Need, Routes, Service,
-    database::{Schema, sqlite::Role},
+    database::{Opened, Schema, sqlite::Role},
 };
 use sso_verifier::Verifier;
 use tokio::time::{MissedTickBehavior, interval};
@@ -29,6 +29,7 @@ const CLEANING: (Duration, u32) = (Duration::from_mins(10), 1000);
 
 /// What `loyalty` consists of.
 pub(crate) struct Loyalty {
+    database: Opened,
     ledger: Arc<dyn Ledger>,
     verifier: Verifier,
     points: i64,
@@ -70,14 +71,19 @@ impl Service for Loyalty {
     }
 
     async fn open(config: &Config) -> Result<Arc<Self>, Failed> {
-        let ledger = ledger::open(config, Role::Server).await?;
+        let database = ledger::open(config, Role::Server).await?;
         Ok(Arc::new(Self {
-            ledger,
+            ledger: ledger::of(&database),
+            database,
             verifier: verifier(&config.sso).await?,
             points: config.points.welcome,
             check_every: config.ledger.check_every,
             remember_keys: config.ledger.remember_keys,
         }))
+    }
+
+    fn database(&self) -> &Opened {
+        &self.database
     }
 
     fn handler(self: &Arc<Self>) -> Arc<dyn Handler> {
@@ -133,7 +139,7 @@ impl Service for Loyalty {
     }
 
     async fn command(config: &Config, command: Command) -> Result<String, Failed> {
-        let ledger = ledger::open(config, Role::Command).await?;
+        let ledger = ledger::of(&ledger::open(config, Role::Command).await?);
         match command {
             Command::Ledger(LedgerCommand::Check) => {
                 let checked = ledger.check().await?;

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use sso_service::{
     Failed,
-    database::{Opened, Schema, StoreError, sqlite::Role},
+    database::{Opened, Schema, StoreError, parked, sqlite::Role},
 };
 use uuid::Uuid;
 
@@ -59,17 +59,21 @@ pub(crate) struct Mail {
 /// The tables.
 pub(crate) const SCHEMA: Schema = Schema {
     program: "welcome",
-    sqlite: &[include_str!("../migrations/sqlite/1.sql")],
-    postgres: &[include_str!("../migrations/postgres/1.sql")],
+    sqlite: &[include_str!("../migrations/sqlite/1.sql"), parked::SQLITE],
+    postgres: &[
+        include_str!("../migrations/postgres/1.sql"),
+        parked::POSTGRES,
+    ],
 };
 
-/// Opens the store of a configuration.
-pub(crate) async fn open(config: &Config, role: Role) -> Result<Arc<dyn Store>, Failed> {
-    let opened = SCHEMA
-        .open(&config.database, &config.data_dir, role)
-        .await?;
-    let system = opened.system();
-    let store: Arc<dyn Store> = match opened {
+/// Opens the database of a configuration.
+pub(crate) async fn open(config: &Config, role: Role) -> Result<Opened, Failed> {
+    SCHEMA.open(&config.database, &config.data_dir, role).await
+}
+
+/// The store in an open database.
+pub(crate) async fn of(opened: &Opened, role: Role) -> Result<Arc<dyn Store>, Failed> {
+    let store: Arc<dyn Store> = match opened.clone() {
         Opened::Postgres(pool) => Arc::new(InPostgres(pool)),
         Opened::Sqlite(sqlite) => {
             let store = InSqlite(sqlite);
@@ -80,5 +84,5 @@ pub(crate) async fn open(config: &Config, role: Role) -> Result<Arc<dyn Store>, 
             Arc::new(store)
         }
     };
-    Ok(Arc::new(Observed(store, system)))
+    Ok(Arc::new(Observed(store, opened.system())))
 }

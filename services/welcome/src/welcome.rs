@@ -7,7 +7,7 @@ use clap::Subcommand;
 use sso_kafka::consumer::Handler;
 use sso_service::{
     Exit, Failed, Need, Routes, Service,
-    database::{Schema, sqlite::Role},
+    database::{Opened, Schema, sqlite::Role},
     world,
 };
 use tokio::time::{MissedTickBehavior, interval};
@@ -31,6 +31,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// What `welcome` consists of.
 pub(crate) struct Welcome {
+    database: Opened,
     store: Arc<dyn Store>,
     mailer: Arc<Mailer>,
     greeter: Arc<Greeter>,
@@ -66,7 +67,8 @@ impl Service for Welcome {
         let mailer = Arc::new(Mailer::new(&config.smtp)?);
         let from = config.smtp.from.clone();
         let from = from.ok_or_else(|| wrong("smtp.from: must be set".to_owned()))?;
-        let store = store::open(config, Role::Server).await?;
+        let database = store::open(config, Role::Server).await?;
+        let store = store::of(&database, Role::Server).await?;
         let greeter = Greeter {
             store: Arc::clone(&store),
             mailer: Arc::clone(&mailer),
@@ -86,11 +88,16 @@ impl Service for Welcome {
             tries: Tries::default(),
         };
         Ok(Arc::new(Self {
+            database,
             store,
             mailer,
             greeter: Arc::new(greeter),
             remember: config.mail.remember,
         }))
+    }
+
+    fn database(&self) -> &Opened {
+        &self.database
     }
 
     fn handler(self: &Arc<Self>) -> Arc<dyn Handler> {
@@ -147,7 +154,8 @@ impl Service for Welcome {
 
     async fn command(config: &Config, command: Command) -> Result<String, Failed> {
         let Command::Forget { user } = command;
-        let store = store::open(config, Role::Command).await?;
+        let database = store::open(config, Role::Command).await?;
+        let store = store::of(&database, Role::Command).await?;
         let count = store.forget(user).await?;
         Ok(format!("forgotten whose they were: {count} mails"))
     }

@@ -9,18 +9,17 @@ use std::sync::{Arc, LazyLock};
 
 use axum::{
     Router,
-    body::Body,
     extract::{Path, Request},
     http::{
         HeaderValue,
         header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
     },
-    response::{Redirect, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::get,
 };
 use bytes::Bytes;
 use serde_json::Value;
-use sso_web::RequestId;
+use sso_web::{RequestId, packed};
 use utoipa_swagger_ui::Config;
 
 use crate::json;
@@ -57,18 +56,25 @@ pub(crate) fn router() -> Router {
 }
 
 async fn document() -> Response {
-    respond("application/json", Body::from(TEXT.clone()))
+    respond("application/json", TEXT.clone())
 }
 
 fn asset(path: &str, request: &Request) -> Response {
     match utoipa_swagger_ui::serve(path, UI.clone()) {
-        Ok(Some(file)) => respond(&file.content_type, Body::from(file.bytes.into_owned())),
+        Ok(Some(file)) if file.gzpipped => {
+            let body = packed::gzip(request.headers(), file.bytes.into_owned().into());
+            match body {
+                Ok(body) => respond(&file.content_type, body),
+                Err(_) => json::not_found(&RequestId::of(request)),
+            }
+        }
+        Ok(Some(file)) => respond(&file.content_type, file.bytes.into_owned()),
         Ok(None) | Err(_) => json::not_found(&RequestId::of(request)),
     }
 }
 
-fn respond(media_type: &str, body: Body) -> Response {
-    let mut response = Response::new(body);
+fn respond(media_type: &str, body: impl IntoResponse) -> Response {
+    let mut response = body.into_response();
     let headers = response.headers_mut();
     if let Ok(media_type) = HeaderValue::from_str(media_type) {
         headers.insert(CONTENT_TYPE, media_type);

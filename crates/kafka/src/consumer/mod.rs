@@ -7,7 +7,7 @@
 //! - *In order for each user*, and users do not wait for each other: one that is retried or parked
 //!   holds back only his own later events.
 //! - *Poison goes to the dead-letter topic* with the reason in its headers ([`dead_letter`]), and so do
-//!   later events of its key, until it is sent again.
+//!   later events of its key, until it is sent again; [`ParkedKeys`] remembers which those are.
 //! - *Written by what schema?* The id in the value says it; the registry tells the text. A registry that
 //!   is away is waited for; an id that it does not know, for a while.
 
@@ -40,12 +40,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use self::health::ConsumerHealth;
+pub use self::{
+    health::ConsumerHealth,
+    keys::{InMemory, ParkedKeys, Place},
+};
 
 use self::{
     dead_letter::DeadLetters,
     decode::Decoder,
-    keys::ParkedKeys,
+    keys::Keys,
     membership::Membership,
     progress::Assigned,
     work::{Finished, Work},
@@ -188,6 +191,7 @@ impl Consumer {
         settings: ConsumerSettings,
         registry: Arc<Registry>,
         handler: Arc<dyn Handler>,
+        parked: Box<dyn ParkedKeys>,
     ) -> Result<Self, SettingsError> {
         let membership = Membership::new(settings.connection.context());
         let consumer = client_config(&settings).create_with_context(membership)?;
@@ -200,7 +204,7 @@ impl Consumer {
                 &settings.topic,
                 &settings.group,
             )?,
-            parked: ParkedKeys::default(),
+            parked: Keys::new(parked),
             room: Semaphore::new(settings.concurrency),
             topic: settings.topic.clone(),
             group: settings.group.clone(),

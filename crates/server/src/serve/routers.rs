@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, extract::Request, middleware};
 use http::HeaderValue;
 use sso_core::{
     Caller, Origin, Sso,
@@ -11,13 +11,14 @@ use sso_core::{
 };
 use sso_grpc::GrpcOptions;
 use sso_http::{AdminState, HttpState, LogLevel, Rendered};
+use sso_store_postgres::servers::Allowance;
 use sso_telemetry::{Exposition, Filter, LogControl, Metrics};
 use sso_web::{rate::Rates, shield};
 use tokio_util::sync::CancellationToken;
 
 use super::{health::Health, listeners::Routers};
 use crate::{
-    config::{CorsOrigin, Loaded},
+    config::{Config, CorsOrigin, Loaded},
     wiring::{self, Parts},
 };
 
@@ -36,9 +37,12 @@ pub(super) fn build(world: &World<'_>, log: &LogControl, metrics: &Metrics) -> R
     let config = &world.loaded.config;
     let by_tls = config.http.tls_cert.is_some() || config.http.public_url.is_https();
     Routers {
-        http: transport(sso_http::router(http(world, metrics)), by_tls),
+        http: transport(
+            patient(sso_http::router(http(world, metrics)), config),
+            by_tls,
+        ),
         grpc: transport(
-            sso_grpc::router(grpc(world)),
+            patient(sso_grpc::router(grpc(world)), config),
             config.grpc.tls_cert.is_some(),
         ),
         admin: transport(
@@ -55,6 +59,23 @@ fn transport(router: Router, by_tls: bool) -> Router {
     } else {
         router
     }
+}
+
+/// Bounds what a request waits for PostgreSQL in all, so that it is refused by 503 and Retry-After
+/// before its time is over. The embedded database has bounds of its own.
+fn patient(router: Router, config: &Config) -> Router {
+    if config.database.url.is_embedded() {
+        return router;
+    }
+    let connections = config.database.acquire_timeout;
+    let rest = config.http.request_timeout.saturating_sub(connections);
+    let allowance = Allowance {
+        connections,
+        answers: connections + rest / 2,
+    };
+    let bounded =
+        move |request: Request, next: middleware::Next| allowance.of_request(next.run(request));
+    router.layer(middleware::from_fn(bounded))
 }
 
 fn http(world: &World<'_>, metrics: &Metrics) -> HttpState {

@@ -177,6 +177,7 @@ pub(super) fn settings(url: &ServerUrl, database: &Database) -> Settings {
         lock_timeout: database.lock_timeout,
         keepalive: database.tcp_keepalive,
         tcp_user_timeout: database.tcp_user_timeout,
+        probe_timeout: database.probe_timeout,
         ..Settings::new(url.clone())
     }
 }

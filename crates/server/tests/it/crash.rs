@@ -18,12 +18,12 @@ const ROUNDS: usize = 5;
 const CLIENTS: usize = 16;
 
 /// What the clients of one round were told.
-#[derive(Default)]
-struct Acknowledged {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Acknowledged {
     /// Registered, with the newest tokens that an answer brought.
-    alive: Vec<Persona>,
+    pub(crate) alive: Vec<Persona>,
     /// Logged out.
-    ended: Vec<Persona>,
+    pub(crate) ended: Vec<Persona>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,7 +62,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_revoked_returns() -> Result<()
 }
 
 /// Registers, refreshes, logs every other one out, and remembers only what was acknowledged.
-async fn work(
+pub(crate) async fn work(
     http: &Http,
     told: &Mutex<Acknowledged>,
     stop: &AtomicBool,
@@ -97,7 +97,8 @@ async fn work(
     }
 }
 
-async fn alive(mut persona: Persona) -> Result<()> {
+/// His password, his session and his tokens are good.
+pub(crate) async fn alive(mut persona: Persona) -> Result<()> {
     let reply = persona.info().await?;
     ensure!(
         reply.status == StatusCode::OK,
@@ -116,7 +117,8 @@ async fn alive(mut persona: Persona) -> Result<()> {
     Ok(())
 }
 
-async fn ended(persona: Persona) -> Result<()> {
+/// His session is over, by each of its tokens.
+pub(crate) async fn ended(persona: Persona) -> Result<()> {
     let reply = persona.info().await?;
     ensure!(
         reply.code() == "token_revoked",

@@ -21,6 +21,7 @@ mod keys_under_load;
 mod lifecycle;
 mod metrics;
 mod network;
+mod operations;
 mod overload;
 mod policy;
 mod postgres;

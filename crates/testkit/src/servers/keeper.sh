@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2046 # process ids are words
 # Ends the processes of one sandbox when its owner has ended, in whatever way.
 # $1: the folder of the sandbox. Standard input: a pipe whose other end only the owner holds.
 #

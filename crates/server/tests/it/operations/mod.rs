@@ -1,0 +1,5 @@
+//! What `docs/operations` tells operators to do, done.
+
+mod authloyalty;
+mod backup;
+mod rolling;

@@ -1,0 +1,113 @@
+//! The tests: all of them, those of what is shipped, and the tour through the whole system.
+
+use anyhow::Result;
+
+use crate::{
+    dist, kafka, registries,
+    shell::{cargo, run},
+    tools,
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TestArgs {
+    /// Only this package.
+    #[arg(short, long)]
+    package: Option<String>,
+    /// Only what is shipped: builds the static `sso`, starts it in its image's root, weighs it.
+    #[arg(long, conflicts_with_all = ["package", "tour"])]
+    dist: bool,
+    /// Only the tour: everything of `stack up`, used as the README says, with a failover.
+    #[arg(long, conflicts_with = "package")]
+    tour: bool,
+    /// Passed to the test binaries.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// Runs the tests that are asked for; without a word, all but the tour, and a few faults.
+pub(crate) fn test(args: &TestArgs) -> Result<()> {
+    tools()?;
+    if args.tour {
+        return tour();
+    }
+    if args.dist {
+        return shipped(&args.arguments);
+    }
+    let mut command = cargo(["test", "--no-fail-fast"]);
+    match &args.package {
+        Some(package) => command.args(["--package", package]),
+        None => command.arg("--workspace"),
+    };
+    command.arg("--").args(&args.arguments);
+    let all = run(command);
+    // Words for the test binaries choose among tests: nobody has asked for these then.
+    if args.package.is_none() && args.arguments.is_empty() {
+        let (faults, shipped) = (few_faults(), shipped(&[]));
+        all?;
+        faults?;
+        return shipped;
+    }
+    all
+}
+
+/// Installs what the tests need.
+pub(crate) fn tools() -> Result<()> {
+    tools::ensure_servers()?;
+    tools::ensure_browser()?;
+    tools::ensure_h2spec()?;
+    tools::ensure_schemathesis()?;
+    registries::ensure_valkey()?;
+    registries::ensure_examples()?;
+    kafka::ensure()
+}
+
+/// The fault report's first rounds, by the binaries that the tests have built.
+fn few_faults() -> Result<()> {
+    let mut build = cargo(["build"]);
+    for package in ["sso-server", "welcome", "loyalty", "sso-faults"] {
+        build.args(["--package", package]);
+    }
+    run(build)?;
+    let mut faults = cargo(["run", "--quiet", "--package", "sso-faults", "--"]);
+    faults.args(["--rounds", "6", "--clients", "6"]);
+    run(faults)
+}
+
+/// The tests of the executable that is shipped.
+fn shipped(arguments: &[String]) -> Result<()> {
+    let folder = dist::for_tests()?;
+    let mut command = cargo(["test", "--package", "sso-server", "--test", "dist", "--"]);
+    // One after the other: they measure.
+    command
+        .args(["--ignored", "--nocapture", "--test-threads", "1"])
+        .args(arguments)
+        .env("SSO_DIST", folder);
+    run(command)
+}
+
+/// The whole system comes up, is used, and goes down, whatever came of it.
+fn tour() -> Result<()> {
+    stack(&["up".to_owned()])?;
+    let mut command = cargo(["test", "--package", "sso-stack", "--test", "tour", "--"]);
+    command.args(["--ignored", "--nocapture"]);
+    let toured = run(command);
+    let down = stack(&["down".to_owned()]);
+    toured?;
+    down
+}
+
+/// A command of the stack; what `up` needs is built first.
+pub(crate) fn stack(arguments: &[String]) -> Result<()> {
+    if arguments.first().is_some_and(|verb| verb == "up") {
+        tools::ensure_servers()?;
+        kafka::ensure()?;
+        let mut build = cargo(["build"]);
+        for package in ["sso-server", "welcome", "loyalty", "sso-stack"] {
+            build.args(["--package", package]);
+        }
+        run(build)?;
+    }
+    let mut stack = cargo(["run", "--quiet", "--package", "sso-stack", "--"]);
+    stack.args(arguments);
+    run(stack)
+}
