@@ -15,6 +15,7 @@ mod open_loop;
 mod postgres;
 mod refresh;
 mod report;
+mod telemetry;
 mod validate;
 mod verifier;
 
@@ -68,6 +69,8 @@ enum Measurement {
     Mixed,
     Footprint,
     Verifier,
+    /// What traces and metrics cost Validate.
+    Telemetry,
     Events,
     /// Registration, login and refresh on PostgreSQL.
     Postgres,
@@ -79,6 +82,8 @@ enum Measurement {
     Beats,
     /// Round trips to PostgreSQL.
     RoundTrips,
+    /// Revocations with three instances and Redis.
+    Everywhere,
 }
 
 /// How long and how often to measure, and what.
@@ -132,6 +137,9 @@ fn main() -> Result<()> {
         if wanted(Measurement::Verifier) {
             verifier::measure(&plan, &mut report).await?;
         }
+        if wanted(Measurement::Telemetry) {
+            telemetry::measure(&plan, &mut report).await?;
+        }
         if wanted(Measurement::Events) {
             events::measure(&plan, &mut report).await?;
         }
@@ -149,6 +157,9 @@ fn main() -> Result<()> {
         }
         if wanted(Measurement::RoundTrips) {
             postgres::round_trips::measure(&plan, &mut report).await?;
+        }
+        if wanted(Measurement::Everywhere) {
+            postgres::everywhere::measure(&plan, &mut report).await?;
         }
         anyhow::Ok(report)
     })?;

@@ -56,12 +56,12 @@ impl System {
             said(program.name);
         }
         let targets = [
-            sso[0].also(ADMIN)?,
-            sso[1].also(ADMIN)?,
-            welcome.address(),
-            loyalty.address(),
+            ("sso", sso[0].also(ADMIN)?),
+            ("sso", sso[1].also(ADMIN)?),
+            ("welcome", welcome.address()),
+            ("loyalty", loyalty.address()),
         ];
-        let prometheus = Prometheus::start(&targets).await?;
+        let prometheus = Prometheus::start_with_jobs(&targets, "groups: []\n").await?;
         said("Prometheus");
         Ok(Self {
             sso,

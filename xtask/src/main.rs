@@ -9,6 +9,7 @@ mod generate;
 mod grafana;
 mod kafka;
 mod manifests;
+mod registries;
 mod shell;
 mod test;
 mod tools;
@@ -16,7 +17,7 @@ mod tools;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use shell::{cargo, run};
+use shell::{cargo, root, run};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -56,6 +57,8 @@ enum Cli {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Draw the dashboards' data under a load into docs/pictures; takes some minutes.
+    Pictures,
     /// Build what is shipped: static executables, compared, with their components and licences.
     Dist(dist::DistArgs),
     #[command(flatten)]
@@ -73,6 +76,8 @@ enum Part {
     Deny,
     /// Only whether the generated files are what `gen` writes.
     Generated,
+    /// Only whether the dashboards are what Grafana's published schema says.
+    Dashboards,
     /// Only what is below `deploy/`, by the schemas and rules of those who read it.
     Manifests,
 }
@@ -86,6 +91,7 @@ fn main() -> Result<()> {
             check(&Part::Clippy)?;
             check(&Part::Deny)?;
             check(&Part::Generated)?;
+            check(&Part::Dashboards)?;
             check(&Part::Manifests)
         }
         Cli::Part(part) => check(&part),
@@ -93,6 +99,7 @@ fn main() -> Result<()> {
         Cli::Stack { arguments } => test::stack(&arguments),
         Cli::Gen { under } => generate::write(&under),
         Cli::Dist(args) => dist::dist(&args),
+        Cli::Pictures => pictures(),
         Cli::Bench { arguments } => {
             run(cargo([
                 "build",
@@ -136,6 +143,23 @@ fn faults(arguments: Vec<String>) -> Result<()> {
     run(faults)
 }
 
+/// The test of all panels draws them, where it is told to.
+fn pictures() -> Result<()> {
+    test::tools()?;
+    let mut build = cargo(["build"]);
+    for package in ["sso-server", "welcome", "loyalty"] {
+        build.args(["--package", package]);
+    }
+    run(build)?;
+    let mut draw = cargo(["test", "--package", "sso-server", "--test", "it"]);
+    draw.args(["on_the_whole_every_panel_has_data", "--", "--nocapture"]);
+    draw.env(
+        "SSO_PICTURES",
+        std::path::absolute(root().join("docs/pictures"))?,
+    );
+    run(draw)
+}
+
 fn check(part: &Part) -> Result<()> {
     match part {
         Part::Fmt => run(cargo(["fmt", "--all", "--check"])),
@@ -153,6 +177,7 @@ fn check(part: &Part) -> Result<()> {
             run(cargo(["deny", "check", "licenses", "bans", "sources"]))
         }
         Part::Generated => generate::compare(),
+        Part::Dashboards => grafana::check(),
         Part::Manifests => manifests::check(),
     }
 }

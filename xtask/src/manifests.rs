@@ -9,12 +9,13 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
+    registries,
     shell::{cargo, output, root, run, works},
     tools,
 };
 
-/// Where the tools of `deploy/tests/requirements.txt` are.
-const TOOLS: &str = "target/tools/deploy";
+/// What the environment with the tools of `deploy/tests/requirements.txt` is called.
+const TOOLS: &str = "deploy";
 /// `systemd-analyze security` of a unit in tenths: 2.0 and less is safe enough.
 const EXPOSURE: &str = "20";
 
@@ -59,25 +60,11 @@ pub(crate) fn check() -> Result<()> {
 
 /// The environment of Python, made once and again when the list of what is in it changes.
 fn ensure_tools() -> Result<PathBuf> {
-    let folder = std::path::absolute(root().join(TOOLS))?;
     let list = root().join("deploy/tests/requirements.txt");
     let wanted = fs::read_to_string(&list)?;
-    let made = folder.join("made-of.txt");
-    if fs::read_to_string(&made).is_ok_and(|found| found == wanted) {
-        return Ok(folder);
-    }
-    tools::ensure_venv(&folder)?;
-    let mut pip = Command::new(folder.join("bin/pip"));
-    pip.args([
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--requirement",
-    ])
-    .arg(list);
-    run(pip)?;
-    fs::write(made, wanted)?;
-    Ok(folder)
+    let list = std::path::absolute(list)?;
+    let arguments = ["--requirement", &list.to_string_lossy()];
+    registries::in_environment(TOOLS, &wanted, &arguments)
 }
 
 /// Files of the repository whose names fit.

@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::shell::{cargo, root, run, works};
+use crate::{
+    registries::environment,
+    shell::{cargo, root, run, works},
+};
 
 /// The version that `deny.toml` was written for.
 const CARGO_DENY: &str = "0.20.2";
@@ -49,6 +52,9 @@ const SERVERS: &[(&str, &[&str])] = &[
     ("python3", &["python3"]),
     ("find", &["findutils"]),
     ("ipcrm", &["util-linux"]),
+    ("prlimit", &["util-linux"]),
+    // The program, and with it the library that tests load into an instance.
+    ("faketime", &["faketime"]),
     ("curl", &["curl"]),
 ];
 
@@ -161,6 +167,26 @@ pub(crate) fn ensure_h2spec() -> Result<()> {
     run(go)
 }
 
+/// What checks dashboards against Grafana's published schema; built from `xtask/grafana` into
+/// `target/tools`.
+pub(crate) fn ensure_grafana_check() -> Result<PathBuf> {
+    if !works("go", "version") && may_install() {
+        install(&["golang-go"])?;
+    }
+    if !works("go", "version") {
+        bail!("the check of the dashboards is a program in Go: install Go to have it built")
+    }
+    let program = std::path::absolute(root().join("target/tools/grafana-check"))?;
+    let mut build = Command::new("go");
+    build
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(".")
+        .current_dir(root().join("xtask/grafana"));
+    run(build)?;
+    Ok(program)
+}
+
 /// schemathesis, for the test of the OpenAPI documents; installed once into `target/tools`.
 pub(crate) fn ensure_schemathesis() -> Result<()> {
     let folder = std::path::absolute(root().join("target/tools/schemathesis"))?;
@@ -168,27 +194,9 @@ pub(crate) fn ensure_schemathesis() -> Result<()> {
     if works("schemathesis", "--version") || works(&installed.to_string_lossy(), "--version") {
         return Ok(());
     }
-    ensure_venv(&folder)?;
-    let mut pip = Command::new(folder.join("bin/pip"));
+    let mut pip = Command::new(environment(&folder)?);
     pip.args(["install", "--quiet", SCHEMATHESIS]);
     run(pip)
-}
-
-/// An empty environment of Python in a folder.
-pub(crate) fn ensure_venv(folder: &Path) -> Result<()> {
-    let venv = || {
-        let mut venv = Command::new("python3");
-        venv.args(["-m", "venv", "--clear"]).arg(folder);
-        run(venv)
-    };
-    if let Err(error) = venv() {
-        if !may_install() {
-            return Err(error.context("install python3-venv"));
-        }
-        install(&["python3-venv"])?;
-        venv()?;
-    }
-    Ok(())
 }
 
 /// `cargo deny`, built once from its source.

@@ -1,6 +1,7 @@
 //! The same on PostgreSQL, a server of its own with the settings of Debian and fsync.
 
 pub(crate) mod beats;
+pub(crate) mod everywhere;
 pub(crate) mod flows;
 mod proxy;
 pub(crate) mod revocations;

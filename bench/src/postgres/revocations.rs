@@ -32,7 +32,8 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
         plan.revocations
     );
     place.sql("many", &load).await?;
-    let (mut start, mut grown) = (Series::default(), Series::default());
+    let (mut start, mut grown, mut each) =
+        (Series::default(), Series::default(), Series::default());
     for _ in runs(plan).skip(1) {
         let bare = none.serve().await?;
         let started = Instant::now();
@@ -40,6 +41,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
         start.push(started.elapsed().as_secs_f64() * 1000.0);
         let more = float(full.resident_bytes()?) - float(bare.resident_bytes()?);
         grown.push(more / 1e6);
+        each.push(more / f64::from(plan.revocations.max(1)));
     }
     let (bare, full) = (none.serve().await?, many.serve().await?);
     let tokens = (
@@ -58,6 +60,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let what = "start to ready with the live revocations";
     report.goal(what, "ms", "<= 2000", &start);
     report.goal("memory for them", "MB", "<= 20", &grown);
+    report.figure("a revocation in memory", "bytes", &each);
     report.figure("Validate with none, processor time", "us", &without);
     report.figure("Validate with them, processor time", "us", &with);
     let goal = "Validate with them / with none";

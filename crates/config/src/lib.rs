@@ -10,11 +10,13 @@
 mod catalogue;
 mod document;
 pub mod duration;
+pub mod kafka;
 mod kind;
 mod load;
 mod problems;
 pub mod remote;
 mod sources;
+pub mod telemetry;
 pub mod values;
 
 use std::net::IpAddr;

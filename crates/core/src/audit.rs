@@ -5,6 +5,8 @@
 //! disk: it is noted in memory, summed up by account and network, and written by a loop in bounded
 //! numbers. So a refused login also costs no write, whether the account exists or not.
 
+mod journal;
+
 use std::{
     borrow::Cow,
     collections::HashMap,
@@ -23,6 +25,8 @@ use crate::{
     sso::Sso,
     values::{SessionId, UserId},
 };
+
+pub use journal::Journal;
 
 /// Longest words of a record, in characters; the store has the same bound.
 const MAX_DETAIL: usize = 200;

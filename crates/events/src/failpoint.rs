@@ -1,4 +1,5 @@
-//! Where a test ends the process on an event's way from the registration to the status `Success`.
+//! Where a test ends the process on an event's way: from the registration to the status `Success`, and
+//! from the topic to its effect in a service.
 //!
 //! Only builds with debug assertions have a hook; in a release build [`passed`] is nothing. What
 //! happens at a step is the process's to say ([`install`]), not the library's.
@@ -16,16 +17,36 @@ pub enum Step {
     Reported,
     /// The reports are written down.
     Settled,
+    /// A service has taken an event from the topic and done nothing yet.
+    Taken,
+    /// It has begun: welcome has claimed the mail; loyalty is about to write.
+    Begun,
+    /// The effect is there and nobody knows: the mail server has said 250; the points are written and
+    /// not committed.
+    Effected,
+    /// The effect is noted, or committed.
+    Noted,
+    /// The offset may be committed, and is not yet.
+    Finished,
 }
 
 impl Step {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
+    /// Those of the relay.
+    pub const RELAY: [Self; 5] = [
         Self::BeforeCommit,
         Self::AfterCommit,
         Self::Sent,
         Self::Reported,
         Self::Settled,
+    ];
+
+    /// Those of a service.
+    pub const SERVICE: [Self; 5] = [
+        Self::Taken,
+        Self::Begun,
+        Self::Effected,
+        Self::Noted,
+        Self::Finished,
     ];
 
     /// Its name, in lower case with hyphens.
@@ -36,7 +57,20 @@ impl Step {
             Self::Sent => "sent",
             Self::Reported => "reported",
             Self::Settled => "settled",
+            Self::Taken => "taken",
+            Self::Begun => "begun",
+            Self::Effected => "effected",
+            Self::Noted => "noted",
+            Self::Finished => "finished",
         }
+    }
+
+    /// The step and the number of a text such as `sent@3`.
+    pub fn parse(text: &str) -> Option<(Self, u32)> {
+        let (name, count) = text.split_once('@')?;
+        let mut all = Self::RELAY.into_iter().chain(Self::SERVICE);
+        let step = all.find(|step| step.name() == name)?;
+        Some((step, count.parse().ok().filter(|count| *count > 0)?))
     }
 }
 
@@ -50,6 +84,20 @@ static HOOK: std::sync::OnceLock<Hook> = std::sync::OnceLock::new();
 #[cfg(debug_assertions)]
 pub fn install(hook: impl Fn(Step) + Send + Sync + 'static) {
     let _ = HOOK.set(Box::new(hook));
+}
+
+/// Calls `end` when `step` is passed for the `count`th time, and lets nothing happen after it.
+#[cfg(debug_assertions)]
+pub fn end_at((step, count): (Step, u32), end: impl Fn() + Send + Sync + 'static) {
+    let left = std::sync::atomic::AtomicU32::new(count);
+    install(move |passed| {
+        if passed == step && left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) == 1 {
+            end();
+            loop {
+                std::thread::park();
+            }
+        }
+    });
 }
 
 /// An event, or a batch of them, has come to this step.

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::OnceLock, time::Duration};
 
 use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
 use sso_core::ports::Clock;
+use sso_web::exemplars;
 use tonic::Code;
 
 use crate::{methods, status};
@@ -109,6 +110,8 @@ impl Meter {
         self.duration
             .get_or_init(|| self.histogram())
             .record(duration);
+        let labels = [("service", self.service), ("method", self.method)];
+        exemplars::observed(DURATION, &labels, duration);
     }
 
     fn counter(&self, code: Code) -> Counter {

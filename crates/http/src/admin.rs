@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Extension, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -78,8 +78,8 @@ pub fn admin_router(state: AdminState) -> Router {
     request_id::layer(shield::layer(router), state.new_request_id)
 }
 
-async fn metrics(State(state): State<AdminState>) -> Response {
-    text(&state.metrics)
+async fn metrics(State(state): State<AdminState>, asked: HeaderMap) -> Response {
+    text(&state.metrics, &asked)
 }
 
 async fn ready(State(state): State<AdminState>, Extension(id): Extension<RequestId>) -> Response {

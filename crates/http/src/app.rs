@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use axum::{Router, response::IntoResponse, routing::get};
+use axum::{Router, http::HeaderMap, response::IntoResponse, routing::get};
 use sso_web::{deadline, host, panics, rate, request_id, shield};
 use tower_http::compression::{
     CompressionLayer, Predicate,
@@ -18,12 +18,12 @@ pub fn router(state: HttpState) -> Router {
     let (api, document) = openapi::api().split_for_parts();
     let mut router = api
         .with_state(Arc::clone(&state))
-        .merge(routes::swagger::router(&document));
+        .merge(sso_web::swagger::router(&document));
     if let Some(render) = &state.metrics {
         let render = Arc::clone(render);
         router = router.route(
             "/metrics",
-            get(async move || routes::metrics::text(&render)),
+            get(async move |asked: HeaderMap| routes::metrics::text(&render, &asked)),
         );
     }
     let router = router.fallback(async || HttpError::of_status(axum::http::StatusCode::NOT_FOUND));

@@ -25,4 +25,4 @@ pub use app::router;
 pub use health::{Dependency, DependencyState, Health, HealthReport, ServiceState};
 pub use observe::register_metrics;
 pub use openapi::openapi;
-pub use state::{HttpState, Jwks, Metrics};
+pub use state::{HttpState, Jwks, Metrics, Rendered};

@@ -6,17 +6,17 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::{Method, header::CONTENT_TYPE},
+    http::header::CONTENT_TYPE,
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use sso_core::{Kind, ports::Clock};
 use sso_web::{
-    RequestId, ViaProxy,
+    RequestId, ViaProxy, exemplars, span,
     trace_context::{self, Trust},
 };
-use tracing::{Instrument, Span, field::Empty};
+use tracing::Instrument;
 
 use crate::error::{HttpError, render};
 
@@ -100,10 +100,10 @@ struct Observer {
 async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response {
     let seen = Seen {
         id: RequestId::of(&request),
-        method: method_label(request.method()),
+        method: span::method(request.method()),
         route: route_label(&request),
     };
-    let span = seen.span();
+    let span = span::of_request(&seen.id, seen.method, seen.route);
     let trust = match request.extensions().get() {
         Some(ViaProxy) => Trust::Parent,
         None => Trust::Link,
@@ -114,7 +114,7 @@ async fn observe(State(observer): State<Observer>, mut request: Request, next: N
         let response = seen.finish(next.run(request).await);
         let took = observer.clock.monotonic().saturating_sub(start);
         seen.log(&response, took);
-        Seen::record(&response);
+        span::answered(&response);
         if observer.measures {
             seen.count(&response, took);
         }
@@ -133,34 +133,6 @@ struct Seen {
 }
 
 impl Seen {
-    /// By the conventions for HTTP servers, without the path: people type secrets into it.
-    fn span(&self) -> Span {
-        let span = tracing::info_span!(
-            "http_request",
-            otel.kind = "server",
-            otel.name = Empty,
-            otel.status_code = Empty,
-            request_id = self.id.as_str(),
-            trace_id = Empty,
-            http.request.method = self.method,
-            http.route = self.route,
-            http.response.status_code = Empty,
-        );
-        if !span.is_disabled() {
-            span.record("otel.name", format!("{} {}", self.method, self.route));
-        }
-        span
-    }
-
-    /// How it ended, for the trace.
-    fn record(response: &Response) {
-        let span = Span::current();
-        span.record("http.response.status_code", response.status().as_u16());
-        if response.status().is_server_error() {
-            span.record("otel.status_code", "ERROR");
-        }
-    }
-
     /// Writes the body of an error that has none yet, and logs it.
     fn finish(&self, response: Response) -> Response {
         let status = response.status();
@@ -191,6 +163,8 @@ impl Seen {
         counter!(REQUESTS, "route" => self.route, "method" => self.method, "code" => code)
             .increment(1);
         histogram!(DURATION, "route" => self.route, "method" => self.method).record(took);
+        let labels = [("route", self.route), ("method", self.method)];
+        exemplars::observed(DURATION, &labels, took);
     }
 }
 
@@ -212,20 +186,6 @@ fn log(error: &HttpError) {
         | Kind::Conflict
         | Kind::Precondition
         | Kind::RateLimited => tracing::debug!(code, message, cause, "a request was refused"),
-    }
-}
-
-/// One of few: a client may send any word as a method.
-fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::DELETE => "DELETE",
-        Method::HEAD => "HEAD",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::OPTIONS => "OPTIONS",
-        _ => "OTHER",
     }
 }
 

@@ -7,8 +7,17 @@ use sso_web::{rate::Rates, request_id::Generator};
 
 use crate::health::Health;
 
-/// Renders the metrics as the text that Prometheus scrapes.
-pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+/// Renders the metrics for a scraper whose header `Accept` is this.
+pub type Metrics = Arc<dyn Fn(Option<&str>) -> Rendered + Send + Sync>;
+
+/// A page of metrics.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// Its media type.
+    pub content_type: &'static str,
+    /// The page.
+    pub text: String,
+}
 
 /// Makes the JSON Web Key Set of the public keys, from memory.
 pub type Jwks = Arc<dyn Fn() -> Value + Send + Sync>;

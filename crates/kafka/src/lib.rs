@@ -4,6 +4,7 @@
 //! Confluent wire format ([`wire`]); the schema is registered when the first event needs it
 //! ([`registry`]). [`consumer`] is what services are built on that live on these events.
 
+mod configured;
 pub mod connection;
 pub mod consumer;
 mod context;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 use crate::{registry::RegistryError, verdict::Reason};
 
@@ -13,6 +15,7 @@ const PRODUCERS: &str = "sso_kafka_producers_total";
 const REGISTRY: &str = "sso_registry_requests_total";
 
 const CONSUMED: &str = "sso_kafka_consumed_total";
+const LAG: &str = "sso_kafka_consumer_lag_records";
 
 const OPERATIONS: [&str; 6] = [
     "register",
@@ -65,9 +68,20 @@ pub fn register_consumer_metrics() {
         Unit::Count,
         "Events that were taken from Kafka, by what became of them."
     );
+    describe_gauge!(
+        LAG,
+        Unit::Count,
+        "Events of the partitions of this member that its group has not finished."
+    );
     for outcome in ["done", "retried", "parked"] {
         counter!(CONSUMED, "outcome" => outcome).absolute(0);
     }
+    gauge!(LAG).set(0.0);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "records of a topic")]
+pub(crate) fn lags(records: i64) {
+    gauge!(LAG).set(records as f64);
 }
 
 pub(crate) fn consumed(outcome: &'static str) {

@@ -44,6 +44,7 @@ pub(crate) fn process(event: &Event, topic: &str, group: &str) -> Span {
         otel.name = Empty,
         otel.status_code = Empty,
         trace_id = Empty,
+        event_id = %event.id,
         messaging.system = "kafka",
         messaging.operation.name = "process",
         "messaging.operation.type" = "process",
@@ -55,8 +56,11 @@ pub(crate) fn process(event: &Event, topic: &str, group: &str) -> Span {
     if let Some(parent) = &event.traceparent {
         context::continue_from(&span, parent, event.tracestate.as_deref());
     }
-    if let Some(place) = context::place(&span) {
-        span.record("trace_id", place.trace_id());
+    // Without traces of ours the log still names the one that the event brought.
+    let place = context::place(&span);
+    let brought = event.traceparent.as_deref().and_then(context::trace_id);
+    if let Some(id) = place.as_ref().map(context::Place::trace_id).or(brought) {
+        span.record("trace_id", id);
     }
     span
 }

@@ -94,6 +94,14 @@ impl RevocationStream {
         }
     }
 
+    /// Appends these at once: for a process that does nothing else. Where Redis is not
+    /// [connected](Redis::examine) they are lost.
+    pub async fn tell(&self, entries: &[Revocation]) {
+        for batch in entries.chunks(BATCH) {
+            self.append_all(batch).await;
+        }
+    }
+
     /// Once: whoever is late for this has the beat.
     async fn append_all(&self, batch: &[Revocation]) {
         let entries: Vec<_> = batch
@@ -116,7 +124,10 @@ impl RevocationStream {
         }
         let done: redis::RedisResult<i64> = call.invoke_async(&mut link.connection).await;
         match done {
-            Ok(_) => metrics::count_appended(entries.len()),
+            Ok(_) => {
+                tracing::trace!(entries = entries.len(), "told by the stream");
+                metrics::count_appended(entries.len());
+            }
             Err(error) => {
                 metrics::count_lost(entries.len());
                 self.failed(&link, &error);

@@ -5,6 +5,8 @@
 //! script goes by. So neither a Redis without its data nor its return begins a row anew, and a
 //! success that another instance saw ends it here too.
 
+mod registrations;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -59,7 +61,7 @@ pub struct SharedThrottleSettings {
     pub patience: Duration,
 }
 
-/// A [`Throttle`] that all instances share. Registrations are counted by each instance.
+/// A [`Throttle`] that all instances share.
 pub struct SharedThrottle {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
@@ -68,8 +70,8 @@ pub struct SharedThrottle {
     waiting: Semaphore,
     /// When Redis may be asked again, in milliseconds of the monotonic clock.
     rests_until: AtomicU64,
-    outcomes: mpsc::Sender<Outcome>,
-    queue: tokio::sync::Mutex<mpsc::Receiver<Outcome>>,
+    outcomes: mpsc::Sender<News>,
+    queue: tokio::sync::Mutex<mpsc::Receiver<News>>,
 }
 
 struct Shared {
@@ -79,8 +81,16 @@ struct Shared {
     settings: SharedThrottleSettings,
     digest: Digest,
     script: Script,
+    registrations: Script,
     /// Outcomes that this process counts and Redis does not know yet, by the key of the pair.
     untold: Mutex<HashMap<String, u32>>,
+}
+
+/// What Redis is told.
+enum News {
+    Settled(Outcome),
+    /// A network was told that an address has an account.
+    Conflict(Network),
 }
 
 /// What became of an attempt.
@@ -127,6 +137,7 @@ impl SharedThrottle {
                 settings,
                 digest,
                 script: Script::new(include_str!("throttle.lua")),
+                registrations: Script::new(include_str!("throttle/registrations.lua")),
                 untold: Mutex::default(),
             }),
             clock,
@@ -141,19 +152,23 @@ impl SharedThrottle {
     /// Tells Redis what became of attempts, until `stop`. Runs once.
     pub async fn tell(&self, stop: CancellationToken) {
         let mut queue = self.queue.lock().await;
-        while let Some(Some(outcome)) = stop.run_until_cancelled(queue.recv()).await {
-            self.shared.tell(&outcome).await;
+        while let Some(Some(news)) = stop.run_until_cancelled(queue.recv()).await {
+            match news {
+                News::Settled(outcome) => self.shared.tell(&outcome).await,
+                News::Conflict(network) => {
+                    let _ = self.shared.registration(network, "told").await;
+                }
+            }
         }
     }
 
     /// `None`: Redis does not say, this process must.
-    async fn ask(&self, attempt: &Attempt<'_>, keys: &Keys, id: Uuid) -> Option<Verdict> {
+    async fn ask<T>(&self, question: impl Future<Output = Option<T>>) -> Option<T> {
         let now = self.clock.monotonic();
         if now < Duration::from_millis(self.rests_until.load(Ordering::Relaxed)) {
             return None;
         }
-        let patience = self.shared.settings.patience;
-        let asked = timeout(patience, self.shared.admit(attempt, keys, id)).await;
+        let asked = timeout(self.shared.settings.patience, question).await;
         asked.unwrap_or_else(|_| {
             let until = self.clock.monotonic() + REST;
             let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
@@ -174,8 +189,10 @@ impl SharedThrottle {
                 attempt: id,
                 settled,
             };
-            if let Err(full) = outcomes.try_send(outcome) {
-                shared.note_told(&full.into_inner());
+            if let Err(full) = outcomes.try_send(News::Settled(outcome))
+                && let News::Settled(outcome) = full.into_inner()
+            {
+                shared.note_told(&outcome);
             }
         })
     }
@@ -188,7 +205,8 @@ impl Throttle for SharedThrottle {
         let mut waits = None;
         loop {
             let id = self.random.uuid_v4();
-            let Some(verdict) = self.ask(&attempt, &keys, id).await else {
+            let asked = self.ask(self.shared.admit(&attempt, &keys, id)).await;
+            let Some(verdict) = asked else {
                 count_attempt(Counted::Local);
                 return self.shared.local.admit(attempt).await;
             };
@@ -211,28 +229,36 @@ impl Throttle for SharedThrottle {
         }
     }
 
+    /// What this process counted is the least.
     async fn admit_registration(&self, network: Network) -> Result<(), Throttled> {
-        self.shared.local.admit_registration(network).await
+        self.shared.local.admit_registration(network).await?;
+        match self.ask(self.shared.registration(network, "admit")).await {
+            Some(wait) if !wait.is_zero() => Err(refused("registration", wait)),
+            _ => Ok(()),
+        }
     }
 
     async fn registration_told(&self, network: Network) {
         self.shared.local.registration_told(network).await;
+        // One that finds no room is counted here.
+        let _ = self.outcomes.try_send(News::Conflict(network));
     }
 }
 
 impl Shared {
-    fn keys(&self, email: &Email, network: Network) -> Keys {
+    fn key(&self, kind: &str, parts: [&[u8]; 2]) -> String {
+        let bytes = [kind.as_bytes(), b"\0", parts[0], b"\0", parts[1]].concat();
+        let digest = u128::from_be_bytes((self.digest)(&bytes));
         let prefix = &self.settings.prefix;
-        let key = |kind: &str, parts: [&[u8]; 2]| {
-            let bytes = [kind.as_bytes(), b"\0", parts[0], b"\0", parts[1]].concat();
-            let digest = u128::from_be_bytes((self.digest)(&bytes));
-            format!("{prefix}:throttle:{kind}:{digest:032x}")
-        };
+        format!("{prefix}:throttle:{kind}:{digest:032x}")
+    }
+
+    fn keys(&self, email: &Email, network: Network) -> Keys {
         let (account, bits) = (email.canonical().as_bytes(), network.bits().to_be_bytes());
         Keys {
-            pair: key("pair", [&bits, account]),
-            account: key("account", [account, &[]]),
-            network: key("network", [&bits, &[]]),
+            pair: self.key("pair", [&bits, account]),
+            account: self.key("account", [account, &[]]),
+            network: self.key("network", [&bits, &[]]),
         }
     }
 
@@ -352,12 +378,13 @@ fn refused(rule: &str, retry_after: Duration) -> Throttled {
     let reason = match rule {
         "account" => ThrottleReason::Account,
         "network" => ThrottleReason::Network,
+        "registration" => ThrottleReason::Registration,
         _ => ThrottleReason::AccountNetwork,
     };
     Throttled {
         retry_after,
         reason,
-        spares_known: reason != ThrottleReason::AccountNetwork,
+        spares_known: matches!(reason, ThrottleReason::Account | ThrottleReason::Network),
     }
 }
 

@@ -98,6 +98,8 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         .hastening(Arc::new(move || hasten.notify_one()));
     if let Some(helpers) = &helpers {
         revocations = revocations.announcing(helpers.stream.clone());
+    } else if let Some(messenger) = redis::messenger(config, &keys.workshop.master(), &tasks) {
+        revocations = revocations.announcing(messenger);
     }
     let throttle = match (
         local_throttle(config, &clock, random.as_ref()),

@@ -169,6 +169,7 @@ impl AuditStore for PostgresStore {
 impl AuditWrites for PostgresTx {
     /// Nobody waits for them: they are sent with the COMMIT, which fails with them.
     async fn append_audits(&mut self, records: &[NewAudit]) -> Result<(), StoreError> {
+        self.journal.note(records);
         self.audits.extend_from_slice(records);
         if self.audits.len() > MAX_WAITING {
             self.flush_audits().await?;

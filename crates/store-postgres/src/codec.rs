@@ -302,7 +302,7 @@ pub(crate) fn revocation(columns: &mut Columns<'_>) -> Result<Revocation, Fault>
     })
 }
 
-fn stamp(columns: &mut Columns<'_>) -> Result<Stamp, Fault> {
+pub(crate) fn stamp(columns: &mut Columns<'_>) -> Result<Stamp, Fault> {
     let timeline: i64 = columns.take("revocations.timeline")?;
     Ok(Stamp {
         timeline: u32::try_from(timeline)

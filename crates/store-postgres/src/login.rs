@@ -2,9 +2,12 @@
 //! the first does nothing where that has opened no session.
 
 use futures_util::future;
-use sso_core::ports::{
-    StoreError,
-    store::{Constraint, LoggedIn, MAX_NETWORKS, NewLogin, Session, User},
+use sso_core::{
+    audit::Journal,
+    ports::{
+        StoreError,
+        store::{Constraint, LoggedIn, MAX_NETWORKS, NewLogin, Session, User},
+    },
 };
 use tokio_postgres::{Error, Row, Statement};
 
@@ -14,6 +17,7 @@ use crate::{
     error::Fault,
     networks,
     query::{self, Params, within},
+    servers,
     sessions::{self, Opening},
     store::{ATTEMPTS, PostgresStore},
     tx::{BEGIN, PostgresTx, State},
@@ -148,6 +152,7 @@ impl PostgresTx {
             self.connection.evict();
             return Err(Fault::Unconfirmed("the wait for a standby was cancelled"));
         }
+        Journal::write(login.record);
         Ok(Some(LoggedIn {
             ended,
             ..logged_in(user, session)
@@ -159,7 +164,7 @@ impl PostgresTx {
         &mut self,
         steps: [(&'static str, Params<'_>); N],
     ) -> Result<[Vec<Row>; N], Fault> {
-        let patience = self.shared.patience;
+        let patience = servers::of_answer(self.shared.patience);
         let prepare = async {
             let mut prepared = Vec::with_capacity(N);
             for (sql, _) in &steps {

@@ -382,6 +382,7 @@ mod tests {
             crate::leases::STATEMENTS,
             crate::revocations::STATEMENTS,
             crate::audit::STATEMENTS,
+            crate::servers::STATEMENTS,
             crate::lifecycle::STATEMENTS,
             crate::networks::STATEMENTS,
             crate::commit::STATEMENTS,

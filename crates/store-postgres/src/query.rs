@@ -6,7 +6,11 @@ use sso_telemetry::statements::Family;
 use tokio_postgres::{Row, types::ToSql};
 use tracing::Instrument;
 
-use crate::{codec::Columns, error::Fault, servers::Connection};
+use crate::{
+    codec::Columns,
+    error::Fault,
+    servers::{self, Connection},
+};
 
 /// `db.system.name` of spans.
 pub(crate) const SYSTEM: &str = "postgresql";
@@ -47,7 +51,7 @@ pub(crate) async fn rows(
     params: Params<'_>,
 ) -> Result<Vec<Row>, Fault> {
     let seen = Family::of(sql).start(SYSTEM);
-    let answer = within(connection, patience, async {
+    let answer = within(connection, servers::of_answer(patience), async {
         let statement = connection.prepare_cached(sql).await?;
         connection.query(&statement, params).await
     });

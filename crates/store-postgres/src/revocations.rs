@@ -20,8 +20,13 @@ const INSERT: &str = concat!(
     revocation_columns!()
 );
 
+/// In whose snapshot this transaction is visible, to him is everything that this one sees.
+const STAMP: &str = "
+    SELECT current_timeline() AS \"revocations.timeline\",
+           pg_current_xact_id()::text AS \"revocations.xid\"";
+
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[INSERT];
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, STAMP];
 
 #[async_trait]
 impl RevocationWrites for PostgresTx {
@@ -42,5 +47,20 @@ impl RevocationWrites for PostgresTx {
         let entry = one(&rows, codec::revocation)?;
         self.witness.get_or_insert(Witness::Revocation(entry.id));
         Ok(entry)
+    }
+
+    async fn revoked_before(
+        &mut self,
+        revocation: &NewRevocation,
+    ) -> Result<Revocation, StoreError> {
+        self.durable = true;
+        let rows = self.rows(STAMP, &[]).await?;
+        Ok(Revocation {
+            id: 0,
+            revoked: revocation.revoked,
+            effect: None,
+            until: revocation.until,
+            stamp: one(&rows, codec::stamp)?,
+        })
     }
 }

@@ -7,9 +7,12 @@ use futures_util::{
     FutureExt,
     future::{self, BoxFuture},
 };
-use sso_core::ports::{
-    StoreError, Tx,
-    store::{Effect, NewAudit, NewEvent, NewSession, NewUser, Session, User},
+use sso_core::{
+    audit::Journal,
+    ports::{
+        StoreError, Tx,
+        store::{Effect, NewAudit, NewEvent, NewSession, NewUser, Session, User},
+    },
 };
 use sso_telemetry::statements::Family;
 use tokio_postgres::{Error, Row, Statement};
@@ -21,7 +24,7 @@ use crate::{
     error::Fault,
     outbox::{self, Appending},
     query::{self, Decode, Params, within},
-    servers::Connection,
+    servers::{self, Connection},
     sessions::{self, Opening},
     store::Shared,
     users::{self, Inserting},
@@ -64,6 +67,8 @@ pub(crate) struct PostgresTx {
     pub(crate) effect: Option<Effect>,
     /// Sent with the next step or with the COMMIT: nobody waits for them.
     pub(crate) audits: Vec<NewAudit>,
+    /// What becomes of them in the log.
+    pub(crate) journal: Journal,
 }
 
 impl PostgresTx {
@@ -77,6 +82,7 @@ impl PostgresTx {
             witness: None,
             effect: None,
             audits: Vec::new(),
+            journal: Journal::default(),
         }
     }
 
@@ -102,7 +108,7 @@ impl PostgresTx {
             State::Open => false,
             _ => return Err(Fault::RolledBack.into()),
         };
-        let patience = self.shared.patience;
+        let patience = servers::of_answer(self.shared.patience);
         let seen = steps
             .first()
             .map_or(Family::COMMIT, |(sql, _)| Family::of(sql))
@@ -265,7 +271,11 @@ impl Tx for PostgresTx {
         }
         match self.state {
             State::Fresh => Ok(()),
-            State::Open => Ok(self.finish().await?),
+            State::Open => {
+                self.finish().await?;
+                std::mem::take(&mut self.journal).committed();
+                Ok(())
+            }
             _ => Err(Fault::RolledBack.into()),
         }
     }

@@ -114,6 +114,7 @@ impl AuditWrites for SqliteTx {
         if records.is_empty() {
             return Ok(());
         }
+        self.journal.note(records);
         let records = records.to_vec();
         self.step(move |connection| {
             records

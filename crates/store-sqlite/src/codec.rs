@@ -185,11 +185,16 @@ pub(crate) fn revocation(row: &Row<'_>) -> Result<Revocation, Fault> {
         // There is no failover that could lose it.
         effect: None,
         until: time(row, "until")?,
-        stamp: Stamp {
-            timeline: 0,
-            xid: id.unsigned_abs(),
-        },
+        stamp: stamp(id),
     })
+}
+
+/// Of the entry with this id, the newest that is visible to whoever sees it.
+pub(crate) fn stamp(id: i64) -> Stamp {
+    Stamp {
+        timeline: 0,
+        xid: id.unsigned_abs(),
+    }
 }
 
 /// `revocations.kind` of a session.

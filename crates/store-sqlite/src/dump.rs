@@ -249,3 +249,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
     let tables = Table::ALL.into_iter();
     tables.flat_map(|table| [page(table), count(table)])
 }
+
+#[cfg(test)]
+#[path = "dump_tests.rs"]
+mod tests;

@@ -197,7 +197,7 @@ fn write_ahead(connection: &Connection) -> Result<(), Fault> {
     }
 }
 
-fn run(connection: &mut Connection, file: &Path) -> Result<(), OpenError> {
+pub(crate) fn run(connection: &mut Connection, file: &Path) -> Result<(), OpenError> {
     let failed = |error: refinery::Error| OpenError::Migration {
         file: file.to_owned(),
         source: error.into(),

@@ -230,4 +230,22 @@ impl RevocationWrites for SqliteTx {
         self.step(move |connection| insert(connection, &revocation))
             .await
     }
+
+    async fn revoked_before(
+        &mut self,
+        revocation: &NewRevocation,
+    ) -> Result<Revocation, StoreError> {
+        let NewRevocation { revoked, until } = *revocation;
+        self.step(move |connection| {
+            let id = one(connection, LAST, [], scalar::<i64>)?;
+            Ok(Revocation {
+                id,
+                revoked,
+                effect: None,
+                until,
+                stamp: codec::stamp(id),
+            })
+        })
+        .await
+    }
 }

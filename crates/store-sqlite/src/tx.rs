@@ -5,7 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use crossbeam_channel::Sender;
 use rusqlite::Connection;
-use sso_core::ports::{StoreError, Tx};
+use sso_core::{
+    audit::Journal,
+    ports::{StoreError, Tx},
+};
 use tokio::sync::oneshot;
 use tracing::Span;
 
@@ -19,6 +22,7 @@ use crate::{
 pub(crate) struct SqliteTx {
     shared: Arc<Shared>,
     steps: Option<Sender<Message>>,
+    pub(crate) journal: Journal,
 }
 
 impl SqliteTx {
@@ -26,6 +30,7 @@ impl SqliteTx {
         Self {
             shared,
             steps: None,
+            journal: Journal::default(),
         }
     }
 
@@ -61,13 +66,16 @@ impl SqliteTx {
 #[async_trait]
 impl Tx for SqliteTx {
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        let Some(steps) = &self.steps else {
+        let Self { steps, journal, .. } = *self;
+        let Some(steps) = steps else {
             return Ok(());
         };
         let (reply, answered) = oneshot::channel();
         steps
             .send(Message::Commit(reply))
             .map_err(|_| rolled_back())?;
-        answered.await.map_err(|_| rolled_back())?
+        answered.await.map_err(|_| rolled_back())??;
+        journal.committed();
+        Ok(())
     }
 }

@@ -7,6 +7,8 @@
 //! What a client sends cannot forge or break a record: see [`mod@logs`].
 
 mod escape;
+pub mod exemplars;
+mod exposition;
 mod fields;
 mod filter;
 pub mod logs;
@@ -15,6 +17,7 @@ mod process;
 pub mod statements;
 pub mod traces;
 
+pub use exposition::Exposition;
 pub use filter::{Filter, InvalidFilter};
 pub use logs::{Format, LogControl, LogError, Logs, init, init_with_traces};
 pub use metrics::{Metrics, MetricsError, process_metrics, register_metrics};

@@ -1,4 +1,4 @@
-//! Metrics, rendered in Prometheus' text format (version 0.0.4).
+//! Metrics, rendered as Prometheus or another scraper wants them.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -8,11 +8,15 @@ use std::{
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::{process::Process, statements, traces};
+use crate::{
+    exposition::{Exposition, openmetrics},
+    process::Process,
+    statements, traces,
+};
 
 /// Upper bounds in seconds of the histograms whose names end in `_seconds`: from a validation
 /// (microseconds) over a password hash (tens of milliseconds) to the longest deadline.
-const SECONDS: [f64; 14] = [
+pub(crate) const SECONDS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 /// Which build this is: always 1.
@@ -27,8 +31,6 @@ pub struct Metrics(PrometheusHandle);
 impl Metrics {
     /// How often to call [`run_upkeep`](Self::run_upkeep).
     pub const UPKEEP: Duration = Duration::from_secs(5);
-    /// The media type of [`render`](Self::render).
-    pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
     /// Makes the `metrics` facade count here, for the whole process. A second call answers what the
     /// first one made.
@@ -45,16 +47,24 @@ impl Metrics {
         Ok(installed.insert(Self(handle)).clone())
     }
 
-    /// All series, those of the process included, as they are now. Blocks for well under a
-    /// millisecond.
+    /// All series, those of the process included, as they are now, in the text format. Blocks for
+    /// well under a millisecond.
     pub fn render(&self) -> String {
+        self.render_as(Exposition::Text)
+    }
+
+    /// The same in this format.
+    pub fn render_as(&self, exposition: Exposition) -> String {
         let mut text = self.0.render();
         let end = text.len();
         if Process::read().render(&mut text).is_err() {
             // Writing to a string does not fail; should it, half a line must not stay.
             text.truncate(end);
         }
-        text
+        match exposition {
+            Exposition::Text => text,
+            Exposition::OpenMetrics => openmetrics(&text),
+        }
     }
 
     /// Moves observations into the histograms' buckets. Without it they pile up in memory between

@@ -63,6 +63,14 @@ impl Program {
         self
     }
 
+    /// Sets a variable that is no setting, or with `None` takes it away.
+    pub fn set_variable(&mut self, name: &str, value: Option<&str>) -> &mut Self {
+        self.settings.retain(|(known, _)| known != name);
+        let value = value.map(|value| (name.to_owned(), value.to_owned()));
+        self.settings.extend(value);
+        self
+    }
+
     fn variable(&self, key: &str) -> String {
         let key = key.replace('.', "__").to_uppercase();
         format!("{}__{key}", self.name.to_uppercase())
@@ -113,6 +121,7 @@ impl Program {
         Ok(Running {
             child,
             http: Http::new(self.address),
+            address: self.address,
         })
     }
 
@@ -147,6 +156,8 @@ pub struct Running {
     child: Child,
     /// Its HTTP API.
     pub http: Http,
+    /// Where that is, with its metrics.
+    pub address: SocketAddr,
 }
 
 impl Running {

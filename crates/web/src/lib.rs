@@ -17,6 +17,8 @@ pub mod proxies;
 pub mod rate;
 pub mod request_id;
 pub mod shield;
+pub mod span;
+pub mod swagger;
 pub mod tls;
 pub mod trace_context;
 
@@ -25,6 +27,7 @@ use axum::response::Response;
 pub use bearer::bearer;
 pub use listener::{ClientAddress, ConnectionId, ViaProxy};
 pub use request_id::RequestId;
+pub use sso_telemetry::exemplars;
 pub use tls::ClientCertificate;
 
 /// Makes the answer of a request that went wrong under the handlers. The id is what the answer's

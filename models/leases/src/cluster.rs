@@ -39,6 +39,10 @@ pub(crate) fn promote(config: &Config, state: &mut State) -> Option<()> {
         replicate(state);
     }
     state.promoted = true;
+    if config.unslotted && config.has(Rule::DepartureIsQuiet) && state.waiter.server == 1 {
+        // It looks before it answers: at the earliest now it sees that its standby has left.
+        state.waiter.on_timeline = 0;
+    }
     for x in 0..ROOM {
         if !state.servers[1].holds(x) {
             state.revocations[x].age = NEVER;

@@ -57,6 +57,8 @@ pub struct Config {
     pub janitor: bool,
     /// Whether a beat goes on at the server after the reader has given it up.
     pub orphans: bool,
+    /// Whether the standby holds no slot and nobody has said that there is one: nothing tells that it is missed.
+    pub unslotted: bool,
     /// Whether a validation may freeze between its two looks.
     pub slow_validation: bool,
     /// What has happened before the run begins.
@@ -79,6 +81,7 @@ impl Config {
             waiter_restarts: 0,
             janitor: false,
             orphans: false,
+            unslotted: false,
             slow_validation: false,
             prelude: &[],
         }

@@ -49,6 +49,8 @@ pub enum Rule {
     StandbyFlush,
     /// A standby that may be promoted and does not stream withholds `everywhere`.
     AbsentStandbyWithholds,
+    /// When a standby is there no more that nothing says is missed, nothing is answered for bound + fence.
+    DepartureIsQuiet,
     /// Without a named synchronous standby, the first bound + fence on a timeline also holds back the timer.
     TimerWaitsForFence,
     /// On a new timeline the bound starts again, with the entry's return to it.
@@ -67,7 +69,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::RegisterBeforeLoad,
         Self::LeaseFromSending,
         Self::BeatNeedsRow,
@@ -91,6 +93,7 @@ impl Rule {
         Self::JanitorBeatSeen,
         Self::StandbyFlush,
         Self::AbsentStandbyWithholds,
+        Self::DepartureIsQuiet,
         Self::TimerWaitsForFence,
         Self::BoundStartsAgain,
         Self::LookupCommits,

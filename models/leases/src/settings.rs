@@ -35,6 +35,8 @@ pub enum Fault {
     Janitor,
     /// Questions that were given up go on at the server.
     Orphans,
+    /// Nothing tells that the standby is missed when it has left.
+    Unslotted,
     /// The reader's process ends and another starts.
     ReaderRestart,
     /// The waiter's does.
@@ -85,6 +87,7 @@ pub fn world(mode: Mode, faults: &[Fault]) -> Config {
             Fault::Second => config.revocations = 2,
             Fault::Janitor => config.janitor = true,
             Fault::Orphans => config.orphans = true,
+            Fault::Unslotted => config.unslotted = true,
             Fault::ReaderRestart => config.reader_restarts = 1,
             Fault::WaiterRestart => config.waiter_restarts = 1,
             Fault::SlowValidation => config.slow_validation = true,
@@ -94,7 +97,7 @@ pub fn world(mode: Mode, faults: &[Fault]) -> Config {
 }
 
 /// The worlds that are explored whole, with all rules in force.
-pub const WORLDS: [&[Fault]; 9] = [
+pub const WORLDS: [&[Fault]; 10] = [
     &[Fault::Drift, Fault::SlowValidation, Fault::ReaderRestart],
     &[Fault::ReaderRestart, Fault::WaiterRestart],
     &[Fault::Janitor, Fault::Orphans],
@@ -104,6 +107,7 @@ pub const WORLDS: [&[Fault]; 9] = [
     &[Fault::Failover, Fault::ReaderRestart],
     &[Fault::Failover, Fault::WaiterRestart],
     &[Fault::Failover, Fault::Janitor],
+    &[Fault::Failover, Fault::Unslotted, Fault::WaiterRestart],
 ];
 
 /// The large ones: minutes and gigabytes.
@@ -141,6 +145,7 @@ pub const fn setting(rule: Rule) -> Setting {
         | Rule::BoundStartsAgain
         | Rule::AbsentStandbyWithholds
         | Rule::WriteBackAtRegistration => (Asynchronous, &[F::Failover], &[]),
+        Rule::DepartureIsQuiet => (Asynchronous, &[F::Failover, F::Unslotted], &[]),
         Rule::TimerWaitsForFence => (Asynchronous, &[F::Failover, F::Drift], &[]),
         Rule::UnionOnReload => (
             Asynchronous,

@@ -93,8 +93,11 @@ fn durable(config: &Config, state: &State, x: usize) -> bool {
     }
     match state.waiter.server {
         1 => {
+            // That nobody follows is seen by a look.
             has(state.servers[0].flushed, x)
-                || (state.promoted && !config.has(Rule::AbsentStandbyWithholds))
+                || (state.promoted
+                    && state.open(1)
+                    && (config.unslotted || !config.has(Rule::AbsentStandbyWithholds)))
         }
         _ => state.servers[1].holds(x),
     }

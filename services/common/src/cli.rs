@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use sso_config::{Loaded, Sections, Sources};
 use sso_telemetry::Metrics;
 
-use crate::{Configured, Exit, Failed, Service, serve};
+use crate::{Common, Configured, Exit, Failed, Service, serve};
 
 /// The commands and settings of a service with the commands `X` of its own.
 #[derive(Debug, Parser)]
@@ -125,22 +125,22 @@ fn dispatch<S: Service>(cli: Cli<S::Command>) -> Result<(), Failed> {
     let Cli { settings, command } = cli;
     let load = || settings.load::<S::Config>();
     match command.unwrap_or(Command::Serve) {
-        Command::Serve => {
-            let config = load()?.config;
-            let wrong = |error: &dyn std::error::Error| Failed::from_error(Exit::Failure, error);
-            sso_telemetry::init(&config.common().log.into()).map_err(|error| wrong(&error))?;
-            let metrics = Metrics::install().map_err(|error| wrong(&error))?;
-            serve::register_metrics();
-            S::register_metrics();
-            block_on(serve::serve::<S>(&config, metrics))?
-        }
+        Command::Serve => serve::<S>(&load()?.config),
         Command::Migrate(MigrateCommand::Up) => {
-            let version = block_on(S::migrate(&load()?.config))??;
+            let config = load()?.config;
+            let Common {
+                database, data_dir, ..
+            } = config.common();
+            let version = block_on(S::SCHEMA.migrate(database, data_dir))??;
             print(&format!("the database is of version {version}"));
             Ok(())
         }
         Command::Migrate(MigrateCommand::Status) => {
-            let (found, needed) = block_on(S::version(&load()?.config))??;
+            let config = load()?.config;
+            let Common {
+                database, data_dir, ..
+            } = config.common();
+            let (found, needed) = block_on(S::SCHEMA.versions(database, data_dir))??;
             print(&format!(
                 "the database is of version {found}, this program needs {needed}"
             ));
@@ -166,6 +166,25 @@ fn dispatch<S: Service>(cli: Cli<S::Command>) -> Result<(), Failed> {
             Ok(())
         }
     }
+}
+
+fn serve<S: Service>(config: &S::Config) -> Result<(), Failed> {
+    let wrong = |error: &dyn std::error::Error| Failed::from_error(Exit::Failure, error);
+    let common = config.common();
+    let traces = common.telemetry.traces();
+    let started = sso_telemetry::init_with_traces(&common.log.into(), traces.as_ref());
+    let (_, mut tracing) = started.map_err(|error| wrong(&error))?;
+    let metrics = Metrics::install().map_err(|error| wrong(&error))?;
+    serve::register_metrics();
+    S::register_metrics();
+    #[cfg(debug_assertions)]
+    crate::failpoint::install(<S::Config as Sections>::PROGRAM)?;
+    block_on(async {
+        tracing.start();
+        let served = serve::serve::<S>(config, metrics).await;
+        tracing.end().await;
+        served
+    })?
 }
 
 fn config<C: Configured>(

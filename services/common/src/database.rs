@@ -1,14 +1,11 @@
 //! Where a service stores what it must not forget.
 
+pub mod parked;
 pub mod postgres;
+mod schema;
 pub mod sqlite;
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
-};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +15,8 @@ use sso_config::{
     values::{Misshapen, Shape, Text, text},
 };
 use zeroize::Zeroizing;
+
+pub use self::schema::{Migrations, Opened, Schema};
 
 /// Where the service remembers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -63,17 +62,6 @@ impl Default for Database {
             migrate: true,
             max_connections: 16,
             timeout: Duration::from_secs(5),
-        }
-    }
-}
-
-impl Database {
-    /// The file of SQLite, if that is what it is: by default `<program>.db` in the data folder.
-    pub fn file(&self, data_dir: &Path, program: &str) -> Option<PathBuf> {
-        match &self.url {
-            DatabaseUrl::Sqlite(Some(file)) => Some(file.clone()),
-            DatabaseUrl::Sqlite(None) => Some(data_dir.join(format!("{program}.db"))),
-            DatabaseUrl::Postgres(_) => None,
         }
     }
 }
@@ -206,4 +194,9 @@ pub(crate) fn judge_version(found: u32, needed: u32) -> Result<(), crate::Failed
         ),
     };
     Err(crate::Failed::new(crate::Exit::Unavailable, text))
+}
+
+/// How many migrations there are: the version that they lead to.
+fn needed(migrations: Migrations) -> u32 {
+    u32::try_from(migrations.len()).unwrap_or(u32::MAX)
 }

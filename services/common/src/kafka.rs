@@ -1,39 +1,33 @@
 //! Where events come from: Kafka and its schema registry.
 
 mod connect;
-mod rules;
 
-pub(crate) use connect::of_settings;
+pub(crate) use connect::{connection, consumer, of_settings, registry};
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
 use sso_config::{
     Rules, duration,
-    remote::{Broker, Credential, TopicName, Urls},
-    values::{Text, text},
+    remote::TopicName,
+    values::{Shape, Text},
 };
 
-/// Kafka. Brokers and registry may be away, at the start too: events wait there.
+/// The section of a consumer.
+pub type Kafka = sso_config::kafka::Kafka<Consuming>;
+
+/// The keys that only a consumer has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Kafka {
-    /// Some of the brokers; the others are learnt from them.
-    #[schemars(with = "Vec<Text<Broker>>", length(min = 0, max = 32))]
-    pub brokers: Vec<Broker>,
-    /// The topic of registrations.
-    #[serde(with = "text")]
-    #[schemars(with = "Text<TopicName>")]
-    pub topic: TopicName,
+#[serde(default)]
+pub struct Consuming {
     /// The consumer group. Instances of one group share the work.
     #[schemars(extend("x-shape" = "a name"))]
     pub group: String,
     /// Where events go that can never be handled, with the reason in their headers. It must exist, or
     /// the brokers must create topics by themselves. By default `<topic>.<group>.dead-letter`.
     #[schemars(with = "Option<Text<TopicName>>")]
-    pub dead_letter_topic: Option<TopicName>,
+    pub dead_letter_topic: Option<String>,
     /// Most events that are handled at once.
     #[schemars(range(min = 1, max = 1000))]
     pub concurrency: usize,
@@ -41,152 +35,46 @@ pub struct Kafka {
     #[serde(with = "duration")]
     #[schemars(with = "duration::Text", extend("x-minimum" = "0s", "x-maximum" = "1h"))]
     pub unknown_schema: Duration,
-    /// Whether brokers speak TLS.
-    pub tls: bool,
-    /// Roots (PEM) that the brokers' certificates must lead to. Without: those that this machine
-    /// trusts.
-    #[schemars(extend("x-shape" = "a path"))]
-    pub tls_ca: Option<PathBuf>,
-    /// Our own certificate (PEM), for brokers that ask for one.
-    #[schemars(extend("x-shape" = "a path"))]
-    pub tls_cert: Option<PathBuf>,
-    /// Its private key (PEM).
-    #[schemars(extend("x-shape" = "a path"))]
-    pub tls_key: Option<PathBuf>,
-    /// How we tell brokers who we are.
-    pub sasl_mechanism: Mechanism,
-    /// Our name, for `plain` and `scram-*`.
-    #[schemars(extend("x-shape" = "a name"))]
-    pub sasl_username: Option<String>,
-    /// Our password, for `plain` and `scram-*`.
-    #[schemars(with = "Option<Text<Credential>>", extend("writeOnly" = true))]
-    pub sasl_password: Option<Credential>,
-    /// A file that holds `kafka.sasl_password`.
-    #[schemars(extend("x-shape" = "a path"))]
-    pub sasl_password_file: Option<PathBuf>,
-    /// Where tokens come from, for `oauthbearer`: the token endpoint of an OAuth 2.0 server, asked by
-    /// the client credentials grant.
-    #[schemars(with = "Option<Text<Urls>>")]
-    pub oauth_token_url: Option<Urls>,
-    /// Our client id there.
-    #[schemars(extend("x-shape" = "a name"))]
-    pub oauth_client_id: Option<String>,
-    /// Our client secret there.
-    #[schemars(with = "Option<Text<Credential>>", extend("writeOnly" = true))]
-    pub oauth_client_secret: Option<Credential>,
-    /// A file that holds `kafka.oauth_client_secret`.
-    #[schemars(extend("x-shape" = "a path"))]
-    pub oauth_client_secret_file: Option<PathBuf>,
-    /// The scope to ask for.
-    #[schemars(extend("x-shape" = "scopes, separated by spaces"))]
-    pub oauth_scope: Option<String>,
-    /// Roots (PEM) that its certificate must lead to. Without: those that this machine trusts.
-    #[schemars(extend("x-shape" = "a path"))]
-    pub oauth_ca: Option<PathBuf>,
-    /// The Confluent-compatible schema registry. Several URLs of one registry are tried one after
-    /// another.
-    #[schemars(with = "Option<Text<Urls>>")]
-    pub registry_url: Option<Urls>,
-    /// Our name there (Basic).
-    #[schemars(extend("x-shape" = "a name"))]
-    pub registry_username: Option<String>,
-    /// Our password there (Basic).
-    #[schemars(with = "Option<Text<Credential>>", extend("writeOnly" = true))]
-    pub registry_password: Option<Credential>,
-    /// A file that holds `kafka.registry_password`.
-    #[schemars(extend("x-shape" = "a path"))]
-    pub registry_password_file: Option<PathBuf>,
-    /// Our token there (Bearer), instead of name and password.
-    #[schemars(with = "Option<Text<Credential>>", extend("writeOnly" = true))]
-    pub registry_token: Option<Credential>,
-    /// A file that holds `kafka.registry_token`.
-    #[schemars(extend("x-shape" = "a path"))]
-    pub registry_token_file: Option<PathBuf>,
-    /// Roots (PEM) that its certificate must lead to. Without: those that this machine trusts.
-    #[schemars(extend("x-shape" = "a path"))]
-    pub registry_ca: Option<PathBuf>,
-    /// How long one of its addresses may take to answer.
-    #[serde(with = "duration")]
-    #[schemars(with = "duration::Text", extend("x-minimum" = "100ms", "x-maximum" = "1m"))]
-    pub registry_timeout: Duration,
 }
 
-impl Default for Kafka {
+impl Default for Consuming {
     fn default() -> Self {
         Self {
-            brokers: Vec::new(),
-            topic: TopicName::registration(),
             group: String::new(),
             dead_letter_topic: None,
             concurrency: 16,
             unknown_schema: Duration::from_secs(30),
-            tls: false,
-            tls_ca: None,
-            tls_cert: None,
-            tls_key: None,
-            sasl_mechanism: Mechanism::default(),
-            sasl_username: None,
-            sasl_password: None,
-            sasl_password_file: None,
-            oauth_token_url: None,
-            oauth_client_id: None,
-            oauth_client_secret: None,
-            oauth_client_secret_file: None,
-            oauth_scope: None,
-            oauth_ca: None,
-            registry_url: None,
-            registry_username: None,
-            registry_password: None,
-            registry_password_file: None,
-            registry_token: None,
-            registry_token_file: None,
-            registry_ca: None,
-            registry_timeout: Duration::from_secs(5),
         }
     }
 }
 
-impl Kafka {
-    /// The defaults, in this group.
-    pub fn in_group(group: &str) -> Self {
-        Self {
-            group: group.to_owned(),
-            ..Self::default()
-        }
-    }
-
-    /// The dead-letter topic, by its default if it is not set.
-    pub fn dead_letters(&self) -> String {
-        match &self.dead_letter_topic {
-            Some(topic) => topic.as_str().to_owned(),
-            None => format!("{}.{}.dead-letter", self.topic, self.group),
-        }
-    }
-
-    /// Says which rules of this section are broken.
-    pub fn validate(&self, rules: &mut Rules<'_>) {
-        for (key, others, text) in rules::broken(self) {
-            rules.broken(key, others, text);
-        }
+/// The defaults, in this group.
+pub fn in_group(group: &str) -> Kafka {
+    let own = Consuming {
+        group: group.to_owned(),
+        ..Consuming::default()
+    };
+    Kafka {
+        own,
+        ..Kafka::default()
     }
 }
 
-/// How we tell brokers who we are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Mechanism {
-    /// Not at all, or by our certificate.
-    #[default]
-    None,
-    /// Name and password as they are (RFC 4616): only over TLS.
-    Plain,
-    /// Name and password; the password is never sent (RFC 7677).
-    #[serde(rename = "scram-sha-256")]
-    ScramSha256,
-    /// The same with SHA-512.
-    #[serde(rename = "scram-sha-512")]
-    ScramSha512,
-    /// A token of an OAuth 2.0 server (RFC 7628).
-    #[serde(rename = "oauthbearer")]
-    OAuthBearer,
+/// The dead-letter topic, by its default if it is not set.
+pub(crate) fn dead_letters(kafka: &Kafka) -> String {
+    match &kafka.own.dead_letter_topic {
+        Some(topic) => topic.clone(),
+        None => format!("{}.{}.dead-letter", kafka.topic, kafka.own.group),
+    }
+}
+
+/// Says which rules of the section are broken.
+pub fn validate(kafka: &Kafka, rules: &mut Rules<'_>) {
+    kafka.demand(rules, None);
+    kafka.validate(rules);
+    let topic = kafka.own.dead_letter_topic.as_deref();
+    if topic.is_some_and(|topic| topic.parse::<TopicName>().is_err()) {
+        let text = format!("must be {}", TopicName::SHAPE);
+        rules.broken("kafka.dead_letter_topic", &[], &text);
+    }
 }

@@ -6,6 +6,8 @@
 pub mod cli;
 pub mod database;
 pub mod exit;
+#[cfg(debug_assertions)]
+mod failpoint;
 mod health;
 pub mod kafka;
 pub mod section;

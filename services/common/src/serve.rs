@@ -14,7 +14,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Common, Configured, Exit, Failed, Need, Service, health::Health, kafka::of_settings, web,
+    Common, Configured, Exit, Failed, Need, Service,
+    database::parked::Parked,
+    health::Health,
+    kafka::{self, of_settings},
+    web,
 };
 
 /// The name of the listener in metrics and logs.
@@ -35,8 +39,14 @@ pub(crate) async fn serve<S: Service>(config: &S::Config, metrics: Metrics) -> R
     let mut signals = Signals::new()?;
     let service = S::open(config).await?;
     let listener = bind(http.listen).await?;
-    let settings = kafka.consumer(end.drain_timeout)?;
-    let consumer = Consumer::new(settings, kafka.registry()?, service.handler());
+    let settings = kafka::consumer(kafka, end.drain_timeout)?;
+    let parked = Parked {
+        database: service.database().clone(),
+        topic: kafka.topic.as_str().to_owned(),
+        group: kafka.own.group.clone(),
+    };
+    let registry = kafka::registry(kafka)?;
+    let consumer = Consumer::new(settings, registry, service.handler(), Box::new(parked));
     let consumer = consumer.map_err(|error| of_settings(&error))?;
 
     let health = Health::new();

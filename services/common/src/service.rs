@@ -1,14 +1,15 @@
 //! What a service is.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, path::Path, sync::Arc};
 
 use axum::Router;
-use sso_config::Sections;
+use sso_config::{Sections, telemetry::Telemetry};
 use sso_kafka::consumer::Handler;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Failed,
+    database::{Database, Opened, Schema},
     kafka::Kafka,
     section::{Http, Log, Shutdown},
 };
@@ -26,10 +27,16 @@ pub struct Common<'a> {
     pub http: &'a Http,
     /// Where events come from.
     pub kafka: &'a Kafka,
+    /// Where the embedded database is.
+    pub data_dir: &'a Path,
+    /// Where it remembers.
+    pub database: &'a Database,
     /// The end.
     pub shutdown: &'a Shutdown,
     /// Logs.
     pub log: &'a Log,
+    /// Traces.
+    pub telemetry: &'a Telemetry,
 }
 
 /// What a service serves beside health and metrics.
@@ -63,12 +70,17 @@ pub trait Service: Sized + Send + Sync + 'static {
 
     /// What `--help` says.
     const ABOUT: &'static str;
+    /// Its tables.
+    const SCHEMA: Schema;
 
     /// Describes its metrics and makes them exist at 0.
     fn register_metrics();
 
     /// Opens what it needs to serve. What can be waited for is not waited for here.
     fn open(config: &Self::Config) -> impl Future<Output = Result<Arc<Self>, Failed>>;
+
+    /// Its database.
+    fn database(&self) -> &Opened;
 
     /// What is done with an event.
     fn handler(self: &Arc<Self>) -> Arc<dyn Handler>;
@@ -81,12 +93,6 @@ pub trait Service: Sized + Send + Sync + 'static {
 
     /// What runs beside, until `stop`.
     fn background(self: Arc<Self>, stop: CancellationToken) -> impl Future<Output = ()> + Send;
-
-    /// Brings its database to this version; says which that is.
-    fn migrate(config: &Self::Config) -> impl Future<Output = Result<u32, Failed>>;
-
-    /// The version of its database and the one that this binary needs.
-    fn version(config: &Self::Config) -> impl Future<Output = Result<(u32, u32), Failed>>;
 
     /// Runs a command of its own; what to print.
     fn command(

@@ -1,47 +1,21 @@
-//! The trace of the request that caused an event, continued.
+//! Spans of what a service does with an event. The consumer's own span, which continues the trace of
+//! the request that caused the event, is their parent.
 
-use sso_kafka::consumer::Event;
-use tracing::Span;
+use sso_telemetry::statements::Family;
+use tracing::Instrument;
 
-/// A span around what is done with an event. It names the trace of the request that caused the event,
-/// and the span in it that is this one's parent (W3C Trace Context).
-pub fn span(event: &Event) -> Span {
-    let context = event.traceparent.as_deref().and_then(parse);
-    tracing::info_span!(
-        "registration",
-        event_id = %event.id,
-        trace_id = context.map(|(trace, _)| trace),
-        parent_id = context.map(|(_, parent)| parent),
-    )
-}
+use crate::database::StoreError;
 
-/// Trace id and parent id of a `traceparent`.
-fn parse(text: &str) -> Option<(&str, &str)> {
-    let mut parts = text.split('-');
-    let (_version, trace, parent) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_id = |id: &str, digits| {
-        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        id.len() == digits && id.bytes().all(is_hex) && id.bytes().any(|byte| byte != b'0')
-    };
-    (is_id(trace, 32) && is_id(parent, 16)).then_some((trace, parent))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_good_traceparent_is_continued() {
-        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let ids = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
-        assert_eq!(parse(good), Some(ids));
-        for bad in [
-            "",
-            "00-0af7651916cd43dd8448eb211c80319c",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319\n-b7ad6b7169203331-01",
-        ] {
-            assert_eq!(parse(bad), None, "{bad}");
-        }
-    }
+/// Runs what a store does, as one span and one duration: `operation` (`INSERT`, `SELECT`, ..) on
+/// `table`, in the database of this kind (`postgresql`, `sqlite`). Without a caller that has a span
+/// it has none.
+pub async fn stored<T>(
+    system: &'static str,
+    operation: &'static str,
+    table: &'static str,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let statement = Family { operation, table }.start(system);
+    let done = work.instrument(statement.span().clone()).await;
+    statement.end(done)
 }

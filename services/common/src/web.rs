@@ -4,7 +4,6 @@ mod members;
 mod observe;
 mod probes;
 mod problem;
-mod swagger;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +17,7 @@ use tower_http::compression::{
 pub use members::{MAX_BODY, Members, Object, refuse_declared_length};
 pub(crate) use probes::probes;
 pub use problem::{ErrorBody, FieldBody, Problem};
-pub use swagger::swagger;
+pub use sso_web::swagger::router as swagger;
 
 use crate::Routes;
 

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use sso_config::{
     Derived, Rules, Sections, duration,
     remote::{Credential, Urls},
+    telemetry::Telemetry,
     values::{Misshapen, Shape, Text, text},
 };
 use sso_service::{
     Common, Configured,
     database::Database,
-    kafka::Kafka,
+    kafka::{self, Kafka},
     section::{Http, Log, Shutdown},
 };
 
@@ -34,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) ledger: Ledger,
     pub(crate) shutdown: Shutdown,
     pub(crate) log: Log,
+    pub(crate) telemetry: Telemetry,
 }
 
 impl Default for Config {
@@ -41,13 +43,14 @@ impl Default for Config {
         Self {
             data_dir: "./data".into(),
             http: Http::on_port(8001),
-            kafka: Kafka::in_group("loyalty"),
+            kafka: kafka::in_group("loyalty"),
             database: Database::default(),
             sso: Sso::default(),
             points: Points::default(),
             ledger: Ledger::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
+            telemetry: Telemetry::named("loyalty"),
         }
     }
 }
@@ -195,7 +198,8 @@ impl Sections for Config {
     }
 
     fn validate(&self, rules: &mut Rules<'_>) {
-        self.kafka.validate(rules);
+        kafka::validate(&self.kafka, rules);
+        self.telemetry.validate(rules);
     }
 }
 
@@ -204,8 +208,11 @@ impl Configured for Config {
         Common {
             http: &self.http,
             kafka: &self.kafka,
+            data_dir: &self.data_dir,
+            database: &self.database,
             shutdown: &self.shutdown,
             log: &self.log,
+            telemetry: &self.telemetry,
         }
     }
 }

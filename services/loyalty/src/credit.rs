@@ -4,8 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sso_kafka::consumer::{Event, Handler, Outcome};
-use sso_service::{database::StoreError, trace};
-use tracing::Instrument;
+use sso_service::database::StoreError;
 
 use crate::{
     ledger::{Credited, Ledger},
@@ -24,12 +23,6 @@ pub(crate) struct Credit {
 #[async_trait]
 impl Handler for Credit {
     async fn handle(&self, event: &Event) -> Outcome {
-        self.credit(event).instrument(trace::span(event)).await
-    }
-}
-
-impl Credit {
-    async fn credit(&self, event: &Event) -> Outcome {
         match self.ledger.credit(event.id, event.user, self.points).await {
             Ok(Credited::Now) => {
                 metrics::credit("credited");

@@ -1,6 +1,7 @@
 //! The ledger: every change of a balance is a transfer of two entries that sum to zero, between an
 //! account and the house.
 
+mod observed;
 mod postgres;
 mod sqlite;
 
@@ -9,16 +10,12 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use sso_service::{
     Failed,
-    database::{
-        DatabaseUrl, StoreError,
-        postgres::Postgres,
-        sqlite::{Migrations, Role, Sqlite},
-    },
+    database::{Opened, Schema, StoreError, parked, sqlite::Role},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use self::{postgres::InPostgres, sqlite::InSqlite};
+use self::{observed::Observed, postgres::InPostgres, sqlite::InSqlite};
 use crate::config::Config;
 
 /// Most points of one order.
@@ -187,49 +184,26 @@ pub(crate) trait Ledger: Send + Sync {
     async fn ping(&self) -> Result<(), StoreError>;
 }
 
-const SQLITE: Migrations = &[include_str!("../migrations/sqlite/1.sql")];
-const POSTGRES: Migrations = &[include_str!("../migrations/postgres/1.sql")];
+/// The tables.
+pub(crate) const SCHEMA: Schema = Schema {
+    program: "loyalty",
+    sqlite: &[include_str!("../migrations/sqlite/1.sql"), parked::SQLITE],
+    postgres: &[
+        include_str!("../migrations/postgres/1.sql"),
+        parked::POSTGRES,
+    ],
+};
 
-/// Opens the ledger of a configuration.
-pub(crate) async fn open(config: &Config, role: Role) -> Result<Arc<dyn Ledger>, Failed> {
-    let settings = &config.database;
-    Ok(match &settings.url {
-        DatabaseUrl::Postgres(url) => {
-            let pool = Postgres::open(url, settings, "loyalty", POSTGRES).await?;
-            Arc::new(InPostgres(pool))
-        }
-        DatabaseUrl::Sqlite(_) => {
-            let file = settings
-                .file(&config.data_dir, "loyalty")
-                .unwrap_or_default();
-            let migrate = settings.migrate;
-            let sqlite = Sqlite::open(&file, SQLITE, migrate, role, settings.timeout)?;
-            Arc::new(InSqlite(sqlite))
-        }
-    })
+/// Opens the database of a configuration.
+pub(crate) async fn open(config: &Config, role: Role) -> Result<Opened, Failed> {
+    SCHEMA.open(&config.database, &config.data_dir, role).await
 }
 
-/// Brings the database to its version.
-pub(crate) async fn migrate(config: &Config) -> Result<u32, Failed> {
-    let mut config = config.clone();
-    config.database.migrate = true;
-    open(&config, Role::Command).await?;
-    Ok(version(&config).await?.0)
-}
-
-/// The version of the database and the one that is needed.
-pub(crate) async fn version(config: &Config) -> Result<(u32, u32), Failed> {
-    let settings = &config.database;
-    match &settings.url {
-        DatabaseUrl::Postgres(url) => {
-            let pool = Postgres::connect(url, settings, "loyalty")?;
-            pool.versions(POSTGRES).await
-        }
-        DatabaseUrl::Sqlite(_) => {
-            let file = settings
-                .file(&config.data_dir, "loyalty")
-                .unwrap_or_default();
-            Sqlite::versions(&file, SQLITE)
-        }
-    }
+/// The ledger in an open database.
+pub(crate) fn of(opened: &Opened) -> Arc<dyn Ledger> {
+    let ledger: Arc<dyn Ledger> = match opened.clone() {
+        Opened::Postgres(pool) => Arc::new(InPostgres(pool)),
+        Opened::Sqlite(sqlite) => Arc::new(InSqlite(sqlite)),
+    };
+    Arc::new(Observed(ledger, opened.system()))
 }

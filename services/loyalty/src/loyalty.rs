@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use clap::Subcommand;
 use sso_config::remote::Urls;
 use sso_kafka::consumer::Handler;
-use sso_service::{Exit, Failed, Need, Routes, Service, database::sqlite::Role};
+use sso_service::{
+    Exit, Failed, Need, Routes, Service,
+    database::{Opened, Schema, sqlite::Role},
+};
 use sso_verifier::Verifier;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +29,7 @@ const CLEANING: (Duration, u32) = (Duration::from_mins(10), 1000);
 
 /// What `loyalty` consists of.
 pub(crate) struct Loyalty {
+    database: Opened,
     ledger: Arc<dyn Ledger>,
     verifier: Verifier,
     points: i64,
@@ -60,20 +64,26 @@ impl Service for Loyalty {
 
     const ABOUT: &'static str =
         "Consumes registrations of sso, credits the welcome points, keeps the ledger.";
+    const SCHEMA: Schema = ledger::SCHEMA;
 
     fn register_metrics() {
         metrics::register();
     }
 
     async fn open(config: &Config) -> Result<Arc<Self>, Failed> {
-        let ledger = ledger::open(config, Role::Server).await?;
+        let database = ledger::open(config, Role::Server).await?;
         Ok(Arc::new(Self {
-            ledger,
+            ledger: ledger::of(&database),
+            database,
             verifier: verifier(&config.sso).await?,
             points: config.points.welcome,
             check_every: config.ledger.check_every,
             remember_keys: config.ledger.remember_keys,
         }))
+    }
+
+    fn database(&self) -> &Opened {
+        &self.database
     }
 
     fn handler(self: &Arc<Self>) -> Arc<dyn Handler> {
@@ -128,16 +138,8 @@ impl Service for Loyalty {
         }
     }
 
-    async fn migrate(config: &Config) -> Result<u32, Failed> {
-        ledger::migrate(config).await
-    }
-
-    async fn version(config: &Config) -> Result<(u32, u32), Failed> {
-        ledger::version(config).await
-    }
-
     async fn command(config: &Config, command: Command) -> Result<String, Failed> {
-        let ledger = ledger::open(config, Role::Command).await?;
+        let ledger = ledger::of(&ledger::open(config, Role::Command).await?);
         match command {
             Command::Ledger(LedgerCommand::Check) => {
                 let checked = ledger.check().await?;

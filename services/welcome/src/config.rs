@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use sso_config::{
     Derived, Rules, Sections, duration,
     remote::Credential,
+    telemetry::Telemetry,
     values::{Misshapen, Shape, Text, text},
 };
 use sso_service::{
     Common, Configured,
     database::Database,
-    kafka::Kafka,
+    kafka::{self, Kafka},
     section::{Http, Log, Shutdown},
 };
 
@@ -34,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) templates: Templates,
     pub(crate) shutdown: Shutdown,
     pub(crate) log: Log,
+    pub(crate) telemetry: Telemetry,
 }
 
 impl Default for Config {
@@ -41,13 +43,14 @@ impl Default for Config {
         Self {
             data_dir: "./data".into(),
             http: Http::on_port(8002),
-            kafka: Kafka::in_group("welcome"),
+            kafka: kafka::in_group("welcome"),
             database: Database::default(),
             smtp: Smtp::default(),
             mail: Mail::default(),
             templates: Templates::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
+            telemetry: Telemetry::named("welcome"),
         }
     }
 }
@@ -220,7 +223,8 @@ impl Sections for Config {
     fn derive(&mut self, _: &mut Derived<'_>) {}
 
     fn validate(&self, rules: &mut Rules<'_>) {
-        self.kafka.validate(rules);
+        kafka::validate(&self.kafka, rules);
+        self.telemetry.validate(rules);
         let Smtp {
             url,
             from,
@@ -255,8 +259,11 @@ impl Configured for Config {
         Common {
             http: &self.http,
             kafka: &self.kafka,
+            data_dir: &self.data_dir,
+            database: &self.database,
             shutdown: &self.shutdown,
             log: &self.log,
+            telemetry: &self.telemetry,
         }
     }
 }

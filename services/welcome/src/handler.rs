@@ -7,10 +7,10 @@ use std::{
 };
 
 use async_trait::async_trait;
+use sso_events::failpoint::{self, Step};
 use sso_kafka::consumer::{Event, Handler, Outcome};
-use sso_service::{database::StoreError, trace, world};
+use sso_service::{database::StoreError, world};
 use tokio::time::{Instant, sleep};
-use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
@@ -74,16 +74,11 @@ impl Tries {
 #[async_trait]
 impl Handler for Greeter {
     async fn handle(&self, event: &Event) -> Outcome {
-        let span = trace::span(event);
-        async {
-            let outcome = self.greet(event).await;
-            if !matches!(outcome, Outcome::Retry(_)) {
-                self.tries.over(event.id);
-            }
-            outcome
+        let outcome = self.greet(event).await;
+        if !matches!(outcome, Outcome::Retry(_)) {
+            self.tries.over(event.id);
         }
-        .instrument(span)
-        .await
+        outcome
     }
 }
 
@@ -115,9 +110,12 @@ impl Greeter {
             Ok(Claim::Taken(left)) => return Outcome::Retry(left),
             Err(error) => return store_away(&error),
         }
+        failpoint::passed(Step::Begun);
         match self.mailer.send(message).await {
             Ok(()) => {
+                failpoint::passed(Step::Effected);
                 self.mark(event.id).await;
+                failpoint::passed(Step::Noted);
                 metrics::mail("sent");
                 tracing::info!("the welcome mail is sent");
                 Outcome::Done

@@ -15,6 +15,7 @@ use lettre::{
 };
 use sso_service::{Exit, Failed};
 use tokio::sync::Semaphore;
+use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
     config::Smtp,
@@ -25,6 +26,8 @@ use crate::{
 /// Sends messages, over a bounded number of connections.
 pub(crate) struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
+    host: String,
+    port: u16,
     room: Semaphore,
     /// What was wrong with the server when it was last used.
     trouble: Mutex<Option<String>>,
@@ -39,6 +42,16 @@ pub(crate) enum NotSent {
     NotNow(String),
     /// 5xx: never.
     Never(String),
+}
+
+impl NotSent {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Away(_) => "away",
+            Self::NotNow(_) => "not_now",
+            Self::Never(_) => "never",
+        }
+    }
 }
 
 impl Mailer {
@@ -59,6 +72,8 @@ impl Mailer {
         }
         Ok(Self {
             transport: builder.build(),
+            host: url.host.clone(),
+            port: url.port,
             room: Semaphore::new(usize::try_from(settings.max_connections).unwrap_or(1)),
             trouble: Mutex::default(),
         })
@@ -68,14 +83,33 @@ impl Mailer {
     pub(crate) async fn send(&self, message: Message) -> Result<(), NotSent> {
         let room = self.room.acquire().await;
         let _room = room.map_err(|_| NotSent::Away("it is closed".to_owned()))?;
-        let sent = self.transport.send(message).await;
+        let span = self.span();
+        let sent = self.transport.send(message).instrument(span.clone()).await;
         let not_sent = sent.err().map(|error| judge(&error));
+        if let Some(why) = &not_sent {
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", why.word());
+        }
         let trouble = match &not_sent {
             Some(NotSent::Away(why)) => Some(why.clone()),
             _ => None,
         };
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
         not_sent.map_or(Ok(()), Err)
+    }
+
+    /// Of one mail on its way. Whose it is and what it says are no part of it.
+    fn span(&self) -> Span {
+        tracing::info_span!(
+            "smtp",
+            otel.kind = "client",
+            otel.name = "send mail",
+            otel.status_code = Empty,
+            network.protocol.name = "smtp",
+            server.address = self.host,
+            server.port = self.port,
+            "error.type" = Empty,
+        )
     }
 
     /// What was wrong with the server when it was last used.

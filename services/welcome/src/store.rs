@@ -1,5 +1,6 @@
 //! Which registrations have had their mail.
 
+mod observed;
 mod postgres;
 mod sqlite;
 
@@ -8,15 +9,11 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use sso_service::{
     Failed,
-    database::{
-        DatabaseUrl, StoreError,
-        postgres::Postgres,
-        sqlite::{Migrations, Role, Sqlite},
-    },
+    database::{Opened, Schema, StoreError, parked, sqlite::Role},
 };
 use uuid::Uuid;
 
-use self::{postgres::InPostgres, sqlite::InSqlite};
+use self::{observed::Observed, postgres::InPostgres, sqlite::InSqlite};
 use crate::config::Config;
 
 /// Who may send a mail now.
@@ -59,23 +56,26 @@ pub(crate) struct Mail {
     pub(crate) user: Uuid,
 }
 
-const SQLITE: Migrations = &[include_str!("../migrations/sqlite/1.sql")];
-const POSTGRES: Migrations = &[include_str!("../migrations/postgres/1.sql")];
+/// The tables.
+pub(crate) const SCHEMA: Schema = Schema {
+    program: "welcome",
+    sqlite: &[include_str!("../migrations/sqlite/1.sql"), parked::SQLITE],
+    postgres: &[
+        include_str!("../migrations/postgres/1.sql"),
+        parked::POSTGRES,
+    ],
+};
 
-/// Opens the store of a configuration.
-pub(crate) async fn open(config: &Config, role: Role) -> Result<Arc<dyn Store>, Failed> {
-    let settings = &config.database;
-    Ok(match &settings.url {
-        DatabaseUrl::Postgres(url) => {
-            let pool = Postgres::open(url, settings, "welcome", POSTGRES).await?;
-            Arc::new(InPostgres(pool))
-        }
-        DatabaseUrl::Sqlite(_) => {
-            let file = settings
-                .file(&config.data_dir, "welcome")
-                .unwrap_or_default();
-            let migrate = settings.migrate;
-            let sqlite = Sqlite::open(&file, SQLITE, migrate, role, settings.timeout)?;
+/// Opens the database of a configuration.
+pub(crate) async fn open(config: &Config, role: Role) -> Result<Opened, Failed> {
+    SCHEMA.open(&config.database, &config.data_dir, role).await
+}
+
+/// The store in an open database.
+pub(crate) async fn of(opened: &Opened, role: Role) -> Result<Arc<dyn Store>, Failed> {
+    let store: Arc<dyn Store> = match opened.clone() {
+        Opened::Postgres(pool) => Arc::new(InPostgres(pool)),
+        Opened::Sqlite(sqlite) => {
             let store = InSqlite(sqlite);
             if role == Role::Server {
                 // We are the only ones: whoever had claimed something is gone.
@@ -83,30 +83,6 @@ pub(crate) async fn open(config: &Config, role: Role) -> Result<Arc<dyn Store>, 
             }
             Arc::new(store)
         }
-    })
-}
-
-/// Brings the database to its version.
-pub(crate) async fn migrate(config: &Config) -> Result<u32, Failed> {
-    let mut config = config.clone();
-    config.database.migrate = true;
-    open(&config, Role::Command).await?;
-    Ok(version(&config).await?.0)
-}
-
-/// The version of the database and the one that is needed.
-pub(crate) async fn version(config: &Config) -> Result<(u32, u32), Failed> {
-    let settings = &config.database;
-    match &settings.url {
-        DatabaseUrl::Postgres(url) => {
-            let pool = Postgres::connect(url, settings, "welcome")?;
-            pool.versions(POSTGRES).await
-        }
-        DatabaseUrl::Sqlite(_) => {
-            let file = settings
-                .file(&config.data_dir, "welcome")
-                .unwrap_or_default();
-            Sqlite::versions(&file, SQLITE)
-        }
-    }
+    };
+    Ok(Arc::new(Observed(store, opened.system())))
 }

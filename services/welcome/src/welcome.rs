@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use clap::Subcommand;
 use sso_kafka::consumer::Handler;
-use sso_service::{Exit, Failed, Need, Routes, Service, database::sqlite::Role, world};
+use sso_service::{
+    Exit, Failed, Need, Routes, Service,
+    database::{Opened, Schema, sqlite::Role},
+    world,
+};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -27,6 +31,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// What `welcome` consists of.
 pub(crate) struct Welcome {
+    database: Opened,
     store: Arc<dyn Store>,
     mailer: Arc<Mailer>,
     greeter: Arc<Greeter>,
@@ -48,6 +53,7 @@ impl Service for Welcome {
     type Command = Command;
 
     const ABOUT: &'static str = "Consumes registrations of sso and sends the welcome mail.";
+    const SCHEMA: Schema = store::SCHEMA;
 
     fn register_metrics() {
         metrics::register();
@@ -61,7 +67,8 @@ impl Service for Welcome {
         let mailer = Arc::new(Mailer::new(&config.smtp)?);
         let from = config.smtp.from.clone();
         let from = from.ok_or_else(|| wrong("smtp.from: must be set".to_owned()))?;
-        let store = store::open(config, Role::Server).await?;
+        let database = store::open(config, Role::Server).await?;
+        let store = store::of(&database, Role::Server).await?;
         let greeter = Greeter {
             store: Arc::clone(&store),
             mailer: Arc::clone(&mailer),
@@ -81,11 +88,16 @@ impl Service for Welcome {
             tries: Tries::default(),
         };
         Ok(Arc::new(Self {
+            database,
             store,
             mailer,
             greeter: Arc::new(greeter),
             remember: config.mail.remember,
         }))
+    }
+
+    fn database(&self) -> &Opened {
+        &self.database
     }
 
     fn handler(self: &Arc<Self>) -> Arc<dyn Handler> {
@@ -140,17 +152,10 @@ impl Service for Welcome {
         self.mailer.close().await;
     }
 
-    async fn migrate(config: &Config) -> Result<u32, Failed> {
-        store::migrate(config).await
-    }
-
-    async fn version(config: &Config) -> Result<(u32, u32), Failed> {
-        store::version(config).await
-    }
-
     async fn command(config: &Config, command: Command) -> Result<String, Failed> {
         let Command::Forget { user } = command;
-        let store = store::open(config, Role::Command).await?;
+        let database = store::open(config, Role::Command).await?;
+        let store = store::of(&database, Role::Command).await?;
         let count = store.forget(user).await?;
         Ok(format!("forgotten whose they were: {count} mails"))
     }

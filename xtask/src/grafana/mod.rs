@@ -4,7 +4,18 @@
 
 mod dashboards;
 
+use std::{fs, process::Command};
+
+use anyhow::Result;
 use serde_json::{Value, json};
+
+use crate::{
+    shell::{root, run},
+    tools,
+};
+
+/// Where dashboards lie.
+const FOLDER: &str = "deploy/grafana/dashboards";
 
 /// The columns of Grafana's grid.
 const COLUMNS: usize = 24;
@@ -56,10 +67,19 @@ impl Unit {
 /// Every dashboard: its path and its JSON.
 pub(crate) fn files() -> Vec<(String, String)> {
     let file = |dashboard: &Dashboard| {
-        let path = format!("deploy/grafana/dashboards/{}.json", dashboard.uid);
+        let path = format!("{FOLDER}/{}.json", dashboard.uid);
         (path, format!("{:#}\n", dashboard.json()))
     };
     dashboards::ALL.iter().map(file).collect()
+}
+
+/// Fails if a dashboard is not what Grafana's published schema says.
+pub(crate) fn check() -> Result<()> {
+    let mut check = Command::new(tools::ensure_grafana_check()?);
+    for file in fs::read_dir(root().join(FOLDER))? {
+        check.arg(file?.path());
+    }
+    run(check)
 }
 
 impl Dashboard {
@@ -80,6 +100,7 @@ impl Dashboard {
             "links": [{
                 "type": "dashboards", "title": "sso", "tags": ["sso"],
                 "asDropdown": true, "keepTime": true,
+                "icon": "", "tooltip": "", "targetBlank": false, "includeVars": false,
             }],
             "templating": {"list": []},
             "annotations": {"list": [{
@@ -105,7 +126,8 @@ impl Panel {
                     "datasource": source(),
                     "expr": expr,
                     "legendFormat": legend,
-                    "exemplar": false,
+                    // Points of requests whose traces are sampled, on what is drawn of histograms.
+                    "exemplar": expr.contains("_seconds_bucket"),
                 })
             })
             .collect();
@@ -127,7 +149,9 @@ impl Panel {
                 "overrides": [],
             },
             "options": {
-                "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true},
+                "legend": {
+                    "displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": [],
+                },
                 "tooltip": {"mode": "multi", "sort": "desc"},
             },
             "targets": targets,

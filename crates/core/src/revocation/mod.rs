@@ -15,7 +15,7 @@ mod steady;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -40,7 +40,7 @@ use crate::{
         AccessClaims, AccessKind, Announcements, Clock, StoreError, TokenRefused, Tokens,
         store::{Answer, Freshness, Question, Reach, Revocation, RevocationFeed, Revoked, Stamp},
     },
-    values::{UserId, Version},
+    values::{SessionId, UserId, Version},
 };
 
 /// How long an answered beat is believed, and how long an acknowledgement is waited for.
@@ -89,6 +89,8 @@ pub struct Revocations {
     lease: Lease,
     /// Of the last answer.
     timeline: AtomicU32,
+    /// Whether the last answer brought something.
+    owes: AtomicBool,
     /// Stops to believe retired keys.
     tokens: Option<Arc<dyn Tokens>>,
     /// Asks for a beat before its time.
@@ -112,6 +114,7 @@ impl Revocations {
             hints: Hints::default(),
             lease: Lease::default(),
             timeline: AtomicU32::new(0),
+            owes: AtomicBool::new(false),
             tokens: None,
             hasten: None,
             announcements: None,
@@ -238,6 +241,7 @@ impl Revocations {
                 Ok(())
             }
             Err(error) => {
+                self.owes.store(false, Ordering::Relaxed);
                 self.lease.failed(error.to_string());
                 Err(error)
             }
@@ -264,10 +268,20 @@ impl Revocations {
         self.timeline.store(answer.timeline, Ordering::Relaxed);
         self.lease
             .extend(sent + self.terms.lease, self.clock.monotonic());
-        if !answer.entries.is_empty() {
+        let brought = !answer.entries.is_empty();
+        self.owes.store(brought, Ordering::Relaxed);
+        if brought {
             // Whoever committed them waits for the question that says so.
             self.hasten();
         }
+        let took = self.clock.monotonic().saturating_sub(sent);
+        tracing::trace!(entries = answer.entries.len(), ?took, "a beat was answered");
+    }
+
+    /// Whether somebody waits for the next beat: it will say that this instance obeys what the last
+    /// one brought.
+    pub fn owes_beat(&self) -> bool {
+        self.owes.load(Ordering::Relaxed)
     }
 
     /// Obeys what this instance has just committed, then waits for the others. To be called when
@@ -280,19 +294,33 @@ impl Revocations {
         let Some(last) = entries.iter().max_by_key(|entry| entry.id) else {
             return Reach::Everywhere;
         };
+        tracing::trace!(id = last.id, "a revocation is committed");
         if let Some(announcements) = &self.announcements {
             announcements.announce(entries);
         }
-        let answer = self.primary.acknowledged(last, self.terms.ack_wait).await;
-        let reach = answer.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a committed revocation was not acknowledged");
-            Reach::Pending
-        });
-        counter!(REVOCATION_ANSWERS, "reach" => reach.as_str()).increment(1);
+        let reach = self.reach(last).await;
         if reach == Reach::Everywhere {
             let after = self.clock.monotonic().saturating_sub(committed);
             histogram!(EVERYWHERE_AFTER).record(after.as_secs_f64());
         }
+        reach
+    }
+
+    /// Whether this session is known to be over: it was revoked by itself.
+    pub fn holds(&self, session: SessionId) -> bool {
+        self.hints.hits_session(session) || self.set.hits_session(session)
+    }
+
+    /// Waits for the others, for what this instance obeys; or for what it has
+    /// [seen](crate::ports::store::RevocationWrites::revoked_before) to be over already. To be
+    /// called when the COMMIT was answered.
+    pub async fn reach(&self, committed: &Revocation) -> Reach {
+        let answer = self.primary.acknowledged(committed, self.terms.ack_wait);
+        let reach = answer.await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a committed revocation was not acknowledged");
+            Reach::Pending
+        });
+        counter!(REVOCATION_ANSWERS, "reach" => reach.as_str()).increment(1);
         reach
     }
 
@@ -322,6 +350,7 @@ impl Revocations {
             }
         }
         if is_news {
+            tracing::trace!(entries = entries.len(), "revocations are hinted at");
             self.hasten();
         }
     }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    LocalThrottle, ThrottleSettings, lock,
+    CONFLICT_INTERVAL, LocalThrottle, ThrottleSettings, lock,
     memories::{FORGET_ACCOUNT, FORGET_PAIR, NETWORK_PAUSE, REPEATER},
 };
 use crate::{caller::Network, ports::Permit, values::Email};
@@ -49,6 +49,15 @@ pub struct Rules {
     pub repeater: Duration,
     /// Between two attempts of a network that fails on too many accounts.
     pub network_pause: Duration,
+    /// Between two registrations of a network, after [`ThrottleSettings::registration_burst`].
+    pub registration_interval: Duration,
+    /// See [`ThrottleSettings::registration_burst`].
+    pub registration_burst: u32,
+    /// Between two answers of "user already exists", after
+    /// [`ThrottleSettings::registration_conflicts`].
+    pub conflict_interval: Duration,
+    /// See [`ThrottleSettings::registration_conflicts`].
+    pub registration_conflicts: u32,
 }
 
 impl From<&ThrottleSettings> for Rules {
@@ -62,6 +71,10 @@ impl From<&ThrottleSettings> for Rules {
             forget_account: FORGET_ACCOUNT,
             repeater: REPEATER,
             network_pause: NETWORK_PAUSE,
+            registration_interval: settings.registration_interval(),
+            registration_burst: settings.registration_burst,
+            conflict_interval: CONFLICT_INTERVAL,
+            registration_conflicts: settings.registration_conflicts,
         }
     }
 }

@@ -6,10 +6,11 @@ use crate::{
     policy::CLOCK_LEEWAY,
     ports::{
         AccessClaims, StoreError, TokenOwner, TokenRefused, TokenSubject,
-        store::{AuditAction, Ended, NewRevocation, Reach, Revoked},
+        store::{AuditAction, Ended, NewRevocation, Reach, Revocation, Revoked, Tx},
     },
     sso::Sso,
     usecases::{once_more::once_more, validate},
+    values::SessionId,
 };
 
 /// A token whose session is to end, unverified.
@@ -67,20 +68,83 @@ pub async fn logout(
         TokenOwner::Seed(claims) => return logout_seed(sso, caller, request, &claims).await,
     };
     if request.everywhere {
-        return Ok(end_all(sso, caller, subject).await?);
+        return Ok(end_all(sso, caller, request.token, subject).await?);
     }
     let end = || end_one(sso, caller, subject, AuditAction::Logout);
-    let ended = once_more(end).await?;
-    Ok(ended.unwrap_or(Reach::Everywhere))
+    match once_more(end).await? {
+        One::Now(reach) => Ok(reach),
+        One::Before(seen) => Ok(sso.revocations.reach(&seen).await),
+        One::Unknown => Ok(end_unknown(sso, caller, subject).await?),
+    }
 }
 
-/// Ends one session of a user. `None`: he has no such session that lives.
+/// What ending one session of a user did.
+pub(crate) enum One {
+    /// It ended now, and is over so far.
+    Now(Reach),
+    /// It was over already, and is obeyed here; how far, tells
+    /// [`Revocations::reach`](crate::revocation::Revocations::reach).
+    Before(Revocation),
+    /// He has no such session.
+    Unknown,
+}
+
+/// Ends the tokens of a session that the store does not know: its user was deleted, a failover lost
+/// it, or it was opened on the primary that has taken the place of the one that this instance still
+/// asks. As if it was known: it is refused here, and written back to the next primary.
+async fn end_unknown(
+    sso: &Sso,
+    caller: &Caller,
+    subject: TokenSubject,
+) -> Result<Reach, StoreError> {
+    let is_anothers = sso.store.session(subject.session).await?.is_some();
+    if is_anothers || sso.revocations.holds(subject.session) {
+        return over_already(sso, subject.session).await;
+    }
+    once_more(|| async {
+        let mut tx = sso.store.begin().await?;
+        let revoked = Revoked::Session(subject.session);
+        let entry = sso.revoke(tx.as_mut(), revoked).await?;
+        let record = sso
+            .record(caller, AuditAction::Logout)
+            .by_user(subject.user)
+            .of_session(subject.session);
+        tx.append_audit(&record).await?;
+        tx.commit().await?;
+        Ok::<_, StoreError>(sso.revocations.announce(&[entry]).await)
+    })
+    .await
+}
+
+/// How far it reaches that this session is over, whoever committed it: perhaps a moment ago.
+async fn over_already(sso: &Sso, session: SessionId) -> Result<Reach, StoreError> {
+    let seen = once_more(|| async {
+        let mut tx = sso.store.begin().await?;
+        let seen = seen_over(sso, tx.as_mut(), session).await?;
+        tx.commit().await?;
+        Ok(seen)
+    });
+    let seen = seen.await?;
+    Ok(sso.revocations.reach(&seen).await)
+}
+
+async fn seen_over(
+    sso: &Sso,
+    tx: &mut dyn Tx,
+    session: SessionId,
+) -> Result<Revocation, StoreError> {
+    let until = sso.revocation_until(tx).await?;
+    let revoked = Revoked::Session(session);
+    tx.revoked_before(&NewRevocation { revoked, until }).await
+}
+
+/// Ends one session of a user.
 pub(crate) async fn end_one(
     sso: &Sso,
     caller: &Caller,
     subject: TokenSubject,
     action: AuditAction,
-) -> Result<Option<Reach>, StoreError> {
+) -> Result<One, StoreError> {
     let mut tx = sso.store.begin().await?;
     let revoked = Revoked::Session(subject.session);
     match tx
@@ -95,27 +159,42 @@ pub(crate) async fn end_one(
                 .of_session(subject.session);
             tx.append_audit(&record).await?;
             tx.commit().await?;
-            Ok(Some(sso.revocations.announce(&[entry]).await))
+            Ok(One::Now(sso.revocations.announce(&[entry]).await))
         }
         Ended::Before => {
             // Perhaps its end is being committed just now.
-            let until = sso.revocation_until(tx.as_mut()).await?;
+            let seen = seen_over(sso, tx.as_mut(), subject.session).await?;
             tx.commit().await?;
             // Or the command line ended it a moment ago: obey before the next beat.
-            sso.revocations.obey(revoked, until);
-            Ok(None)
+            sso.revocations.obey(seen.revoked, seen.until);
+            Ok(One::Before(seen))
         }
-        Ended::Unknown => Ok(None),
+        Ended::Unknown => Ok(One::Unknown),
     }
 }
 
-async fn end_all(sso: &Sso, caller: &Caller, subject: TokenSubject) -> Result<Reach, StoreError> {
-    // Only while the store knows the session: a token found years later does nothing.
+async fn end_all(
+    sso: &Sso,
+    caller: &Caller,
+    token: &str,
+    subject: TokenSubject,
+) -> Result<Reach, StoreError> {
     let known = sso.store.session(subject.session).await?;
-    if known.is_none_or(|session| session.user != subject.user) {
-        return Ok(Reach::Everywhere);
+    let means_something = match known {
+        Some(session) => session.user == subject.user,
+        // Not if it is found years later; else it may be of a session that a failover lost.
+        None => is_in_time(sso, token),
+    };
+    if !means_something {
+        return over_already(sso, subject.session).await;
     }
     once_more(|| end_all_of(sso, caller, subject)).await
+}
+
+/// Whether it is a token that has not expired, of either type.
+fn is_in_time(sso: &Sso, token: &str) -> bool {
+    let now = sso.now();
+    sso.tokens.verify_access(token, now).is_ok() || sso.tokens.verify_refresh(token, now).is_ok()
 }
 
 async fn end_all_of(
@@ -125,7 +204,8 @@ async fn end_all_of(
 ) -> Result<Reach, StoreError> {
     let mut tx = sso.store.begin().await?;
     let Some(user) = tx.end_user_sessions(subject.user).await? else {
-        return Ok(Reach::Everywhere);
+        drop(tx);
+        return end_unknown(sso, caller, subject).await;
     };
     let entry = sso
         .revoke(tx.as_mut(), Revoked::TokensBelow(user.id, user.version))
@@ -150,6 +230,7 @@ async fn logout_seed(
     match validate::validate(sso, request.token).await {
         Ok(_) => {}
         Err(TokenRefused::Unknowable) => return Err(TokenRefused::Unknowable.into()),
+        Err(TokenRefused::Revoked) => return Ok(over_already(sso, claims.session).await?),
         Err(_) => return Ok(Reach::Everywhere),
     }
     let subject = TokenSubject {

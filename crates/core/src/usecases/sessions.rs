@@ -8,7 +8,10 @@ use crate::{
         store::{AuditAction, Reach, Session},
     },
     sso::Sso,
-    usecases::{logout, once_more::once_more},
+    usecases::{
+        logout::{self, One},
+        once_more::once_more,
+    },
     values::SessionId,
 };
 
@@ -64,7 +67,8 @@ pub async fn end(sso: &Sso, caller: &Caller, id: &str) -> Result<Reach, Sessions
         user: claims.user,
         session,
     };
-    once_more(|| logout::end_one(sso, caller, subject, AuditAction::SessionEnd))
-        .await?
-        .ok_or(SessionsError::NotFound)
+    match once_more(|| logout::end_one(sso, caller, subject, AuditAction::SessionEnd)).await? {
+        One::Now(reach) => Ok(reach),
+        One::Before(_) | One::Unknown => Err(SessionsError::NotFound),
+    }
 }

@@ -6,4 +6,3 @@ pub(crate) mod jwks;
 pub(crate) mod me;
 pub(crate) mod metrics;
 pub(crate) mod sessions;
-pub(crate) mod swagger;

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use axum::{Router, body::Body, http::Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use sso_http::{AdminState, Dependency, DependencyState, LogLevel};
+use sso_http::{AdminState, Dependency, DependencyState, LogLevel, Rendered};
 use sso_testkit::clock::ManualClock;
 use time::macros::datetime;
 use tower::ServiceExt;
@@ -30,7 +30,10 @@ impl LogLevel for Level {
 fn router(health: Arc<Reported>) -> Router {
     sso_http::admin_router(AdminState {
         health,
-        metrics: Arc::new(|| "sso_up 1\n".to_owned()),
+        metrics: Arc::new(|_| Rendered {
+            content_type: "text/plain",
+            text: "sso_up 1\n".to_owned(),
+        }),
         log_level: Arc::new(Level::default()),
         new_request_id: Arc::new(|| "request-1".to_owned()),
         clock: Arc::new(ManualClock::new()),

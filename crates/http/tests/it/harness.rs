@@ -107,9 +107,7 @@ impl App {
             health: health.clone(),
             jwks: Arc::new(move || tokens.ring().jwks()),
             jwks_max_age: Duration::from_mins(5),
-            metrics: options
-                .metrics
-                .then(|| Arc::new(|| "sso_up 1\n".to_owned()) as sso_http::Metrics),
+            metrics: options.metrics.then(|| Arc::new(page) as sso_http::Metrics),
             new_request_id: Arc::new(move || {
                 format!("request-{}", ids.fetch_add(1, Ordering::Relaxed))
             }),
@@ -383,5 +381,13 @@ impl<'a> User<'a> {
     pub(crate) async fn logged_out(&self, token: &str, everywhere: bool) -> Reply {
         let body = json!({"token": token, "everywhere": everywhere});
         self.app.post_json("/auth/logout", &body).await
+    }
+}
+
+/// Metrics for whoever asks.
+fn page(_: Option<&str>) -> sso_http::Rendered {
+    sso_http::Rendered {
+        content_type: "text/plain; version=0.0.4; charset=utf-8",
+        text: "sso_up 1\n".to_owned(),
     }
 }

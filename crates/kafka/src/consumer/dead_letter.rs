@@ -2,7 +2,7 @@
 //!
 //! A dead letter has the key, the value and the headers of the record, and after them
 //! `dead-letter-reason`, `-topic`, `-partition`, `-offset`, `-group`. Sending it again writes it to the
-//! topic that it came from, with the header `dead-letter-resent` that names the group it is for, and
+//! topic that it came from, with the headers `dead-letter-resent` (the group it is for) and `dead-letter-origin`, and
 //! to the dead-letter topic a record without value that says which letter is settled.
 
 use std::{collections::HashSet, time::Duration};
@@ -24,6 +24,8 @@ use crate::{Connection, SettingsError, context::Context, verdict};
 
 /// The header of a record that was sent again; its value is the group.
 pub const RESENT: &str = "dead-letter-resent";
+/// The header of such a record that says which record was parked: `<partition>:<offset>` in its topic.
+pub(super) const ORIGIN: &str = "dead-letter-origin";
 const REASON: &str = "dead-letter-reason";
 const TOPIC: &str = "dead-letter-topic";
 const PARTITION: &str = "dead-letter-partition";
@@ -173,10 +175,12 @@ pub async fn resend(
         }
     }
     let group = taken.header(GROUP).unwrap_or_default();
+    let part = |name| taken.header(name).unwrap_or_default();
+    let origin = format!("{}:{}", part(PARTITION), part(OFFSET));
     let record = FutureRecord::to(&from)
         .key(&taken.key)
         .payload(&taken.value)
-        .headers(add(headers, RESENT, &group));
+        .headers(add(add(headers, RESENT, &group), ORIGIN, &origin));
     let patience = Timeout::After(PATIENCE);
     producer.send(record, patience).await.map_err(|(e, _)| e)?;
 

@@ -1,49 +1,126 @@
-//! Keys whose poison is parked: what follows of them follows it.
+//! Keys with an event in the dead-letter topic: what follows of them follows it.
 
 use std::{
-    collections::{HashSet, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex as Shared, PoisonError},
+    time::Duration,
 };
 
-/// Most keys that are remembered; one more forgets the oldest.
-const REMEMBERED: usize = 10_000;
+use async_trait::async_trait;
+use tokio::{sync::Mutex, time::Instant};
 
-/// The keys of this process's life. After a restart they are not known any more.
-#[derive(Debug, Default)]
-pub(super) struct ParkedKeys(Mutex<Keys>);
+/// How old what is known of other instances and of commands may be.
+const FRESH: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Default)]
-struct Keys {
-    known: HashSet<Vec<u8>>,
-    order: VecDeque<Vec<u8>>,
+/// Where a parked record was in its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// The partition.
+    pub partition: i32,
+    /// The offset in it.
+    pub offset: i64,
 }
 
-impl ParkedKeys {
-    pub(super) fn contains(&self, key: &[u8]) -> bool {
-        self.keys().known.contains(key)
+/// Remembers which records are parked, for all instances of a group and beyond a restart. An error is
+/// a sentence for the log; what was asked for is tried again.
+#[async_trait]
+pub trait ParkedKeys: Send + Sync + 'static {
+    /// All of them, with their keys.
+    async fn all(&self) -> Result<Vec<(Place, Vec<u8>)>, String>;
+
+    /// This record is parked. It may be told again.
+    async fn park(&self, place: Place, key: &[u8]) -> Result<(), String>;
+
+    /// It was sent again, and has been handled or parked anew. It may be told again.
+    async fn release(&self, place: Place) -> Result<(), String>;
+}
+
+/// For as long as this process lives. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct InMemory(Arc<Shared<HashMap<Place, Vec<u8>>>>);
+
+#[async_trait]
+impl ParkedKeys for InMemory {
+    async fn all(&self) -> Result<Vec<(Place, Vec<u8>)>, String> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(known.iter().map(|(p, key)| (*p, key.clone())).collect())
     }
 
-    pub(super) fn park(&self, key: &[u8]) {
-        let mut keys = self.keys();
-        if key.is_empty() || !keys.known.insert(key.to_vec()) {
-            return;
-        }
-        keys.order.push_back(key.to_vec());
-        if keys.order.len() > REMEMBERED
-            && let Some(oldest) = keys.order.pop_front()
-        {
-            keys.known.remove(&oldest);
+    async fn park(&self, place: Place, key: &[u8]) -> Result<(), String> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(place, key.to_vec());
+        Ok(())
+    }
+
+    async fn release(&self, place: Place) -> Result<(), String> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.remove(&place);
+        Ok(())
+    }
+}
+
+/// What of it is known here.
+#[derive(Debug, Default)]
+struct Known {
+    keys: HashMap<Vec<u8>, HashSet<Place>>,
+    read: Option<(u64, Instant)>,
+}
+
+/// The memory, with what was read of it a moment ago.
+pub(super) struct Keys {
+    memory: Box<dyn ParkedKeys>,
+    /// Held while the memory is read or written, so that neither is lost on the other.
+    known: Mutex<Known>,
+}
+
+impl Keys {
+    pub(super) fn new(memory: Box<dyn ParkedKeys>) -> Self {
+        Self {
+            memory,
+            known: Mutex::default(),
         }
     }
 
-    pub(super) fn release(&self, key: &[u8]) {
-        let mut keys = self.keys();
-        if keys.known.remove(key) {
-            keys.order.retain(|known| known != key);
+    /// Whether an event of this key is parked. What others parked before the partition became ours, in
+    /// this generation, is known.
+    pub(super) async fn contains(&self, key: &[u8], generation: u64) -> Result<bool, String> {
+        let mut known = self.known.lock().await;
+        let good = |(of, at): (u64, Instant)| of >= generation && at.elapsed() < FRESH;
+        if !known.read.is_some_and(good) {
+            let at = Instant::now();
+            let mut keys: HashMap<Vec<u8>, HashSet<Place>> = HashMap::new();
+            for (place, key) in self.memory.all().await? {
+                keys.entry(key).or_default().insert(place);
+            }
+            let read = known.read.map_or(generation, |(of, _)| of.max(generation));
+            *known = Known {
+                keys,
+                read: Some((read, at)),
+            };
         }
+        Ok(known.keys.contains_key(key))
     }
 
-    fn keys(&self) -> MutexGuard<'_, Keys> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A key that is empty orders nothing.
+    pub(super) async fn park(&self, place: Place, key: &[u8]) -> Result<(), String> {
+        if key.is_empty() {
+            return Ok(());
+        }
+        let mut known = self.known.lock().await;
+        self.memory.park(place, key).await?;
+        known.keys.entry(key.to_vec()).or_default().insert(place);
+        Ok(())
+    }
+
+    pub(super) async fn release(&self, place: Place, key: &[u8]) -> Result<(), String> {
+        let mut known = self.known.lock().await;
+        self.memory.release(place).await?;
+        if let Some(places) = known.keys.get_mut(key) {
+            places.remove(&place);
+            if places.is_empty() {
+                known.keys.remove(key);
+            }
+        }
+        Ok(())
     }
 }

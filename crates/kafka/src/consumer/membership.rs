@@ -15,10 +15,11 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, ConsumerContext, Rebalance},
     error::KafkaError,
+    statistics::Statistics,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::context::Context;
+use crate::{context::Context, metrics};
 
 /// A partition, for as long as it is ours.
 #[derive(Debug, Clone)]
@@ -106,6 +107,15 @@ impl ClientContext for Membership {
 
     fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
         self.context.generate_oauth_token(config)
+    }
+
+    /// Tells of partitions of others, too. Where nothing was ever committed a lag is -1: unknown.
+    fn stats(&self, statistics: Statistics) {
+        let topics = statistics.topics.values();
+        let partitions = topics.flat_map(|topic| &topic.partitions);
+        let ours = partitions.filter(|(number, _)| self.claim(**number).is_some());
+        let behind = ours.map(|(_, partition)| partition.consumer_lag.max(0));
+        metrics::lags(behind.sum());
     }
 }
 

@@ -7,7 +7,7 @@
 //! - *In order for each user*, and users do not wait for each other: one that is retried or parked
 //!   holds back only his own later events.
 //! - *Poison goes to the dead-letter topic* with the reason in its headers ([`dead_letter`]), and so do
-//!   later events of its key, until it is sent again.
+//!   later events of its key, until it is sent again; [`ParkedKeys`] remembers which those are.
 //! - *Written by what schema?* The id in the value says it; the registry tells the text. A registry that
 //!   is away is waited for; an id that it does not know, for a while.
 
@@ -28,7 +28,10 @@ use rdkafka::{
     error::KafkaError,
     message::{BorrowedMessage, Headers},
 };
-use sso_events::registration::RegistrationMessage;
+use sso_events::{
+    failpoint::{self, Step},
+    registration::RegistrationMessage,
+};
 use tokio::{
     sync::Semaphore,
     task::{JoinSet, spawn_blocking},
@@ -37,12 +40,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use self::health::ConsumerHealth;
+pub use self::{
+    health::ConsumerHealth,
+    keys::{InMemory, ParkedKeys, Place},
+};
 
 use self::{
     dead_letter::DeadLetters,
     decode::Decoder,
-    keys::ParkedKeys,
+    keys::Keys,
     membership::Membership,
     progress::Assigned,
     work::{Finished, Work},
@@ -185,6 +191,7 @@ impl Consumer {
         settings: ConsumerSettings,
         registry: Arc<Registry>,
         handler: Arc<dyn Handler>,
+        parked: Box<dyn ParkedKeys>,
     ) -> Result<Self, SettingsError> {
         let membership = Membership::new(settings.connection.context());
         let consumer = client_config(&settings).create_with_context(membership)?;
@@ -197,7 +204,7 @@ impl Consumer {
                 &settings.topic,
                 &settings.group,
             )?,
-            parked: ParkedKeys::default(),
+            parked: Keys::new(parked),
             room: Semaphore::new(settings.concurrency),
             topic: settings.topic.clone(),
             group: settings.group.clone(),
@@ -274,6 +281,7 @@ impl Consumer {
         if let Some(next_offset) = outcome.commit {
             self.store(finished.taken.partition, next_offset);
         }
+        failpoint::passed(Step::Finished);
         if let Some(next) = outcome.next {
             self.start(next, running);
         }
@@ -367,6 +375,8 @@ fn client_config(settings: &ConsumerSettings) -> ClientConfig {
         .set("topic.metadata.refresh.interval.ms", "5000")
         .set("queued.min.messages", "1000")
         .set("queued.max.messages.kbytes", "8192")
-        .set("isolation.level", "read_committed");
+        .set("isolation.level", "read_committed")
+        // How far behind we are.
+        .set("statistics.interval.ms", "5000");
     config
 }

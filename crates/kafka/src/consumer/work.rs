@@ -3,6 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
+use sso_events::failpoint::{self, Step};
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep},
@@ -11,9 +12,9 @@ use tracing::Instrument;
 
 use super::{
     Handler, Outcome, Taken,
-    dead_letter::{DeadLetters, RESENT},
+    dead_letter::{DeadLetters, ORIGIN, RESENT},
     decode::{Decoder, Undecoded},
-    keys::ParkedKeys,
+    keys::{Keys, Place},
     membership::Claim,
 };
 use crate::{metrics, traces};
@@ -30,7 +31,7 @@ pub(super) struct Work {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) decoder: Decoder,
     pub(super) dead_letters: DeadLetters,
-    pub(super) parked: ParkedKeys,
+    pub(super) parked: Keys,
     pub(super) room: Semaphore,
     pub(super) topic: String,
     pub(super) group: String,
@@ -64,20 +65,38 @@ impl Work {
             // It was parked by another group.
             return Ok(());
         }
-        if resent.is_none() && self.parked.contains(&taken.key) {
+        if resent.is_none() && self.is_behind(taken, claim).await? {
             let why = "an earlier event of the same key is parked";
             return self.park(taken, claim, why).await;
         }
         match self.attempt(taken, claim).await? {
-            Ok(()) => {
-                metrics::consumed("done");
-                if resent.is_some() {
-                    self.parked.release(&taken.key);
-                }
-                Ok(())
-            }
-            Err(why) => self.park(taken, claim, &why).await,
+            Ok(()) => metrics::consumed("done"),
+            Err(why) => self.park(taken, claim, &why).await?,
         }
+        // Last: until then what follows of the key waits.
+        self.release(taken, claim).await
+    }
+
+    async fn is_behind(&self, taken: &Taken, claim: &Claim) -> Result<bool, Over> {
+        let mut pause = PAUSE.0;
+        loop {
+            match self.parked.contains(&taken.key, claim.generation).await {
+                Ok(known) => return Ok(known),
+                Err(error) => again(claim, &error, &mut pause).await?,
+            }
+        }
+    }
+
+    /// If it was sent again, the letter that it was is no more.
+    async fn release(&self, taken: &Taken, claim: &Claim) -> Result<(), Over> {
+        let Some(place) = taken.header(ORIGIN).and_then(|text| place(&text)) else {
+            return Ok(());
+        };
+        let mut pause = PAUSE.0;
+        while let Err(error) = self.parked.release(place, &taken.key).await {
+            again(claim, &error, &mut pause).await?;
+        }
+        Ok(())
     }
 
     /// Tries until there is an end: the effect, or a reason to park.
@@ -133,6 +152,7 @@ impl Work {
         if claim.over.is_cancelled() {
             return Err(Over);
         }
+        failpoint::passed(Step::Taken);
         // Once begun it ends, whoever has the partition then: half an effect is worse than two.
         let span = traces::process(event, &self.topic, &self.group);
         let outcome = AssertUnwindSafe(self.handler.handle(event)).catch_unwind();
@@ -145,7 +165,6 @@ impl Work {
     }
 
     async fn park(&self, taken: &Taken, claim: &Claim, why: &str) -> Result<(), Over> {
-        self.parked.park(&taken.key);
         let mut pause = PAUSE.0;
         loop {
             match self.dead_letters.put(taken, why).await {
@@ -157,8 +176,13 @@ impl Work {
                 }
             }
         }
-        metrics::consumed("parked");
+        // Not before: a crash in between parks the event again, for its own reason.
         let (partition, offset) = (taken.partition, taken.offset);
+        let place = Place { partition, offset };
+        while let Err(error) = self.parked.park(place, &taken.key).await {
+            again(claim, &error, &mut pause).await?;
+        }
+        metrics::consumed("parked");
         tracing::error!(
             partition,
             offset,
@@ -167,6 +191,23 @@ impl Work {
         );
         Ok(())
     }
+}
+
+/// Where a letter was before it was parked, as `<partition>:<offset>`.
+fn place(text: &str) -> Option<Place> {
+    let (partition, offset) = text.split_once(':')?;
+    Some(Place {
+        partition: partition.parse().ok()?,
+        offset: offset.parse().ok()?,
+    })
+}
+
+/// The memory of parked keys is away.
+async fn again(claim: &Claim, error: &str, pause: &mut Duration) -> Result<(), Over> {
+    tracing::warn!(error, "events wait for the memory of parked keys");
+    wait(claim, *pause).await?;
+    *pause = (*pause * 2).min(PAUSE.1);
+    Ok(())
 }
 
 async fn wait(claim: &Claim, time: Duration) -> Result<(), Over> {

@@ -10,7 +10,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use sso_events::EventSink;
 use sso_kafka::consumer::{
-    Consumer, ConsumerHealth, ConsumerSettings, Event, Handler, Outcome,
+    Consumer, ConsumerHealth, ConsumerSettings, Event, Handler, InMemory, Outcome,
     dead_letter::{self, DeadLetter},
 };
 use sso_testkit::servers::{kafka::Kafka, registry::Registry};
@@ -27,6 +27,8 @@ const DEAD_LETTERS: &str = "registration.tests.dead-letter";
 #[derive(Default)]
 struct Notes {
     seen: Mutex<Vec<(Uuid, Uuid)>>,
+    /// What its consumers have parked.
+    parked: InMemory,
     /// By user: what to answer, the last first.
     orders: Mutex<HashMap<Uuid, Vec<Outcome>>>,
 }
@@ -86,7 +88,12 @@ impl Running {
         let mut settings = ConsumerSettings::new(connection(&kafka.brokers()), TOPIC, GROUP);
         settings.unknown_schema = Duration::from_millis(500);
         adjust(&mut settings);
-        let consumer = Consumer::new(settings, client(registry)?, Arc::clone(notes) as _)?;
+        let consumer = Consumer::new(
+            settings,
+            client(registry)?,
+            Arc::clone(notes) as _,
+            Box::new(notes.parked.clone()),
+        )?;
         let health = consumer.health();
         let stop = CancellationToken::new();
         let told = stop.clone();
@@ -221,6 +228,48 @@ async fn poison_is_parked_with_its_reason_and_what_follows_of_its_key_too() -> R
     })
     .await?;
     running.stop().await
+}
+
+#[tokio::test]
+async fn what_follows_a_parked_event_follows_it_after_a_restart_and_on_another_member() -> Result<()>
+{
+    let (kafka, registry) = topics(3).await?;
+    let sink = sink(&kafka, &registry)?;
+    let poisoned = id(9);
+    let notes = Arc::new(Notes::default());
+    notes.order(poisoned, &[Outcome::Park("no such mailbox".into())]);
+    let running = Running::start(&kafka, &registry, &notes)?;
+    assert_eq!(sink.deliver(&[event(id(1), poisoned)]).await, [Ok(())]);
+    let parked = async |count| Ok(dead_letters(&kafka).await?.len() == count);
+    eventually("it is parked", async || parked(1).await).await?;
+    // The first goes while the second is there already, and then a third comes.
+    let second = Running::start(&kafka, &registry, &notes)?;
+    running.stop().await?;
+    assert_eq!(sink.deliver(&[event(id(2), poisoned)]).await, [Ok(())]);
+    eventually("the next is parked", async || parked(2).await).await?;
+    second.stop().await?;
+    let third = Running::start(&kafka, &registry, &notes)?;
+    assert_eq!(sink.deliver(&[event(id(3), poisoned)]).await, [Ok(())]);
+    eventually("and the next", async || parked(3).await).await?;
+    assert_eq!(notes.of(poisoned), [id(1)]);
+
+    // One that is sent again frees nothing while others are left.
+    for left in (0..3).rev() {
+        let letter = dead_letters(&kafka).await?.remove(0);
+        let (partition, offset) = (letter.partition, letter.offset);
+        let connection = connection(&kafka.brokers());
+        dead_letter::resend(&connection, DEAD_LETTERS, partition, offset).await?;
+        eventually("it is handled", async || {
+            Ok(notes.of(poisoned).len() == 4 - left)
+        })
+        .await?;
+        if left == 1 {
+            assert_eq!(sink.deliver(&[event(id(4), poisoned)]).await, [Ok(())]);
+            eventually("what came since is parked", async || parked(2).await).await?;
+        }
+    }
+    assert_eq!(notes.of(poisoned), [1, 1, 2, 3].map(id));
+    third.stop().await
 }
 
 #[tokio::test]

@@ -216,3 +216,39 @@ async fn the_stand_in_answers_as_the_interface_is_documented() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_schema_may_refer_to_another_as_producers_of_others_do() -> Result<()> {
+    let registry = Registry::in_memory()?;
+    let http = Http::new(registry.url().trim_start_matches("http://").parse()?);
+    let place = "syntax = \"proto3\"; package common; message Place { string city = 1; }";
+    registry.register("place", place)?;
+    let text = "syntax = \"proto3\"; package Registration.v1; import \"common/place.proto\";
+        message RegistrationMessage { string Email = 1; common.Place home = 9; }";
+    let post = async |references: serde_json::Value| {
+        let body = json!({ "schemaType": "PROTOBUF", "schema": text, "references": references });
+        let path = "/subjects/registration-value/versions";
+        http.send("POST".parse()?, path, &[], body.to_string())
+            .await
+    };
+    let refused = post(json!([])).await?;
+    assert_eq!(refused.json()["error_code"], 42_201, "{refused:?}");
+    let wrong = json!([{ "name": "common/place.proto", "subject": "place", "version": 7 }]);
+    let refused = post(wrong).await?;
+    let why = refused.json()["message"].to_string();
+    assert!(why.contains("No schema reference found"), "{why}");
+    let right = json!([{ "name": "common/place.proto", "subject": "place", "version": 1 }]);
+    let id = post(right.clone()).await?.json()["id"].clone();
+    assert_eq!(post(right.clone()).await?.json()["id"], id);
+    let shown = http.get(&format!("/schemas/ids/{id}"), None).await?;
+    assert_eq!(shown.json()["references"], right);
+    let by = http.get("/subjects/place/versions/1/referencedby", None);
+    assert_eq!(by.await?.json(), json!([id]));
+    let path = "/subjects/place/versions/1";
+    let kept = http.send("DELETE".parse()?, path, &[], "").await?;
+    assert_eq!(kept.json()["error_code"], 42_206, "{kept:?}");
+    // Our client reads its text, as consumers do.
+    let id = u32::try_from(id.as_u64().unwrap_or_default())?;
+    assert_eq!(client(&registry)?.schema(id).await?.as_deref(), Some(text));
+    Ok(())
+}

@@ -29,8 +29,8 @@ use crate::support::{RealClock, digest, eventually, follow, is_up, one, sentinel
 const PATIENCE: Duration = Duration::from_millis(500);
 static SEEDS: AtomicU64 = AtomicU64::new(1);
 
-struct Instance {
-    throttle: Arc<SharedThrottle>,
+pub(crate) struct Instance {
+    pub(crate) throttle: Arc<SharedThrottle>,
     _stop: DropGuard,
 }
 
@@ -40,7 +40,7 @@ fn keys() -> AccountKeys {
 }
 
 impl Instance {
-    fn start(redis: &Redis, settings: &ThrottleSettings) -> Self {
+    pub(crate) fn start(redis: &Redis, settings: &ThrottleSettings) -> Self {
         Self::with_patience(redis, settings, PATIENCE)
     }
 

@@ -3,7 +3,7 @@
 mod tls;
 
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -54,26 +54,55 @@ pub(super) fn run(loaded: &Loaded, args: &HealthcheckArgs) -> Result<Exit, Faile
     ))
 }
 
-/// One request of HTTP/1.0, so that the body comes as it is and the server closes.
-pub(super) fn ask(http: &Http, address: SocketAddr, timeout: Duration) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, timeout)?;
-    stream.set_read_timeout(Some(timeout))?;
-    stream.set_write_timeout(Some(timeout))?;
-    let proxies: TrustedProxies = http.trusted_proxies.iter().map(|p| (*p).into()).collect();
-    if http.proxy_protocol && proxies.contains(stream.local_addr()?.ip()) {
-        stream.write_all(b"PROXY UNKNOWN\r\n")?;
+/// Asks the public HTTP listener at `address` whether the server is ready.
+pub(super) fn ask(http: &Http, address: SocketAddr, timeout: Duration) -> io::Result<String> {
+    Door::of_http(http, address).get("/auth/ready", timeout, MAX_ANSWER)
+}
+
+/// How one of our own listeners is spoken to.
+#[derive(Debug, Clone)]
+pub(super) struct Door {
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// Whether it speaks TLS.
+    pub(super) tls: bool,
+    /// Who begins with a header of the PROXY protocol.
+    pub(super) proxies: TrustedProxies,
+}
+
+impl Door {
+    /// The public HTTP listener, reached at `address`.
+    pub(super) fn of_http(http: &Http, address: SocketAddr) -> Self {
+        let proxies = (http.trusted_proxies.iter()).filter(|_| http.proxy_protocol);
+        Self {
+            address,
+            tls: http.tls_cert.is_some(),
+            proxies: proxies.map(|proxy| (*proxy).into()).collect(),
+        }
     }
-    if http.tls_cert.is_some() {
-        exchange(tls::secure(stream)?)
-    } else {
-        exchange(stream)
+
+    /// The answer to one request, of `limit` bytes at most: of HTTP/1.0, so that the body comes as
+    /// it is and the server closes.
+    pub(super) fn get(&self, path: &str, timeout: Duration, limit: u64) -> io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&self.address, timeout)?;
+        stream.set_read_timeout(Some(timeout))?;
+        stream.set_write_timeout(Some(timeout))?;
+        if self.proxies.contains(stream.local_addr()?.ip()) {
+            stream.write_all(b"PROXY UNKNOWN\r\n")?;
+        }
+        if self.tls {
+            exchange(tls::secure(stream)?, path, limit)
+        } else {
+            exchange(stream, path, limit)
+        }
     }
 }
 
-fn exchange(mut stream: impl Read + Write) -> std::io::Result<String> {
-    stream.write_all(b"GET /auth/ready HTTP/1.0\r\nhost: localhost\r\n\r\n")?;
+fn exchange(mut stream: impl Read + Write, path: &str, limit: u64) -> io::Result<String> {
+    let request = format!("GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
+    stream.take(limit).read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 

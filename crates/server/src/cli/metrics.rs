@@ -21,9 +21,10 @@ const HEAD: &str = "\
 # Metrics
 
 Generated from the code by `cargo xtask gen`; do not edit. `/metrics` of the admin listener renders
-these in Prometheus' text format. Every label has a bounded set of values: users, addresses and paths
-are never part of one. Exemplars are not rendered: neither the text format nor its exporter has them;
-the trace's id is in each line of the log instead. PostgreSQL's are there with PostgreSQL only.
+these in Prometheus' text format, or in OpenMetrics for who asks for that. Every label has a bounded
+set of values: users, addresses and paths are never part of one. In OpenMetrics the buckets of
+`sso_http_request_duration_seconds` and `sso_grpc_request_duration_seconds` have exemplars with the
+`trace_id` of a sampled request. PostgreSQL's are there with PostgreSQL only.
 
 | name | type | unit | labels | meaning |
 |---|---|---|---|---|

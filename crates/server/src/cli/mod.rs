@@ -14,6 +14,7 @@ mod metrics;
 mod migrate;
 mod openapi;
 mod output;
+mod top;
 mod user;
 
 use std::{ffi::OsString, path::PathBuf};
@@ -101,6 +102,9 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Ask the server of this configuration whether it is ready; exit 0 if so.
     Healthcheck(healthcheck::HealthcheckArgs),
+    /// Watch one instance: its rates, latencies and queues, from its metrics.
+    #[command(after_help = top::HELP)]
+    Top(top::TopArgs),
     /// Print the OpenAPI document of the HTTP API or of the gRPC port.
     Openapi(openapi::OpenapiArgs),
     /// Print docs/metrics.md.
@@ -161,6 +165,7 @@ fn dispatch(cli: Cli) -> Result<Exit, crate::exit::Failed> {
         Command::Doctor(args) => Ok(doctor::run(&settings.load_all(), &args)),
         Command::Config(command) => config::run(&settings, &command),
         Command::Healthcheck(args) => healthcheck::run(&settings.load()?, &args),
+        Command::Top(args) => top::run(&settings.load()?, &args),
         Command::Openapi(args) => openapi::run(&args),
         Command::Metrics => metrics::run(),
         Command::Completions(args) => completions::completions(&args, Cli::command()),

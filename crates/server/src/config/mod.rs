@@ -9,13 +9,11 @@
 
 mod database;
 mod derive;
-mod events;
 mod network;
 #[cfg(test)]
 mod properties;
 mod redis;
 pub(crate) mod section;
-mod telemetry;
 mod validate;
 mod values;
 

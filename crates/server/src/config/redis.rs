@@ -7,11 +7,13 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    events::Broken,
     remote::{Broker, is_local},
     section::{Config, Redis},
     values::{Misshapen, Shape, text},
 };
+
+/// A rule that is broken: the key, others that have a part in it, and what is wrong.
+type Broken = (&'static str, &'static [&'static str], &'static str);
 
 /// The port of Redis.
 const PORT: u16 = 6379;

@@ -5,10 +5,7 @@ use std::net::SocketAddr;
 use sso_config::is_loopback;
 use sso_crypto::CompatSecret;
 
-use super::{
-    section::{Config, TokenMode},
-    telemetry,
-};
+use super::section::{Config, Sink, TokenMode};
 
 /// Adds a problem for each rule that is broken. A rule about a value that is wrong anyway is left
 /// out.
@@ -27,7 +24,7 @@ pub(super) fn validate(config: &Config, broken: &mut sso_config::Rules<'_>) {
     rules.proxies();
     rules.idle();
     rules.events();
-    rules.telemetry();
+    config.telemetry.validate(rules.broken);
 }
 
 struct Rules<'a, 'b> {
@@ -36,13 +33,6 @@ struct Rules<'a, 'b> {
 }
 
 impl Rules<'_, '_> {
-    fn telemetry(&mut self) {
-        if let Some(broken) = telemetry::broken(&self.config.telemetry) {
-            let key = "telemetry.otlp_endpoint";
-            self.broken(key, &["telemetry.otlp_protocol"], broken);
-        }
-    }
-
     fn development(&mut self) {
         for (key, address) in self.listeners() {
             if !is_loopback(address.ip()) {
@@ -240,8 +230,12 @@ impl Rules<'_, '_> {
     }
 
     fn events(&mut self) {
-        let redis = super::redis::broken(self.config);
-        for (key, others, text) in super::events::broken(self.config).into_iter().chain(redis) {
+        let Config { events, kafka, .. } = self.config;
+        if events.sink == Sink::Kafka {
+            kafka.demand(self.broken, Some(("events.sink", "events.sink is kafka")));
+        }
+        kafka.validate(self.broken);
+        for (key, others, text) in super::redis::broken(self.config) {
             self.broken(key, others, text);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, extract::Request, middleware};
 use http::HeaderValue;
 use sso_core::{
     Caller, Origin, Sso,
@@ -10,14 +10,15 @@ use sso_core::{
     usecases::admit::Doorkeeper,
 };
 use sso_grpc::GrpcOptions;
-use sso_http::{AdminState, HttpState, LogLevel};
-use sso_telemetry::{Filter, LogControl, Metrics};
+use sso_http::{AdminState, HttpState, LogLevel, Rendered};
+use sso_store_postgres::servers::Allowance;
+use sso_telemetry::{Exposition, Filter, LogControl, Metrics};
 use sso_web::{rate::Rates, shield};
 use tokio_util::sync::CancellationToken;
 
 use super::{health::Health, listeners::Routers};
 use crate::{
-    config::{CorsOrigin, Loaded},
+    config::{Config, CorsOrigin, Loaded},
     wiring::{self, Parts},
 };
 
@@ -36,9 +37,12 @@ pub(super) fn build(world: &World<'_>, log: &LogControl, metrics: &Metrics) -> R
     let config = &world.loaded.config;
     let by_tls = config.http.tls_cert.is_some() || config.http.public_url.is_https();
     Routers {
-        http: transport(sso_http::router(http(world, metrics)), by_tls),
+        http: transport(
+            patient(sso_http::router(http(world, metrics)), config),
+            by_tls,
+        ),
         grpc: transport(
-            sso_grpc::router(grpc(world)),
+            patient(sso_grpc::router(grpc(world)), config),
             config.grpc.tls_cert.is_some(),
         ),
         admin: transport(
@@ -55,6 +59,23 @@ fn transport(router: Router, by_tls: bool) -> Router {
     } else {
         router
     }
+}
+
+/// Bounds what a request waits for PostgreSQL in all, so that it is refused by 503 and Retry-After
+/// before its time is over. The embedded database has bounds of its own.
+fn patient(router: Router, config: &Config) -> Router {
+    if config.database.url.is_embedded() {
+        return router;
+    }
+    let connections = config.database.acquire_timeout;
+    let rest = config.http.request_timeout.saturating_sub(connections);
+    let allowance = Allowance {
+        connections,
+        answers: connections + rest / 2,
+    };
+    let bounded =
+        move |request: Request, next: middleware::Next| allowance.of_request(next.run(request));
+    router.layer(middleware::from_fn(bounded))
 }
 
 fn http(world: &World<'_>, metrics: &Metrics) -> HttpState {
@@ -140,7 +161,13 @@ impl LogLevel for Level {
 
 fn render(metrics: &Metrics) -> sso_http::Metrics {
     let metrics = metrics.clone();
-    Arc::new(move || metrics.render())
+    Arc::new(move |accept| {
+        let exposition = Exposition::of_accept(accept);
+        Rendered {
+            content_type: exposition.content_type(),
+            text: metrics.render_as(exposition),
+        }
+    })
 }
 
 /// Each listener has buckets of its own.

@@ -1,9 +1,9 @@
 //! Redis: what hastens revocations, and what counts for all instances.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sso_core::{
-    ports::{Clock, Random, Throttle},
+    ports::{Announcements, Clock, Random, Throttle, store::Revocation},
     throttle::LocalThrottle,
 };
 use sso_crypto::{MasterKey, SharedDigest};
@@ -12,6 +12,9 @@ use sso_redis::{
     SharedThrottle, SharedThrottleSettings, Status, StreamSettings, Target, Tls,
 };
 
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
 use super::block_on;
 use crate::{
     config::{Config, Credential, section},
@@ -19,7 +22,7 @@ use crate::{
 };
 
 /// How much longer than an access token an entry of the stream is kept: what clocks may differ.
-const MARGIN: std::time::Duration = std::time::Duration::from_mins(1);
+const MARGIN: Duration = Duration::from_mins(1);
 
 /// What a server does with Redis.
 pub(crate) struct Helpers {
@@ -37,17 +40,68 @@ pub(super) fn helpers(config: &Config, master: &MasterKey) -> Result<Option<Help
         return Ok(None);
     }
     let redis = redis(&config.redis).map_err(|error| of_settings(&error))?;
-    let settings = StreamSettings {
-        prefix: config.redis.key_prefix.to_string(),
-        keep: config.tokens.access_ttl + MARGIN,
-    };
-    let seal = digest(master, "sso redis: revocations");
-    let stream = Arc::new(RevocationStream::new(redis.clone(), &settings, seal));
+    let stream = Arc::new(stream(config, &redis, master));
     Ok(Some(Helpers {
         redis,
         stream,
         throttle: None,
     }))
+}
+
+fn stream(config: &Config, redis: &Redis, master: &MasterKey) -> RevocationStream {
+    let settings = StreamSettings {
+        prefix: config.redis.key_prefix.to_string(),
+        keep: config.tokens.access_ttl + MARGIN,
+    };
+    let seal = digest(master, "sso redis: revocations");
+    RevocationStream::new(redis.clone(), &settings, seal)
+}
+
+/// What a command tells the servers by: it connects when there is something to tell, and what it
+/// does must not depend on Redis.
+struct Messenger {
+    redis: Redis,
+    stream: Arc<RevocationStream>,
+    tasks: TaskTracker,
+    patience: Duration,
+}
+
+/// `None` if there is no Redis. What is told is told by `tasks`.
+pub(super) fn messenger(
+    config: &Config,
+    master: &MasterKey,
+    tasks: &TaskTracker,
+) -> Option<Arc<dyn Announcements>> {
+    if !config.redis.is_used() {
+        return None;
+    }
+    let redis = redis(&config.redis)
+        .inspect_err(|error| tracing::warn!(%error, "the servers are not told by Redis"))
+        .ok()?;
+    Some(Arc::new(Messenger {
+        stream: Arc::new(stream(config, &redis, master)),
+        redis,
+        tasks: tasks.clone(),
+        patience: config.redis.connect_timeout + config.redis.command_timeout,
+    }))
+}
+
+impl Announcements for Messenger {
+    fn announce(&self, entries: &[Revocation]) {
+        let (redis, stream, entries) = (
+            self.redis.clone(),
+            Arc::clone(&self.stream),
+            entries.to_vec(),
+        );
+        let tell = async move {
+            if let Status::Up(_) = redis.examine().await {
+                stream.tell(&entries).await;
+            }
+        };
+        let patience = self.patience;
+        self.tasks
+            .spawn(async move { timeout(patience, tell).await });
+    }
 }
 
 impl Helpers {

@@ -91,7 +91,7 @@ pub(super) async fn open(
             let servers = store.servers().clone();
             let random = Arc::new(SystemRandom);
             let leases = Leases::new(servers.clone(), Arc::clone(clock), terms, random);
-            let takeover = config.kafka.delivery_timeout;
+            let takeover = config.kafka.own.delivery_timeout;
             let shards = ShardLocks::new(servers.clone(), Arc::clone(clock), takeover);
             Ok(Opened {
                 store: Arc::new(store.with_leases(leases)),
@@ -177,6 +177,7 @@ pub(super) fn settings(url: &ServerUrl, database: &Database) -> Settings {
         lock_timeout: database.lock_timeout,
         keepalive: database.tcp_keepalive,
         tcp_user_timeout: database.tcp_user_timeout,
+        probe_timeout: database.probe_timeout,
         ..Settings::new(url.clone())
     }
 }

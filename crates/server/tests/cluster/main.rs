@@ -5,6 +5,7 @@ mod away;
 mod faults;
 mod observer;
 mod scene;
+mod storm;
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use tokio::sync::Mutex;
 use faults::Fault;
 use scene::Scene;
 
-/// One cluster at a time: two would take the time from each other that is measured here.
+/// One cluster at a time: two would take the time from each other that is measured here. That is
+/// also why these tests are a binary of their own: cargo runs one after the other.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// How many rounds.
@@ -30,7 +32,6 @@ fn full_size() -> bool {
 /// Behind a synchronous standby nothing is lost, whatever happens to the leader, and validation
 /// goes on.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "minutes on a machine of its own: -- --ignored --test-threads 1"]
 async fn with_a_synchronous_standby_no_fault_of_the_leader_loses_what_was_acknowledged()
 -> Result<()> {
     let _alone = ALONE.lock().await;
@@ -58,7 +59,6 @@ async fn with_a_synchronous_standby_no_fault_of_the_leader_loses_what_was_acknow
 /// Without one the last moments may be lost: they are counted, and nothing comes back whose end was
 /// answered `everywhere`.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "minutes on a machine of its own: -- --ignored --test-threads 1"]
 async fn without_a_synchronous_standby_what_is_lost_is_counted_and_no_ended_access_comes_back()
 -> Result<()> {
     let _alone = ALONE.lock().await;

@@ -1,8 +1,14 @@
 //! `/metrics` by the contract's names.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use http::Method;
+use sso_testkit::{persona::Persona, process::Server, servers::Prometheus};
 
-use crate::support::site;
+use crate::{
+    kafka::LONG,
+    support::{eventually_within, site, validate},
+    traces::collector::{Collector, hex},
+};
 
 #[tokio::test]
 async fn series_with_bounded_labels_exist_from_the_start_at_0() -> Result<()> {
@@ -39,4 +45,81 @@ async fn series_with_bounded_labels_exist_from_the_start_at_0() -> Result<()> {
         assert!(text.contains(name), "{name} is not in:\n{text}");
     }
     Ok(())
+}
+
+/// What Prometheus accepts first.
+const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+
+async fn page(server: &Server) -> Result<String> {
+    let asked = [("accept", OPENMETRICS)];
+    let page = server.admin.send(Method::GET, "/metrics", &asked, "");
+    let page = page.await?;
+    let kind = page.header("content-type").to_owned();
+    ensure!(
+        kind == "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        "{kind}"
+    );
+    Ok(String::from_utf8(page.bytes.to_vec())?)
+}
+
+/// Prometheus takes a page only if it parses to its end. Seen red: without `# EOF`, without the
+/// exemplar of the rpc, with labels in another order.
+#[tokio::test]
+async fn prometheus_keeps_the_trace_of_a_request_and_of_a_call_beside_their_times() -> Result<()> {
+    let collector = Collector::start().await?;
+    let mut site = site()?;
+    site.set(
+        "SSO__TELEMETRY__OTLP_ENDPOINT",
+        format!("http://{}", collector.grpc),
+    )
+    .set("SSO__TELEMETRY__TRACE_RATIO", "1");
+    let server = site.serve().await?;
+    let alice = Persona::register(&server.http, "alice").await?;
+    server
+        .grpc()
+        .await?
+        .validate(validate(&alice.access))
+        .await?;
+    let prometheus = Prometheus::start(&[server.admin_address]).await?;
+    prometheus.scraped().await?;
+    for (histogram, label, value, span) in [
+        (
+            "sso_http_request_duration_seconds",
+            "route",
+            "/auth/registration",
+            "POST /auth/registration",
+        ),
+        (
+            "sso_grpc_request_duration_seconds",
+            "method",
+            "Validate",
+            "auth.Auth/Validate",
+        ),
+    ] {
+        let query = format!("{histogram}_bucket{{{label}=\"{value}\"}}");
+        let kept = async || Ok(!prometheus.exemplars(&query).await?.is_empty());
+        let kept = eventually_within(LONG, "an exemplar", kept).await;
+        kept.with_context(|| format!("of {query}"))?;
+        let found = prometheus.exemplars(&query).await?;
+        let trace = &found[0]["exemplars"][0]["labels"]["trace_id"];
+        let span = collector.span(span).await?;
+        assert_eq!(*trace, *hex(&span.trace_id), "{found:?}");
+    }
+    let page = page(&server).await?;
+    assert!(page.ends_with("# EOF\n"), "{page}");
+    assert!(page.contains("# TYPE sso_logins counter"), "{page}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_traces_there_are_no_exemplars_and_the_page_is_whole() -> Result<()> {
+    let server = site()?.serve().await?;
+    Persona::register(&server.http, "alice").await?;
+    let page = page(&server).await?;
+    assert!(
+        page.ends_with("# EOF\n") && !page.contains(" # {"),
+        "{page}"
+    );
+    let prometheus = Prometheus::start(&[server.admin_address]).await?;
+    prometheus.scraped().await
 }

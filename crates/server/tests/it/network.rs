@@ -6,7 +6,7 @@ mod holders;
 mod http2;
 mod proxies;
 mod shield;
-mod tls;
+pub(crate) mod tls;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -41,7 +41,7 @@ async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> Result<String> {
 }
 
 /// Sends bytes, and reads until the other end closes.
-async fn exchange(
+pub(crate) async fn exchange(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     sent: impl AsRef<[u8]>,
 ) -> Result<String> {
@@ -51,7 +51,7 @@ async fn exchange(
 }
 
 /// A request whose connection ends with its answer.
-fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
+pub(crate) fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\

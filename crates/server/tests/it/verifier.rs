@@ -1,8 +1,12 @@
 //! `sso-verifier`, as a service of somebody else has it, against the real binary.
 
 mod gate;
+mod keys;
 mod languages;
+mod layers;
 mod outages;
+mod secured;
+mod three;
 mod tokens;
 #[path = "../../../verifier/examples/whoami.rs"]
 #[expect(dead_code, reason = "the example's main is for people")]

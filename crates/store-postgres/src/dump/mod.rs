@@ -235,3 +235,6 @@ impl DumpTarget for Target {
         done.await.map_err(failed)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
 //! more that began before.
 
 mod codec;
+mod departures;
 mod error;
 mod metrics;
 mod reader;
@@ -40,6 +41,7 @@ pub use metrics::register as register_metrics;
 pub(crate) use statements::ALL as STATEMENTS;
 
 use crate::servers::Servers;
+use departures::Departures;
 use reader::Reader;
 use timelines::Timelines;
 use watch::Watch;
@@ -86,6 +88,7 @@ struct Shared {
     /// The registration that was answered last: this process in `readers`.
     me: StdMutex<Option<Uuid>>,
     timelines: Timelines,
+    departures: Departures,
     /// One beat at a time.
     reader: Mutex<Reader>,
     watch: Watch,
@@ -101,7 +104,7 @@ impl Leases {
         terms: Terms,
         random: Arc<dyn Random>,
     ) -> Self {
-        let timelines = Timelines::new(terms.bound() + terms.fence);
+        let quiet = terms.bound() + terms.fence;
         Self {
             shared: Arc::new(Shared {
                 servers,
@@ -109,7 +112,8 @@ impl Leases {
                 terms,
                 random,
                 me: StdMutex::default(),
-                timelines,
+                timelines: Timelines::new(quiet),
+                departures: Departures::new(quiet),
                 reader: Mutex::default(),
                 watch: Watch::default(),
             }),

@@ -1,5 +1,7 @@
 //! Whether a failover can lose what was committed.
 
+use std::collections::BTreeSet;
+
 use tokio_postgres::Row;
 
 use super::{codec, error::LeaseError};
@@ -11,10 +13,10 @@ pub(super) struct Standbys {
     synchronous: bool,
     /// Standbys whose position nobody lets us see.
     hidden: i64,
-    /// How many follow.
-    following: i64,
-    /// How many hold a slot and do not follow.
-    absent: i64,
+    /// Who follows: its slot, or its connection.
+    following: BTreeSet<String>,
+    /// Which slots are held by one that does not follow.
+    absent: BTreeSet<String>,
     /// Position up to which each that follows has flushed; `None`: none follows.
     shipped: Option<i64>,
 }
@@ -24,8 +26,8 @@ impl Standbys {
         Ok(Self {
             synchronous: waits_for_all(codec::get(here, "synchronous")?),
             hidden: codec::get(here, "hidden")?,
-            following: codec::get(here, "following")?,
-            absent: codec::get(here, "absent")?,
+            following: names(here, "following")?,
+            absent: names(here, "absent")?,
             shipped: codec::get(here, "shipped")?,
         })
     }
@@ -41,12 +43,27 @@ impl Standbys {
     /// if somebody has said so; else those that hold a slot, and there may be none.
     pub(super) fn have(&self, position: i64, expected: Option<u32>) -> bool {
         let all_follow = match expected {
-            Some(expected) => self.following >= i64::from(expected),
-            None => self.absent == 0,
+            Some(expected) => {
+                self.following.len() >= usize::try_from(expected).unwrap_or(usize::MAX)
+            }
+            None => self.absent.is_empty(),
         };
         let follow = all_follow && self.hidden == 0;
         self.synchronous || (follow && self.shipped.is_none_or(|has| has >= position))
     }
+
+    /// Who may be promoted, as far as this primary knows. Whose slot is dropped, and whose
+    /// connection ends that has none, is not among them any more: perhaps because it was promoted.
+    /// `expected` as in [`have`](Self::have): slots say nothing then.
+    pub(super) fn members(&self, expected: Option<u32>) -> BTreeSet<String> {
+        let absent = self.absent.iter().filter(|_| expected.is_none());
+        self.following.iter().chain(absent).cloned().collect()
+    }
+}
+
+fn names(here: &Row, column: &'static str) -> Result<BTreeSet<String>, LeaseError> {
+    let names: Option<Vec<String>> = codec::get(here, column)?;
+    Ok(names.unwrap_or_default().into_iter().collect())
 }
 
 /// Whether `synchronous_standby_names` makes a commit wait for each standby that it names. With
@@ -73,6 +90,14 @@ fn waits_for_all(names: &str) -> bool {
 
 #[cfg(test)]
 impl Standbys {
+    /// These follow, and have everything.
+    pub(super) fn followed_by(names: &[&str]) -> Self {
+        Self {
+            following: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..Self::default()
+        }
+    }
+
     /// None follows and none is missed; `names` as in `synchronous_standby_names`.
     pub(super) fn alone(names: &str) -> Self {
         Self {
@@ -113,9 +138,13 @@ mod tests {
         }
     }
 
+    fn named(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     fn following(flushed: i64) -> Standbys {
         Standbys {
-            following: 1,
+            following: named(&["a"]),
             shipped: Some(flushed),
             ..Standbys::default()
         }
@@ -128,7 +157,7 @@ mod tests {
         let synchronous = Standbys {
             synchronous: true,
             hidden: 1,
-            absent: 1,
+            absent: named(&["b"]),
             ..following(0)
         };
         assert!(synchronous.have(50, Some(2)));
@@ -140,7 +169,7 @@ mod tests {
         assert!(alone.have(50, None) && alone.have(50, Some(0)));
         assert!(!alone.have(50, Some(1)));
         let absent = Standbys {
-            absent: 1,
+            absent: named(&["b"]),
             ..following(50)
         };
         assert!(!absent.have(50, None));
@@ -151,5 +180,15 @@ mod tests {
             ..following(50)
         };
         assert!(!hidden.have(50, None) && !hidden.have(50, Some(1)));
+    }
+
+    #[test]
+    fn who_holds_a_slot_is_a_member_while_he_is_away_unless_slots_say_nothing() {
+        let away = Standbys {
+            absent: named(&["b"]),
+            ..following(50)
+        };
+        assert_eq!(away.members(None), named(&["a", "b"]));
+        assert_eq!(away.members(Some(1)), named(&["a"]));
     }
 }

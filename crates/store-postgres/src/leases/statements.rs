@@ -48,7 +48,8 @@ pub(super) const LEAVE: &str = "DELETE FROM readers WHERE id = ANY ($1)";
 
 /// Every commit that was answered before is flushed here. A standby that streams or catches up may
 /// be promoted; what receives the log only to keep it may not. One that holds a slot and does
-/// neither is absent. Where nobody lets us see how far a walsender is, its state is null.
+/// neither is absent. Where nobody lets us see how far a walsender is, its state is null. A standby
+/// is known by its slot; without one by its connection, which is another one when it comes back.
 pub(super) const HERE: &str = "
 SELECT current_timeline() AS timeline,
        (SELECT system_identifier FROM pg_control_system()) AS system,
@@ -57,13 +58,17 @@ SELECT current_timeline() AS timeline,
        count(*) FILTER (WHERE state IS NULL) AS hidden,
        min(pg_wal_lsn_diff(coalesce(flush_lsn, '0/0'), '0/0')::bigint)
            FILTER (WHERE state IN ('streaming', 'catchup')) AS shipped,
-       count(*) FILTER (WHERE state IN ('streaming', 'catchup')) AS following,
-       (SELECT count(*) FROM pg_replication_slots AS slot
-        WHERE slot.slot_type = 'physical' AND NOT slot.temporary
-          AND NOT EXISTS (SELECT FROM pg_stat_replication AS sender
-                          WHERE sender.pid = slot.active_pid
-                            AND (sender.state IN ('streaming', 'catchup')
-                                 OR sender.application_name IN ('pg_receivewal', 'pg_basebackup'))))
+       array_agg(coalesce((SELECT slot.slot_name::text FROM pg_replication_slots AS slot
+                           WHERE slot.active_pid = sender.pid AND NOT slot.temporary LIMIT 1),
+                          concat_ws(' ', 'process', sender.pid, 'of', sender.backend_start)))
+           FILTER (WHERE state IN ('streaming', 'catchup')) AS following,
+       ARRAY(SELECT slot.slot_name::text FROM pg_replication_slots AS slot
+             WHERE slot.slot_type = 'physical' AND NOT slot.temporary
+               AND NOT EXISTS (SELECT FROM pg_stat_replication AS sender
+                               WHERE sender.pid = slot.active_pid
+                                 AND (sender.state IN ('streaming', 'catchup')
+                                      OR sender.application_name
+                                         IN ('pg_receivewal', 'pg_basebackup'))))
            AS absent
 FROM pg_stat_replication AS sender
 WHERE application_name NOT IN ('pg_receivewal', 'pg_basebackup')

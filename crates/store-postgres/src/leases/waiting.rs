@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::{Leases, Terms, error::LeaseError, reading::Reading};
 
-/// Between two looks: a small part of what a beat takes.
-const PAUSE: Duration = Duration::from_millis(10);
+/// Between the first look and the second, and between later ones: where a beat was asked for, two
+/// of them are over within some milliseconds; where not, it takes a part of a second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(10));
 
 /// One who waits for a commit to be obeyed.
 struct Waiter {
@@ -17,6 +18,15 @@ struct Waiter {
     since: Duration,
     /// Where in the log the commit is, at the latest: known from the first look after it.
     position: Option<i64>,
+}
+
+/// What this process knows of the server that it looks at, besides what that says now.
+#[derive(Debug, Clone, Copy)]
+struct Here {
+    /// Its timeline has been known for long enough.
+    settled: bool,
+    /// None of its standbys has left a moment ago.
+    complete: bool,
 }
 
 /// What a look means to a waiter.
@@ -38,7 +48,7 @@ impl Leases {
             position: None,
         };
         let end = waiter.since + wait;
-        let mut after = waiter.since;
+        let (mut after, mut pause) = (waiter.since, PAUSE.0);
         loop {
             let look = tokio::select! {
                 biased;
@@ -54,7 +64,8 @@ impl Leases {
             if now >= end {
                 return Reach::Pending;
             }
-            clock.sleep_until((now + PAUSE).min(end)).await;
+            clock.sleep_until((now + pause).min(end)).await;
+            pause = (pause * 2).min(PAUSE.1);
             after = clock.monotonic();
         }
     }
@@ -71,29 +82,28 @@ impl Leases {
         let settled = shared
             .timelines
             .is_settled(reading.system, reading.timeline, reading.sent);
-        waiter.judge(&reading, shared.me(), settled, &shared.terms)
+        let complete = shared.departures.are_over(&reading);
+        let here = Here { settled, complete };
+        waiter.judge(&reading, shared.me(), here, &shared.terms)
     }
 }
 
 impl Waiter {
     /// Obeyed by all is not enough where a failover may lose it: then nobody holds it after that.
     /// Before its timeline is settled a deposed primary may still renew leases, unless its commits
-    /// wait for the one that took its place; the first timeline has no deposed primary.
-    fn judge(
-        &mut self,
-        reading: &Reading,
-        me: Option<Uuid>,
-        settled: bool,
-        terms: &Terms,
-    ) -> Verdict {
+    /// wait for the one that took its place; the first timeline has no deposed primary. It may be
+    /// the deposed one itself, if a standby has left it.
+    fn judge(&mut self, reading: &Reading, me: Option<Uuid>, here: Here, terms: &Terms) -> Verdict {
         if reading.timeline != self.stamp.timeline {
             return Verdict::Never;
         }
-        let no_deposed = settled || reading.timeline == 1 || reading.standbys.are_waited_for();
+        let waited_for = reading.standbys.are_waited_for();
+        let no_deposed = here.settled || reading.timeline == 1 || waited_for;
         let late = no_deposed && reading.sent >= self.since + terms.bound();
-        let obeyed = late || (settled && reading.is_obeyed(self.stamp, me));
+        let obeyed = late || (here.settled && reading.is_obeyed(self.stamp, me));
         let position = *self.position.get_or_insert(reading.flushed);
-        if obeyed && reading.standbys.have(position, terms.standbys) {
+        let kept = here.complete || waited_for;
+        if obeyed && kept && reading.standbys.have(position, terms.standbys) {
             Verdict::Obeyed
         } else {
             Verdict::NotYet
@@ -139,6 +149,14 @@ mod tests {
     }
 
     fn verdict(stamp: u32, settled: bool, reading: &Reading) -> Verdict {
+        let here = Here {
+            settled,
+            complete: true,
+        };
+        verdict_where(here, stamp, reading)
+    }
+
+    fn verdict_where(here: Here, stamp: u32, reading: &Reading) -> Verdict {
         let mut waiter = Waiter {
             stamp: Stamp {
                 timeline: stamp,
@@ -147,7 +165,7 @@ mod tests {
             since: 100 * S,
             position: None,
         };
-        waiter.judge(reading, None, settled, &terms())
+        waiter.judge(reading, None, here, &terms())
     }
 
     #[test]
@@ -168,6 +186,26 @@ mod tests {
             Verdict::Obeyed
         );
         assert_eq!(verdict(1, false, &reading(1, 112 * S, "")), Verdict::Obeyed);
+    }
+
+    #[test]
+    fn a_primary_that_a_standby_has_left_may_be_the_deposed_one_itself() {
+        let left = Here {
+            settled: true,
+            complete: false,
+        };
+        let late = reading(1, 112 * S, "");
+        let shown = Reading {
+            rows: Vec::new(),
+            ..reading(1, 101 * S, "")
+        };
+        for reading in [&late, &shown] {
+            assert_eq!(verdict(1, true, reading), Verdict::Obeyed);
+            assert_eq!(verdict_where(left, 1, reading), Verdict::NotYet);
+        }
+        // Deposed, it could commit nothing.
+        let waited_for = reading(1, 112 * S, "a");
+        assert_eq!(verdict_where(left, 1, &waited_for), Verdict::Obeyed);
     }
 
     #[test]

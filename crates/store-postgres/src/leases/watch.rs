@@ -98,7 +98,9 @@ impl Shared {
         let (here, readers) = futures_util::try_join!(here, readers)?;
         let reading = Reading::read(sent, &here, &readers)?;
         let now = self.clock.monotonic();
+        tracing::trace!(took = ?now.saturating_sub(sent), "the readers were looked at");
         self.timelines.met(reading.system, reading.timeline, now);
+        self.departures.seen(&reading, self.terms.standbys, now);
         for (id, beat) in self
             .watch
             .silent(&reading, now, self.me(), self.terms.bound())

@@ -10,8 +10,10 @@
 mod address;
 mod beats;
 mod connection;
+mod deadline;
 mod errors;
 mod identity;
+mod instances;
 mod metrics;
 mod outcome;
 mod pool;
@@ -39,8 +41,12 @@ use tokio::{
 };
 
 pub use connection::{Connection, Dedicated};
+pub use deadline::Allowance;
 pub use errors::{ConnectError, OpenError, severs};
 pub use identity::{Identity, IdentityError, Role};
+#[cfg(test)]
+pub(crate) use instances::STATEMENTS;
+pub use instances::{Instances, Registered};
 pub use metrics::register as register_metrics;
 pub use outcome::{Find, Outcome, Ticket};
 pub use settings::{Settings, TlsSettings};
@@ -49,8 +55,9 @@ pub use topology::{Primary, ReplicaState};
 pub use url::{ServerUrl, SslMode, UrlError};
 
 use address::Address;
+pub(crate) use deadline::of_answer;
 use pool::Pool;
-use prober::Prober;
+use prober::{Pace, Prober};
 use topology::{Topology, Use};
 
 /// Longest wait for a connection of a replica's to become free: then the next one is asked.
@@ -83,7 +90,7 @@ impl Servers {
     pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
         let addresses: Vec<_> = Address::all(settings)?.into_iter().map(Arc::new).collect();
         metrics::register(addresses.iter().map(|one| (one.name.as_str(), one.replica)));
-        let unheard = settings.probe_interval * 2 + prober::WHO + prober::SILENT;
+        let unheard = settings.probe_interval * 2 + prober::WHO + settings.probe_timeout;
         let topology = Arc::new(Topology::new(settings.max_lag, unheard));
         start::judge(&start::ask(&addresses).await, &topology)?;
         let mut pools = Vec::new();
@@ -92,8 +99,11 @@ impl Servers {
             let pool = Pool::new(at, Arc::clone(address), &topology, settings.max_connections)?;
             let pool = Arc::new(pool);
             let (address, topology) = (Arc::clone(address), Arc::clone(&topology));
-            let interval = settings.probe_interval;
-            let prober = Prober::new(at, address, Arc::clone(&pool), topology, interval);
+            let pace = Pace {
+                interval: settings.probe_interval,
+                timeout: settings.probe_timeout,
+            };
+            let prober = Prober::new(at, address, Arc::clone(&pool), topology, pace);
             probers.spawn(prober.run());
             pools.push(pool);
         }
@@ -112,17 +122,20 @@ impl Servers {
     }
 
     /// A connection to the primary. While there is none, or none is free, this waits for
-    /// [`Settings::acquire_timeout`] at most; where [`Settings::max_waiting`] wait already it
-    /// fails at once.
+    /// [`Settings::acquire_timeout`] at most, and no longer than the [`Allowance`] of the request;
+    /// where [`Settings::max_waiting`] wait already it fails at once.
     pub async fn primary(&self) -> Result<Connection, StoreError> {
-        if let Some(primary) = self.known()
-            && let Ok(connection) = self.pooled(&primary, Duration::ZERO).await
-        {
-            return Ok(connection);
+        let deadline = deadline::of_connection(self.shared.acquire_timeout);
+        if let Some(primary) = self.known() {
+            // None lies there: it may take as long as a new one does to stand.
+            let at_once = timeout_at(deadline, self.pooled(&primary, Duration::ZERO));
+            if let Ok(Ok(connection)) = at_once.await {
+                return Ok(connection);
+            }
         }
         let waiting = Waiting::enter(&self.shared)?;
-        let found = self.wait(|primary, wait| async move { self.pooled(&primary, wait).await });
-        let found = found.await;
+        let get = |primary, wait| async move { self.pooled(&primary, wait).await };
+        let found = self.wait(deadline, get).await;
         drop(waiting);
         found
     }
@@ -149,8 +162,12 @@ impl Servers {
     /// A connection of one's own to the primary, outside the pool: for the beat, for locks that
     /// live as long as their session. Dropping it closes it. Waits as [`Servers::primary`].
     pub async fn dedicated(&self) -> Result<Dedicated, StoreError> {
-        let own = self.wait(|primary, _| async move { self.own(&primary).await });
-        own.await
+        let deadline = deadline::of_connection(self.shared.acquire_timeout);
+        self.wait(
+            deadline,
+            |primary, _| async move { self.own(&primary).await },
+        )
+        .await
     }
 
     /// The highest timeline that was met: versions and xids are of it.
@@ -222,9 +239,9 @@ impl Servers {
     /// Tries with the primary of the moment until the deadline.
     async fn wait<T, F: Future<Output = Result<T, ConnectError>>>(
         &self,
+        deadline: Deadline,
         get: impl Fn(Primary, Duration) -> F,
     ) -> Result<T, StoreError> {
-        let deadline = Deadline::now() + self.shared.acquire_timeout;
         let mut changes = self.changes();
         let mut last = ConnectError::NoPrimary;
         loop {
@@ -257,13 +274,14 @@ struct Waiting<'a>(&'a Shared);
 
 impl<'a> Waiting<'a> {
     fn enter(shared: &'a Shared) -> Result<Self, StoreError> {
-        let before = shared.waiting.fetch_add(1, Ordering::AcqRel);
-        let this = Self(shared);
+        // Who finds it full has not waited.
+        let enter = |before| (before < shared.max_waiting).then_some(before + 1);
+        let entered = shared
+            .waiting
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, enter);
+        let before = entered.map_err(|_| StoreError::unavailable(ConnectError::Crowded))?;
         metrics::waiting(before + 1);
-        if before >= shared.max_waiting {
-            return Err(StoreError::unavailable(ConnectError::Crowded));
-        }
-        Ok(this)
+        Ok(Self(shared))
     }
 }
 

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::Error;
 
-use super::{Connection, Role, Servers};
+use super::{Connection, Role, Servers, deadline::by_itself};
 
 /// Between two questions whether a transaction is still under way.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -70,7 +70,8 @@ impl Ticket {
     pub async fn outcome(&self, servers: &Servers, within: Duration, find: &Find<'_>) -> Outcome {
         let deadline = Instant::now() + within;
         loop {
-            match timeout_at(deadline, self.ask(servers, find)).await {
+            let asked = by_itself(self.ask(servers, find));
+            match timeout_at(deadline, asked).await {
                 Err(_) => return Outcome::Unknown,
                 Ok(Some(outcome)) => return outcome,
                 Ok(None) if Instant::now() + AGAIN >= deadline => return Outcome::Unknown,

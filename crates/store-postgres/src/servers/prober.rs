@@ -1,6 +1,7 @@
 //! Asks the servers again and again who they are and how far behind: a task for each address.
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,8 +21,6 @@ use super::{
     topology::Topology,
 };
 
-/// A server that does not answer a question of ours for this long is gone.
-pub(super) const SILENT: Duration = Duration::from_secs(1);
 /// How often a server is asked who it is: a primary that steps down closes its connections, and a
 /// promotion is looked for at each tick while there is no primary.
 pub(super) const WHO: Duration = Duration::from_secs(1);
@@ -32,14 +31,25 @@ const HELD: usize = 8;
 /// At least this long between two rounds, however many have doubts.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How often servers are asked, and how long an answer may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pub(super) interval: Duration,
+    /// A server that does not answer for this long is gone.
+    pub(super) timeout: Duration,
+}
+
 /// Watches one address.
 pub(super) struct Prober {
     at: usize,
     address: Arc<Address>,
     pool: Arc<Pool>,
     topology: Arc<Topology>,
-    interval: Duration,
+    pace: Pace,
+    /// Of which no answer is awaited.
     held: Vec<Held>,
+    /// Those of which one is. `Err`: it does not answer any more.
+    asking: JoinSet<Result<Held, Held>>,
     /// At most one, beside the questions: it may take as long as a connection may.
     connecting: JoinSet<Result<Made, ConnectError>>,
     anew: Option<Instant>,
@@ -58,15 +68,16 @@ impl Prober {
         address: Arc<Address>,
         pool: Arc<Pool>,
         topology: Arc<Topology>,
-        interval: Duration,
+        pace: Pace,
     ) -> Self {
         Self {
             at,
             address,
             pool,
             topology,
-            interval,
+            pace,
             held: Vec::new(),
+            asking: JoinSet::new(),
             connecting: JoinSet::new(),
             anew: None,
             unreachable: false,
@@ -76,26 +87,28 @@ impl Prober {
 
     /// Never ends: it is to be aborted.
     pub(super) async fn run(mut self) {
-        let mut ticks = interval(self.interval);
+        let mut ticks = interval(self.pace.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let topology = Arc::clone(&self.topology);
+        // Always registered, so that no doubt is missed.
+        let mut doubt = pin!(topology.doubt.notified());
+        doubt.as_mut().enable();
         loop {
-            // Registered before the round, so that no doubt during it is missed.
-            let doubt = topology.doubt.notified();
-            tokio::pin!(doubt);
-            doubt.as_mut().enable();
-            self.round().await;
             tokio::select! {
-                _ = ticks.tick() => {}
+                _ = ticks.tick() => self.ask_all(),
                 Some(made) = self.connecting.join_next() => {
                     self.connected(made.unwrap_or(Err(ConnectError::Timeout)));
                 }
-                () = doubt => {
+                Some(Ok(answer)) = self.asking.join_next() => self.answered(answer),
+                () = doubt.as_mut() => {
+                    doubt.set(topology.doubt.notified());
+                    doubt.as_mut().enable();
                     tokio::time::sleep(PAUSE).await;
                     self.anew = None;
                     self.ask_all_again();
                 }
             }
+            self.tend();
         }
     }
 
@@ -104,21 +117,56 @@ impl Prober {
         for held in &mut self.held {
             held.asked = long_ago;
         }
+        self.ask_all();
     }
 
-    async fn round(&mut self) {
+    /// Asks those of which no answer is awaited. One that hangs delays no other, nor what a new
+    /// connection shows: the address may lead to the next primary by now.
+    fn ask_all(&mut self) {
         let leaderless = self.topology.watch().borrow().is_none();
-        for at in (0..self.held.len()).rev() {
-            if !self.ask(at, leaderless).await {
-                let gone = self.held.swap_remove(at);
-                self.topology.lost(&gone.made.identity.run);
+        for held in self.held.drain(..) {
+            let round = Round {
+                at: self.at,
+                topology: Arc::clone(&self.topology),
+                leaderless,
+                timeout: self.pace.timeout,
+            };
+            self.asking.spawn(round.ask(held));
+        }
+    }
+
+    fn answered(&mut self, answer: Result<Held, Held>) {
+        match answer {
+            Ok(held) => self.hold(held),
+            Err(gone) => {
+                let run = &gone.made.identity.run;
+                // Over another connection it has answered meanwhile.
+                if !self.held.iter().any(|held| held.made.identity.run == *run) {
+                    self.topology.lost(run);
+                }
                 self.anew = None;
             }
         }
+    }
+
+    fn hold(&mut self, held: Held) {
+        let run = &held.made.identity.run;
+        let known = self.held.iter().any(|one| one.made.identity.run == *run);
+        if !known && self.held.len() + self.asking.len() < HELD {
+            self.held.push(held);
+        }
+    }
+
+    /// Whether there is no connection that is watched.
+    fn is_alone(&self) -> bool {
+        self.held.is_empty() && self.asking.is_empty()
+    }
+
+    fn tend(&mut self) {
         let now = Instant::now();
         // An address that refuses at once must not be asked again at once.
-        let pause = if self.held.is_empty() {
-            self.interval
+        let pause = if self.is_alone() {
+            self.pace.interval
         } else {
             ANEW
         };
@@ -128,42 +176,6 @@ impl Prober {
         }
         self.pool.tidy();
         self.report();
-    }
-
-    /// Whether the server still answers.
-    async fn ask(&mut self, at: usize, leaderless: bool) -> bool {
-        let held = &mut self.held[at];
-        if held.made.client.is_closed() {
-            return false;
-        }
-        let now = Instant::now();
-        if leaderless || now - held.asked >= WHO {
-            let Ok((who, time)) = Identity::ask(&held.made.client, SILENT).await else {
-                return false;
-            };
-            self.topology.observe(self.at, &who, now);
-            self.topology.tells(&who.run, time);
-            held.made.identity = who;
-            held.asked = now;
-        }
-        let Some(reader) = self.topology.beats.reader() else {
-            return true;
-        };
-        if held.made.identity.role != Role::Replica {
-            return true;
-        }
-        let run = &held.made.identity.run;
-        match beat(&held.made.client, reader, SILENT).await {
-            Ok(beat) => {
-                let sent = beat.and_then(|beat| self.topology.beats.when(reader, beat));
-                self.topology.observe(self.at, &held.made.identity, now);
-                self.topology.shows(run, sent);
-                true
-            }
-            // A conflict with recovery, a table that is not there yet: it shows nothing new.
-            Err(super::IdentityError::Postgres(error)) => !super::severs(&error),
-            Err(_) => false,
-        }
     }
 
     fn connect(&mut self) {
@@ -178,10 +190,11 @@ impl Prober {
         let made = match made {
             Ok(made) => made,
             Err(error) => {
-                if !std::mem::replace(&mut self.unreachable, self.held.is_empty()) {
+                let alone = self.is_alone();
+                if !std::mem::replace(&mut self.unreachable, alone) {
                     tracing::warn!(server = self.address.name, %error, "a server is away");
                 }
-                if self.held.is_empty() {
+                if alone {
                     self.topology.silent(self.at, Instant::now());
                 }
                 return;
@@ -193,10 +206,7 @@ impl Prober {
         let now = Instant::now();
         self.topology.observe(self.at, &made.identity, now);
         self.topology.tells(&made.identity.run, made.time);
-        let known = |held: &Held| held.made.identity.run == made.identity.run;
-        if self.held.len() < HELD && !self.held.iter().any(known) {
-            self.held.push(Held { made, asked: now });
-        }
+        self.hold(Held { made, asked: now });
     }
 
     fn report(&mut self) {
@@ -212,6 +222,58 @@ impl Prober {
         let primary = self.topology.watch();
         let timeline = primary.borrow().as_ref().map(|primary| primary.timeline);
         metrics::timeline(timeline);
+    }
+}
+
+/// A question to one server at an address.
+struct Round {
+    at: usize,
+    topology: Arc<Topology>,
+    leaderless: bool,
+    timeout: Duration,
+}
+
+impl Round {
+    async fn ask(self, mut held: Held) -> Result<Held, Held> {
+        if self.answers(&mut held).await {
+            Ok(held)
+        } else {
+            Err(held)
+        }
+    }
+
+    async fn answers(&self, held: &mut Held) -> bool {
+        if held.made.client.is_closed() {
+            return false;
+        }
+        let now = Instant::now();
+        if self.leaderless || now - held.asked >= WHO {
+            let Ok((who, time)) = Identity::ask(&held.made.client, self.timeout).await else {
+                return false;
+            };
+            self.topology.observe(self.at, &who, now);
+            self.topology.tells(&who.run, time);
+            held.made.identity = who;
+            held.asked = now;
+        }
+        let Some(reader) = self.topology.beats.reader() else {
+            return true;
+        };
+        if held.made.identity.role != Role::Replica {
+            return true;
+        }
+        let run = &held.made.identity.run;
+        match beat(&held.made.client, reader, self.timeout).await {
+            Ok(beat) => {
+                let sent = beat.and_then(|beat| self.topology.beats.when(reader, beat));
+                self.topology.observe(self.at, &held.made.identity, now);
+                self.topology.shows(run, sent);
+                true
+            }
+            // A conflict with recovery, a table that is not there yet: it shows nothing new.
+            Err(super::IdentityError::Postgres(error)) => !super::severs(&error),
+            Err(_) => false,
+        }
     }
 }
 

@@ -35,6 +35,10 @@ pub struct Settings {
     pub tcp_user_timeout: Duration,
     /// How often each server is asked who it is, and how far behind.
     pub probe_interval: Duration,
+    /// A server that does not answer such a question for this long is gone: its connections are
+    /// used no more. Shorter than a stall that a server survives (a checkpoint, a machine that is
+    /// moved) makes failovers where there are none.
+    pub probe_timeout: Duration,
 }
 
 /// Certificates.
@@ -66,6 +70,7 @@ impl Settings {
             keepalive: Duration::from_secs(5),
             tcp_user_timeout: Duration::from_secs(5),
             probe_interval: Duration::from_millis(200),
+            probe_timeout: Duration::from_secs(3),
         }
     }
 }

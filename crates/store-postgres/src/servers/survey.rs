@@ -7,7 +7,7 @@ use std::{
 
 use tokio_postgres::{Client, Row};
 
-use super::{OpenError, Role, Settings, address::Address};
+use super::{Instances, OpenError, Role, Settings, address::Address, instances::instances};
 
 /// Longest wait for a replica to show what the primary had committed.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -47,6 +47,9 @@ pub struct Found {
     /// Of a replica: how long it took to show what the primary had committed; `None`: it did not
     /// within 2 seconds, or there was no primary.
     pub behind: Option<Duration>,
+    /// Of the primary of the highest timeline: the instances that it knows; `None`: the database is
+    /// not migrated.
+    pub instances: Option<Instances>,
 }
 
 /// What a commit waits for.
@@ -92,13 +95,24 @@ pub async fn survey(settings: &Settings) -> Result<Vec<Surveyed>, OpenError> {
         Ok::<_, String>((client, found))
     });
     let asked = futures_util::future::join_all(asked).await;
-    let written = written(asked.iter().flatten()).await;
+    let primary = primary(asked.iter().flatten());
+    let (written, known) = match primary {
+        Some(primary) => (written(primary).await, instances(primary).await.ok()),
+        None => (None, None),
+    };
+    let primary = primary.map(Arc::clone);
     let mut all = Vec::new();
     for (address, asked) in addresses.iter().zip(asked) {
         let found = match asked {
             Ok((client, mut found)) => {
                 if let (Role::Replica, Some(position)) = (found.role, &written) {
                     found.behind = behind(&client, position).await;
+                }
+                if primary
+                    .as_ref()
+                    .is_some_and(|one| Arc::ptr_eq(one, &client))
+                {
+                    found.instances.clone_from(&known);
                 }
                 Ok(found)
             }
@@ -113,11 +127,16 @@ pub async fn survey(settings: &Settings) -> Result<Vec<Surveyed>, OpenError> {
     Ok(all)
 }
 
-/// Up to where the primary has committed: the one of the highest timeline.
-async fn written<'a>(asked: impl Iterator<Item = &'a (Arc<Client>, Found)>) -> Option<String> {
+/// The one of the highest timeline.
+fn primary<'a>(asked: impl Iterator<Item = &'a (Arc<Client>, Found)>) -> Option<&'a Arc<Client>> {
     let primaries = asked.filter(|(_, found)| found.role != Role::Replica);
     let (client, _) = primaries.max_by_key(|(_, found)| found.timeline)?;
-    let row = client.query_one(WRITTEN, &[]).await.ok()?;
+    Some(client)
+}
+
+/// Up to where it has committed.
+async fn written(primary: &Client) -> Option<String> {
+    let row = primary.query_one(WRITTEN, &[]).await.ok()?;
     row.try_get("position").ok()
 }
 
@@ -153,6 +172,7 @@ impl Found {
             },
             paused: row.try_get("paused")?,
             behind: None,
+            instances: None,
         })
     }
 }

@@ -58,11 +58,24 @@ pub fn place(span: &Span) -> Option<Place> {
     })
 }
 
+/// The id of the trace that the span is part of, 32 hex digits, if that trace is sampled. `None`
+/// where no traces are sent, at the cost of a look.
+pub fn sampled_trace(span: &Span) -> Option<String> {
+    let context = span.context();
+    let place = context.span().span_context().clone();
+    (place.is_valid() && place.is_sampled()).then(|| place.trace_id().to_string())
+}
+
 impl Place {
     /// The id of the trace: 32 hex digits.
     pub fn trace_id(&self) -> &str {
         self.traceparent.get(3..35).unwrap_or_default()
     }
+}
+
+/// The id of the trace that a `traceparent` names: 32 hex digits. `None` if it is malformed.
+pub fn trace_id(traceparent: &str) -> Option<&str> {
+    parse(traceparent, None).and_then(|_| traceparent.get(3..35))
 }
 
 fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanContext> {
@@ -79,4 +92,23 @@ fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanContext> {
         state.unwrap_or_default(),
     );
     context.is_valid().then_some(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_good_traceparent_names_a_trace() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(trace_id(good), Some("0af7651916cd43dd8448eb211c80319c"));
+        for bad in [
+            "",
+            "00-0af7651916cd43dd8448eb211c80319c",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319\n-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(trace_id(bad), None, "{bad}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Traces: spans of the `tracing` facade, sampled and sent by OTLP.
 //!
-//! A span of ours (its target begins with `sso`) becomes a span of OpenTelemetry; events do not, so
+//! A span of ours (by its target) becomes a span of OpenTelemetry; events do not, so
 //! what is logged never leaves the machine this way. Whoever has no parent is sampled by ratio,
 //! whoever has one does as it does (a parent-based ratio). Finished spans wait in a bounded queue;
 //! what finds no room is dropped and counted, so a collector that is away costs nothing but its
@@ -25,8 +25,8 @@ pub use self::exporter::register_metrics;
 
 /// How long a process waits at its end for the collector to take what is left.
 const FLUSH: Duration = Duration::from_secs(3);
-/// Our spans have targets that begin so.
-const OURS: &str = "sso";
+/// Our spans have targets that begin so: those of our crates and of the services on the events.
+const OURS: [&str; 3] = ["sso", "welcome", "loyalty"];
 
 /// Where spans are sent, and which.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,5 +127,5 @@ pub(crate) fn layer(traces: &Traces) -> (SpanLayer, Tracing) {
 }
 
 fn is_traced(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span() && metadata.target().starts_with(OURS)
+    metadata.is_span() && OURS.iter().any(|ours| metadata.target().starts_with(ours))
 }

@@ -123,6 +123,7 @@ macro_rules! store_contract {
             }
             revocations {
                 each_entry_is_told_once_with_a_rising_id
+                what_was_revoked_before_is_obeyed_no_earlier_than_it_is
                 what_does_not_matter_any_more_is_not_told
                 a_dropped_revocation_is_never_told
                 none_is_skipped_however_commits_interleave

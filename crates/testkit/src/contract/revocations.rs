@@ -138,6 +138,32 @@ pub async fn what_the_only_instance_obeys_is_obeyed_everywhere(store: Arc<dyn St
     assert_eq!(reach.unwrap(), Reach::Everywhere);
 }
 
+/// For who ends what is over already: nothing is stored, and nobody has been told of it earlier than
+/// of what was stored before.
+pub async fn what_was_revoked_before_is_obeyed_no_earlier_than_it_is(store: Arc<dyn Store>) {
+    let given = Given::new();
+    let new = of(Revoked::Session(given.session_id()));
+    let held = Vec::new;
+    let question = Question {
+        now: NOW,
+        held: &held,
+        anew: false,
+    };
+    let before = store.beat(question).await.unwrap();
+    let entry = commit!(store, tx => tx.revoke(&new));
+    let again = commit!(store, tx => tx.revoked_before(&new));
+    assert_eq!((again.revoked, again.until), (new.revoked, new.until));
+    assert_eq!(again.stamp.timeline, entry.stamp.timeline);
+    assert!(again.stamp.xid >= entry.stamp.xid);
+    assert!(!before.snapshot.sees(again.stamp.xid));
+    let after = store.beat(question).await.unwrap();
+    assert_eq!(after.entries, [entry]);
+    assert!(after.snapshot.sees(again.stamp.xid));
+    assert_eq!(beat(&store, NOW).await, []);
+    let reach = store.acknowledged(&again, Duration::from_secs(5)).await;
+    assert_eq!(reach.unwrap(), Reach::Everywhere);
+}
+
 /// That is how a hint that is none is found out.
 pub async fn an_answer_says_which_transactions_it_has_seen(store: Arc<dyn Store>) {
     let given = Given::new();

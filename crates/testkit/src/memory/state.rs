@@ -302,4 +302,19 @@ impl State {
         self.revocations.push(revocation);
         revocation
     }
+
+    /// Nothing is stored; who has seen the last entry has seen what was before.
+    pub(super) fn revoked_before(&self, new: &NewRevocation) -> Revocation {
+        let last = self.revocations.last().map_or(0, |last| last.id);
+        Revocation {
+            id: 0,
+            revoked: new.revoked,
+            effect: None,
+            until: new.until,
+            stamp: Stamp {
+                timeline: TIMELINE,
+                xid: last.unsigned_abs(),
+            },
+        }
+    }
 }

@@ -142,6 +142,13 @@ impl RevocationWrites for MemoryTx {
     async fn revoke(&mut self, revocation: &NewRevocation) -> Result<Revocation, StoreError> {
         self.step(|state| Ok(state.revoke(revocation)))
     }
+
+    async fn revoked_before(
+        &mut self,
+        revocation: &NewRevocation,
+    ) -> Result<Revocation, StoreError> {
+        self.step(|state| Ok(state.revoked_before(revocation)))
+    }
 }
 
 #[async_trait]

@@ -4,13 +4,13 @@
 //! | wanted | take |
 //! |---|---|
 //! | a database | [`Postgres::shared`], one per test process, and [`Postgres::database`] per test; [`Postgres::database_from`] clones a migrated one |
-//! | other settings, TLS | [`Options`] (`.setting`, `.tls`, `.only_tls`), then `.start()` |
+//! | other settings, TLS, a foreign cluster | [`Options`] (`.setting`, `.tls`, `.only_tls`, `.only_certified`, `.foreign`), then `.start()` |
 //! | a stale, slow or cut off replica | [`Pair`], about a second |
 //! | what a backup has | [`Postgres::base_backup`], then [`Backup::restore`] |
 //! | a balancer before instances | [`Balancer`] |
 //! | a failover | [`Patroni`], about 5 seconds; another leader after another 5 |
 //! | Redis | [`Redis`]; [`RedisSentinel`], about 3 seconds; another master after 2 to 3 |
-//! | a network that fails | [`Proxy`], before anything |
+//! | a network that fails, or a balancer | [`Proxy`], before anything |
 //! | scraped metrics, alerts | [`Prometheus`] |
 //! | mail | [`SmtpSink`] |
 //!
@@ -26,6 +26,7 @@
 //! | acknowledged and lost | `freeze_senders` + `kill9` + `promote` | `freeze_senders` + `kill9_node` | `cut_replication` + `kill9` |
 //! | the network | `replicas[n].link`: `cut`, `freeze`, `delay`, `mend` | a [`Proxy`] before its URL | a [`Proxy`] before its address |
 //! | data gone | | | `restart_master_empty` |
+//! | the disk is full | `bound_files` | | |
 //! | all well again? | `ready`, `caught_up_with` | `ready`, `leader_after` | `ready`, `master_after` |
 //!
 //! Everything is asynchronous, works in any runtime of tokio, waits for the thing itself, and gives

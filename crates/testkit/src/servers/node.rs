@@ -222,6 +222,37 @@ impl Node {
         Ok(())
     }
 
+    /// The disk is full: no file of the server grows beyond so many bytes, which PostgreSQL meets as
+    /// it meets a full disk where the bound lies within a page (53100), and within a segment of its
+    /// log (a PANIC). `None`: there is room again. What is started anew has room.
+    pub async fn bound_files(&self, bytes: Option<u64>) -> Result<()> {
+        let bound = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let postmaster = Pid::from_raw(self.pid()?.try_into()?);
+        let mut bounded = Vec::new();
+        loop {
+            let mut new = super::sandbox::members(&self.data)?;
+            new.retain(|pid| !bounded.contains(pid));
+            if new.is_empty() {
+                return Ok(());
+            }
+            // First the one that the others come from: what comes after it has the bound.
+            new.sort_by_key(|pid| Some(*pid) != postmaster);
+            for pid in new {
+                // By their account, which may do so without any privilege.
+                let mut prlimit = self.room.command("prlimit", self.room.folder());
+                prlimit
+                    .arg(format!("--pid={}", pid.as_raw_nonzero()))
+                    .arg(format!("--fsize={bound}:"));
+                let done = output(prlimit, ANSWER).await;
+                // It may be gone by now.
+                if super::sandbox::members(&self.data)?.contains(&pid) {
+                    done?;
+                }
+                bounded.push(pid);
+            }
+        }
+    }
+
     /// A standby: what it receives is not shown any more, until [`Self::resume_replay`].
     pub async fn pause_replay(&self) -> Result<()> {
         self.execute("select pg_wal_replay_pause()").await?;
@@ -282,6 +313,11 @@ impl Node {
     /// Where it logs to.
     pub(super) fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// All that it has logged.
+    pub fn log_text(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.log)?).into_owned())
     }
 
     /// The end of its log.

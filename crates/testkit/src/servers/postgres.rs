@@ -9,7 +9,7 @@ use super::{
     node::Node,
     ports::with_fresh_ports,
     sandbox::{Room, Sandbox},
-    template::template,
+    template::{make, programs, template},
 };
 use crate::pki::Issued;
 
@@ -27,12 +27,15 @@ pub struct Postgres {
 pub struct Options {
     settings: Vec<(String, String)>,
     tls: Option<Tls>,
+    foreign: bool,
 }
 
 #[derive(Debug, Clone)]
 struct Tls {
     server: Issued,
     required: bool,
+    /// Who certifies clients; they need no password then.
+    clients: Option<String>,
 }
 
 impl Options {
@@ -54,6 +57,7 @@ impl Options {
         self.tls = Some(Tls {
             server: server.clone(),
             required: false,
+            clients: None,
         });
         self
     }
@@ -64,13 +68,41 @@ impl Options {
         self.tls = Some(Tls {
             server: server.clone(),
             required: true,
+            clients: None,
         });
+        self
+    }
+
+    /// [`Self::only_tls`], and lets in who shows a certificate of the authority with this root (PEM)
+    /// for the role that he asks for, and nobody else.
+    #[must_use]
+    pub fn only_certified(mut self, server: &Issued, root: String) -> Self {
+        self.tls = Some(Tls {
+            server: server.clone(),
+            required: true,
+            clients: Some(root),
+        });
+        self
+    }
+
+    /// Another cluster than all others here, with a system identifier of its own; takes a second
+    /// longer. A primary alone.
+    #[must_use]
+    pub fn foreign(mut self) -> Self {
+        self.foreign = true;
         self
     }
 
     /// A data directory `name` with these options, copied from the template.
     pub(super) fn prepare(&self, room: &Room, name: &str) -> Result<PathBuf> {
-        let data = room.copy(&template()?, name)?;
+        let data = if self.foreign {
+            let made = make(room, &programs()?)?;
+            let data = room.folder().join(name);
+            std::fs::rename(made, &data)?;
+            data
+        } else {
+            room.copy(&template()?, name)?
+        };
         let mut conf = std::fs::read_to_string(data.join("postgresql.conf"))?;
         conf.push_str(SETTINGS);
         writeln!(
@@ -78,13 +110,18 @@ impl Options {
             "unix_socket_directories = '{}'",
             room.folder().display()
         )?;
-        let mut hosts = "host";
+        let (mut hosts, mut method) = ("host", "scram-sha-256");
         if let Some(tls) = &self.tls {
             room.write(&format!("{name}/server.crt"), &tls.server.certificate)?;
             room.write(&format!("{name}/server.key"), &tls.server.key)?;
             conf.push_str("ssl = on\nssl_cert_file = 'server.crt'\nssl_key_file = 'server.key'\n");
             if tls.required {
                 hosts = "hostssl";
+            }
+            if let Some(root) = &tls.clients {
+                room.write(&format!("{name}/clients.crt"), root)?;
+                conf.push_str("ssl_ca_file = 'clients.crt'\n");
+                method = "cert";
             }
         }
         for (parameter, value) in &self.settings {
@@ -93,7 +130,7 @@ impl Options {
         room.write(&format!("{name}/postgresql.conf"), &conf)?;
         let access = format!(
             "local all all trust\n\
-             {hosts} all all 127.0.0.0/8 scram-sha-256\n\
+             {hosts} all all 127.0.0.0/8 {method}\n\
              host replication all 127.0.0.0/8 scram-sha-256\n"
         );
         room.write(&format!("{name}/pg_hba.conf"), &access)?;

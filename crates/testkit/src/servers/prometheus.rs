@@ -30,6 +30,12 @@ impl Prometheus {
 
     /// The same with a file of rules, evaluated every second.
     pub async fn start_with_rules(targets: &[SocketAddr], rules: &str) -> Result<Self> {
+        let targets: Vec<_> = targets.iter().map(|target| ("sso", *target)).collect();
+        Self::start_with_jobs(&targets, rules).await
+    }
+
+    /// Scrapes `/metrics` of these targets, each as this job.
+    pub async fn start_with_jobs(targets: &[(&str, SocketAddr)], rules: &str) -> Result<Self> {
         with_fresh_ports(|| async {
             let sandbox = Sandbox::new()?;
             let room = sandbox.room();
@@ -40,6 +46,7 @@ impl Prometheus {
             command
                 .args(["--config.file=../prometheus.yml", "--storage.tsdb.path=."])
                 .args(["--storage.tsdb.retention.time=1h", "--log.level=warn"])
+                .arg("--enable-feature=exemplar-storage")
                 .arg(format!("--web.listen-address={}", port.address()));
             let log = room.folder().join("prometheus.log");
             let mut daemon = Daemon::start("Prometheus", command, &log)?;
@@ -81,6 +88,32 @@ impl Prometheus {
         );
         let number = samples[0]["value"][1].as_str().context("no number")?;
         Ok(number.parse()?)
+    }
+
+    /// The samples of an expression in the last minutes, one a second: `{metric: {label: value, ..},
+    /// values: [[time, "number"], ..]}`.
+    pub async fn range(&self, expression: &str, minutes: u32) -> Result<Vec<Value>> {
+        let now = self.value("time()").await?;
+        let from = now - 60.0 * f64::from(minutes);
+        let path = format!(
+            "/api/v1/query_range?query={}&start={from:.3}&end={now:.3}&step=1",
+            encoded(expression)
+        );
+        self.list(&path, "result").await
+    }
+
+    /// The exemplars of a query in the last minute: `{seriesLabels: {..}, exemplars: [{labels, value,
+    /// timestamp}]}`.
+    pub async fn exemplars(&self, expression: &str) -> Result<Vec<Value>> {
+        let now = self.value("time()").await?;
+        let path = format!(
+            "/api/v1/query_exemplars?query={}&start={:.3}&end={now:.3}",
+            encoded(expression),
+            now - 60.0
+        );
+        let answer = ask(&self.port, &path).await?.json();
+        let found = answer["data"].as_array();
+        found.cloned().with_context(|| format!("{answer}"))
     }
 
     /// The alerts that are pending or firing: `{labels, annotations, state, activeAt, value}`.
@@ -128,17 +161,25 @@ async fn ask(port: &Port, path: &str) -> Result<Reply> {
     Ok(reply)
 }
 
-fn configuration(targets: &[SocketAddr]) -> String {
-    let targets: Vec<_> = targets.iter().map(|target| format!("'{target}'")).collect();
-    format!(
-        "global: {{scrape_interval: 1s, scrape_timeout: 900ms, evaluation_interval: 1s}}
+fn configuration(targets: &[(&str, SocketAddr)]) -> String {
+    let mut text = "global: {scrape_interval: 1s, scrape_timeout: 900ms, evaluation_interval: 1s}
 rule_files: [rules.yml]
 scrape_configs:
-  - job_name: sso
-    static_configs: [{{targets: [{}]}}]
-",
-        targets.join(", ")
-    )
+"
+    .to_owned();
+    let mut jobs: Vec<_> = targets.iter().map(|(job, _)| *job).collect();
+    jobs.sort_unstable();
+    jobs.dedup();
+    for job in jobs {
+        let targets = targets.iter().filter(|(of, _)| *of == job);
+        let targets: Vec<_> = targets.map(|(_, target)| format!("'{target}'")).collect();
+        let _ = writeln!(
+            text,
+            "  - job_name: {job}\n    static_configs: [{{targets: [{}]}}]",
+            targets.join(", ")
+        );
+    }
+    text
 }
 
 /// Percent-encoding of everything but letters and digits.

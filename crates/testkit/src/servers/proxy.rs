@@ -41,9 +41,10 @@ pub struct Proxy {
 }
 
 /// What the network does at the moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Network {
-    target: SocketAddr,
+    /// Each new connection leads to the next one.
+    targets: Vec<SocketAddr>,
     /// New connections are reset.
     cut: bool,
     /// Goes up when those that are there are reset.
@@ -66,7 +67,7 @@ impl Proxy {
     pub fn start(target: SocketAddr) -> Result<Self> {
         let port = Port::free()?;
         let (state, network) = watch::channel(Network {
-            target,
+            targets: vec![target],
             cut: false,
             generation: 0,
             held: Held::Nothing,
@@ -102,7 +103,13 @@ impl Proxy {
 
     /// Where new connections lead from now on.
     pub fn set_target(&self, target: SocketAddr) {
-        self.change(|network| network.target = target);
+        self.set_targets(&[target]);
+    }
+
+    /// Where new connections lead from now on, to one after the other: a balancer. Nobody is
+    /// connected while there is none.
+    pub fn set_targets(&self, targets: &[SocketAddr]) {
+        self.change(|network| network.targets = targets.to_vec());
     }
 
     /// Resets every connection, and every new one at once, until [`Self::mend`]. What was under way
@@ -175,25 +182,29 @@ async fn accept(
             _ = end.wait_for(|_| false) => return,
             accepted = listener.accept() => {
                 let Ok((client, _)) = accepted else { continue };
-                connected.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(connection(client, network.clone()));
+                let turn = connected.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(connection(client, turn, network.clone()));
             }
         }
     }
 }
 
 /// Passes on one connection until it ends or the network is cut.
-async fn connection(mut client: TcpStream, mut network: watch::Receiver<Network>) {
-    let now = *network.borrow_and_update();
-    if now.cut {
+async fn connection(mut client: TcpStream, turn: u64, mut network: watch::Receiver<Network>) {
+    let now = network.borrow_and_update().clone();
+    let target = usize::try_from(turn).ok().and_then(|turn| {
+        let at = turn.checked_rem(now.targets.len())?;
+        now.targets.get(at).copied()
+    });
+    let Some(target) = target.filter(|_| !now.cut) else {
         let _ = client.set_zero_linger();
         return;
-    }
+    };
     let mut later = network.clone();
     let mut server = None;
     let orderly = tokio::select! {
         _ = later.wait_for(|later| later.generation != now.generation) => false,
-        passed = pass(&mut client, &mut server, now.target, network) => passed.is_ok(),
+        passed = pass(&mut client, &mut server, target, network) => passed.is_ok(),
     };
     if !orderly {
         for stream in [Some(&client), server.as_ref()].into_iter().flatten() {

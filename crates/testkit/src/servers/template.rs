@@ -76,7 +76,8 @@ pub(super) fn template() -> Result<PathBuf> {
     Ok(template)
 }
 
-fn make(room: &Room, programs: &Path) -> Result<PathBuf> {
+/// A new cluster, with a system identifier of its own, in a folder `data`.
+pub(super) fn make(room: &Room, programs: &Path) -> Result<PathBuf> {
     let data = room.folder().join("data");
     let mut initdb = room.command(programs.join("initdb"), room.folder());
     initdb

@@ -8,9 +8,13 @@
 //! moment shows.
 
 mod client;
+mod revoker;
 mod wire;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
@@ -20,6 +24,7 @@ use crate::{
     process::Server,
 };
 use client::Client;
+use revoker::{Answered, Revoker};
 use wire::Wire;
 
 /// How often each instance is asked to validate the token that lives.
@@ -35,11 +40,15 @@ const PASSWORD: &str = "the password of those who are steady";
 /// this plus `n`.
 pub const STEADY: usize = 1_000;
 
+/// The number of the first client that does nothing but revoke.
+pub const REVOKERS: usize = 2_000;
+
 /// Clients at work. Dropping it ends them, calls under way included.
 #[derive(Debug)]
 pub struct Workload {
     stop: watch::Sender<bool>,
     clients: JoinSet<()>,
+    answered: Arc<Answered>,
 }
 
 impl Workload {
@@ -48,6 +57,17 @@ impl Workload {
         history: &History,
         instances: &[&Server],
         clients: usize,
+        seed: u64,
+    ) -> Result<Self> {
+        Self::revoking(history, instances, clients, 0, seed).await
+    }
+
+    /// The same with so many clients beside who do nothing but open sessions and end them.
+    pub async fn revoking(
+        history: &History,
+        instances: &[&Server],
+        clients: usize,
+        revokers: usize,
         seed: u64,
     ) -> Result<Self> {
         let wire = Arc::new(Wire::new(history.clone(), instances).await?);
@@ -63,10 +83,25 @@ impl Workload {
             let client = Client::new(Arc::clone(&wire), number, seed);
             tasks.spawn(client.run(stopped.clone()));
         }
+        let answered = Arc::<Answered>::default();
+        for number in REVOKERS..REVOKERS + revokers {
+            let revoker = Revoker::new(Arc::clone(&wire), number, seed, Arc::clone(&answered));
+            tasks.spawn(revoker.run(stopped.clone()));
+        }
         Ok(Self {
             stop,
             clients: tasks,
+            answered,
         })
+    }
+
+    /// What the clients that only revoke were answered: `everywhere` so often, and `pending`.
+    pub fn revoked(&self) -> (usize, usize) {
+        let answered = &self.answered;
+        (
+            answered.everywhere.load(Ordering::Relaxed),
+            answered.pending.load(Ordering::Relaxed),
+        )
     }
 
     /// Lets every client finish the call that it is making. Fails if one of them panicked.

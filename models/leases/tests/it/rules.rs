@@ -71,6 +71,7 @@ each_rule_is_needed! {
     a_janitor_must_delete_the_beat_that_it_saw: JanitorBeatSeen,
     an_asynchronous_everywhere_must_wait_for_the_standbys: StandbyFlush,
     a_standby_that_does_not_stream_must_withhold_everywhere: AbsentStandbyWithholds,
+    a_standby_that_left_must_keep_its_primary_quiet: DepartureIsQuiet,
     the_fence_must_hold_back_the_timer_too: TimerWaitsForFence,
     the_bound_must_start_again_on_a_new_timeline: BoundStartsAgain,
     a_lost_commit_must_be_looked_up_by_a_commit: LookupCommits,

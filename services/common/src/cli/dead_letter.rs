@@ -7,7 +7,10 @@ use serde_json::json;
 use sso_kafka::consumer::dead_letter::{self, DeadLetter, DeadLetterError};
 
 use super::Output;
-use crate::{Exit, Failed, kafka::Kafka};
+use crate::{
+    Exit, Failed,
+    kafka::{self, Kafka},
+};
 
 /// Most that are listed or sent again at once.
 const MOST: usize = 100_000;
@@ -36,8 +39,8 @@ pub(super) enum DeadLetterCommand {
 
 /// Runs one; what to print.
 pub(super) async fn run(kafka: &Kafka, command: &DeadLetterCommand) -> Result<String, Failed> {
-    let connection = kafka.connect()?;
-    let topic = kafka.dead_letters();
+    let connection = kafka::connection(kafka)?;
+    let topic = kafka::dead_letters(kafka);
     match command {
         DeadLetterCommand::List { limit, output } => {
             let letters = dead_letter::list(&connection, &topic, *limit).await;

@@ -15,7 +15,7 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Database, PostgresUrl, StoreError, judge_version, sqlite::Migrations};
+use super::{Database, Migrations, PostgresUrl, StoreError, judge_version, needed};
 use crate::{Exit, Failed};
 
 /// Under it versions are looked at and migrations run.
@@ -183,10 +183,6 @@ impl Postgres {
         }
         Ok(transaction.commit().await?)
     }
-}
-
-fn needed(migrations: Migrations) -> u32 {
-    u32::try_from(migrations.len()).unwrap_or(u32::MAX)
 }
 
 fn connector(ca: Option<&Path>) -> Result<MakeRustlsConnect, String> {

@@ -11,16 +11,13 @@ use std::{
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
-use super::{StoreError, judge_version};
+use super::{Migrations, StoreError, judge_version, needed};
 use crate::{Exit, Failed};
 
 /// How long a statement waits for another process, such as a command beside the server.
 const BUSY: Duration = Duration::from_secs(5);
 /// Most tasks that wait for the connection; more are refused at once.
 const MAX_WAITING: usize = 1000;
-
-/// The migrations of a service: the text of version 1, 2, ...
-pub type Migrations = &'static [&'static str];
 
 /// A database in a file. Cheap to clone.
 #[derive(Clone)]
@@ -113,10 +110,6 @@ impl Sqlite {
             .map_err(|error| StoreError::Refused(error.to_string()))?;
         done.map_err(|error| of(&error))
     }
-}
-
-fn needed(migrations: Migrations) -> u32 {
-    u32::try_from(migrations.len()).unwrap_or(u32::MAX)
 }
 
 fn create(file: &Path) -> std::io::Result<()> {

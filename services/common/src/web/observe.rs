@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::{Method, header::CONTENT_TYPE},
+    http::header::CONTENT_TYPE,
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
-use sso_web::RequestId;
+use sso_web::{
+    RequestId, exemplars, span,
+    trace_context::{self, Trust},
+};
 use tracing::Instrument;
 
 use super::Problem;
@@ -44,27 +47,21 @@ pub(super) fn layer(router: Router, series: Series) -> Router {
     router.layer(from_fn_with_state(series, observe))
 }
 
-async fn observe(State(series): State<Series>, request: Request, next: Next) -> Response {
+async fn observe(State(series): State<Series>, mut request: Request, next: Next) -> Response {
     let id = RequestId::of(&request);
-    let method = method_label(request.method());
+    let method = span::method(request.method());
     let matched = request.extensions().get().map(MatchedPath::as_str);
     let mut routes = series.iter().map(|&(_, route, _)| route);
     let route = routes
         .find(|route| Some(*route) == matched)
         .unwrap_or(UNMATCHED);
-    let trace = sso_web::trace_context::extract(request.headers());
-    let trace = trace.as_ref().map(|trace| &trace.traceparent[3..35]);
-    let span = tracing::info_span!(
-        "http_request",
-        request_id = id.as_str(),
-        method,
-        route,
-        linked_trace_id = trace
-    );
+    let span = span::of_request(&id, method, route);
+    trace_context::place(&span, &mut request, Trust::Link);
     async {
         let start = Instant::now();
         let response = finish(next.run(request).await, &id);
         let took = start.elapsed();
+        span::answered(&response);
         count(route, method, &response, took);
         response
     }
@@ -86,6 +83,7 @@ fn count(route: &'static str, method: &'static str, response: &Response, took: D
     let code = response.status().as_str().to_owned();
     counter!(REQUESTS, "route" => route, "method" => method, "code" => code).increment(1);
     histogram!(DURATION, "route" => route, "method" => method).record(took);
+    exemplars::observed(DURATION, &[("route", route), ("method", method)], took);
 }
 
 /// Writes the body of an error that has none yet, and logs it.
@@ -105,18 +103,4 @@ fn finish(response: Response, id: &RequestId) -> Response {
         _ => tracing::debug!(code, cause, "a request was refused"),
     }
     problem.render(id, parts.headers)
-}
-
-/// One of few: a client may send any word as a method.
-fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::HEAD => "HEAD",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "OTHER",
-    }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     http::{
-        HeaderValue, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE},
+        HeaderMap, HeaderValue, StatusCode,
+        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
     },
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde_json::json;
-use sso_telemetry::Metrics;
+use sso_telemetry::{Exposition, Metrics};
 
 use crate::health::Health;
 
@@ -29,9 +29,11 @@ pub(crate) fn probes(program: &str, health: &Arc<Health>, metrics: Metrics) -> R
         fresh((status, Json(report)).into_response())
     };
     let alive = async || fresh(Json(json!({"status": "Success"})).into_response());
-    let text = async move || {
-        let kind = HeaderValue::from_static(Metrics::CONTENT_TYPE);
-        ([(CONTENT_TYPE, kind)], metrics.render())
+    let text = async move |asked: HeaderMap| {
+        let accept = asked.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+        let exposition = Exposition::of_accept(accept);
+        let kind = HeaderValue::from_static(exposition.content_type());
+        ([(CONTENT_TYPE, kind)], metrics.render_as(exposition))
     };
     Router::new()
         .route(&format!("/{program}/ready"), get(ready))

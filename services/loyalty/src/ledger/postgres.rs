@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sso_events::failpoint::{self, Step};
 use sso_service::database::{StoreError, postgres::Postgres};
 use tokio_postgres::Transaction;
 use uuid::Uuid;
@@ -70,6 +71,7 @@ impl Ledger for InPostgres {
     async fn credit(&self, event: Uuid, user: Uuid, points: i64) -> Result<Credited, StoreError> {
         let mut client = self.0.get().await?;
         let tx = client.transaction().await?;
+        failpoint::passed(Step::Begun);
         let account: i64 = tx.query_one(OPEN, &[&user]).await?.get(0);
         // If it was credited before, nothing of this is committed.
         let Some(transfer) = tx.query_opt(WELCOME, &[&event]).await? else {
@@ -81,7 +83,9 @@ impl Ledger for InPostgres {
         {
             return Ok(Credited::TooMuch);
         }
+        failpoint::passed(Step::Effected);
         tx.commit().await?;
+        failpoint::passed(Step::Noted);
         Ok(Credited::Now)
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Result, Row, Transaction, params};
+use sso_events::failpoint::{self, Step};
 use sso_service::{
     database::{StoreError, sqlite::Sqlite},
     world::now,
@@ -67,6 +68,7 @@ impl Ledger for InSqlite {
         points: i64,
     ) -> std::result::Result<Credited, StoreError> {
         let work = move |tx: &Transaction<'_>| {
+            failpoint::passed(Step::Begun);
             let known: Option<bool> = one(tx, KNOWN, params![event.into_bytes()])?;
             if known.is_some() {
                 return Ok(Credited::Before);
@@ -85,9 +87,12 @@ impl Ledger for InSqlite {
                 by: None,
             };
             move_points(tx, account, points, &what)?;
+            failpoint::passed(Step::Effected);
             Ok(Credited::Now)
         };
-        self.0.write(work).await
+        let credited = self.0.write(work).await?;
+        failpoint::passed(Step::Noted);
+        Ok(credited)
     }
 
     async fn post(&self, order: Order) -> std::result::Result<Posted, StoreError> {

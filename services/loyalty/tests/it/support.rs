@@ -121,6 +121,10 @@ impl Bus {
 
     /// Writes the registration `event` of a user.
     pub(crate) async fn register(&self, event: Uuid, user: Uuid) -> Result<()> {
+        self.register_in(TOPIC, event, user).await
+    }
+
+    pub(crate) async fn register_in(&self, topic: &str, event: Uuid, user: Uuid) -> Result<()> {
         let message = encode_registration(&Registered {
             event_id: event,
             user_id: user,
@@ -130,7 +134,7 @@ impl Bus {
         });
         let value = wire::frame(self.schema, &message);
         let key = user.to_string();
-        self.kafka.produce(TOPIC, key.as_bytes(), &value, &[]).await
+        self.kafka.produce(topic, key.as_bytes(), &value, &[]).await
     }
 }
 

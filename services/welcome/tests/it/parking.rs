@@ -3,7 +3,7 @@
 use anyhow::Result;
 use sso_testkit::program::eventually;
 
-use crate::support::{DEAD_LETTERS, User, World};
+use crate::support::{DEAD_LETTERS, User, World, database};
 
 #[tokio::test]
 async fn not_now_is_tried_again_until_it_is_taken_and_others_do_not_wait() -> Result<()> {
@@ -107,5 +107,35 @@ async fn never_is_parked_with_its_reason_and_can_be_sent_again() -> Result<()> {
             == 2)
     })
     .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_follows_a_parked_event_of_a_user_follows_it_after_a_restart() -> Result<()> {
+    for in_postgres in [false, true] {
+        let mut world = World::new().await?;
+        if in_postgres {
+            world.welcome.set("database.url", database().await?);
+        }
+        let first = User::new(1, "unknown@example.com");
+        let second = User {
+            event: uuid::Uuid::from_u128(2),
+            id: first.id,
+            ..User::new(2, "known@example.com")
+        };
+        world.register(&first).await?;
+        let letters = async |count| Ok(world.kafka.consume_all(DEAD_LETTERS).await?.len() == count);
+        let mut running = world.welcome.start().await?;
+        eventually("the first is parked", async || letters(1).await).await?;
+        running.kill()?;
+        world.register(&second).await?;
+        let running = world.welcome.start().await?;
+        eventually("the second is parked", async || letters(2).await).await?;
+        assert!(world.smtp.mails().is_empty());
+        let second = second.event.to_string();
+        world.welcome.run_ok(&["dead-letter", "resend", &second])?;
+        world.mails(1).await?;
+        drop(running);
+    }
     Ok(())
 }

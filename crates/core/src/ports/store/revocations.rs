@@ -170,4 +170,12 @@ pub trait RevocationFeed: Send + Sync {
 pub trait RevocationWrites {
     /// Stores a revocation.
     async fn revoke(&mut self, revocation: &NewRevocation) -> Result<Revocation, StoreError>;
+
+    /// What was revoked before, as if it was now: stores nothing, and its id is nobody's to hold.
+    /// Whoever [has](RevocationFeed::acknowledged) it after the commit has all that was committed
+    /// before this transaction saw it, whoever committed that and on which timeline.
+    async fn revoked_before(
+        &mut self,
+        revocation: &NewRevocation,
+    ) -> Result<Revocation, StoreError>;
 }

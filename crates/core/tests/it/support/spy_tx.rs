@@ -99,6 +99,13 @@ impl RevocationWrites for SpyTx {
     async fn revoke(&mut self, revocation: &NewRevocation) -> Result<Revocation, StoreError> {
         self.inner.revoke(revocation).await
     }
+
+    async fn revoked_before(
+        &mut self,
+        revocation: &NewRevocation,
+    ) -> Result<Revocation, StoreError> {
+        self.inner.revoked_before(revocation).await
+    }
 }
 
 #[async_trait]

@@ -1,10 +1,12 @@
 //! Kafka and the schema registry, if events go there.
 
+use sso_config::kafka::Mechanism;
+
 use super::Finding;
 use crate::{
     config::{
         Config, Urls,
-        section::{Kafka, Mechanism, Sink},
+        section::{Kafka, Sink},
     },
     wiring,
 };

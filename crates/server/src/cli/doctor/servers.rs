@@ -11,6 +11,7 @@ const URL: &str = "database.url";
 const REPLICAS: &str = "database.replicas";
 const SYNCHRONY: &str = "synchronous commit";
 const RIGHTS: &str = "rights";
+const INSTANCES: &str = "instances";
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let surveyed = match wiring::block_on(wiring::survey(config)) {
@@ -28,14 +29,21 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
         findings.push(synchrony(primary));
         findings.push(fsync(primary));
         findings.push(rights(primary));
+        findings.extend(instances(primary));
     }
     findings
 }
 
-/// The one of the highest timeline of those that accept writes.
+/// The one of the highest timeline of those that accept writes, in the cluster of `database.url`.
 fn primary(surveyed: &[Surveyed]) -> Option<&Found> {
-    let found = surveyed.iter().filter_map(|one| one.found.as_ref().ok());
-    found
+    let found = |of_url: bool| {
+        let of_key = surveyed.iter().filter(move |one| of_url != one.replica);
+        of_key.filter_map(|one| one.found.as_ref().ok())
+    };
+    let system = found(true).next().map(|found| found.system);
+    found(true)
+        .chain(found(false))
+        .filter(|found| system.is_none_or(|system| system == found.system))
         .filter(|found| found.role != Role::Replica)
         .max_by_key(|found| found.timeline)
 }
@@ -164,4 +172,58 @@ fn rights(primary: &Found) -> Finding {
         ),
         format!("grant pg_read_all_stats to \"{user}\""),
     )
+}
+
+/// Who must obey a revocation before it is answered `everywhere`, and what it waits for besides.
+fn instances(primary: &Found) -> Vec<Finding> {
+    let Some(known) = &primary.instances else {
+        return Vec::new();
+    };
+    let well = known
+        .registered
+        .iter()
+        .filter(|one| one.beats && one.is_here);
+    let mut findings = vec![Finding::ok(
+        INSTANCES,
+        format!(
+            "{} of {} send beats; {} revocations matter",
+            well.count(),
+            known.registered.len(),
+            known.revocations
+        ),
+    )];
+    for one in &known.registered {
+        let what = match (one.beats, one.is_here) {
+            (true, true) => continue,
+            (true, false) => "is registered on another timeline than the primary's",
+            (false, _) => "sends no beats",
+        };
+        findings.push(Finding::warning(
+            INSTANCES,
+            format!(
+                "{} {what}: until it does, or 1.2 leases have passed, revocations are answered \
+                 `pending`",
+                one.name
+            ),
+            "see its log and /auth/ready; if it is gone it is forgotten by itself",
+        ));
+    }
+    // Commits that wait for standbys wait for those that are there.
+    let missed = known
+        .missed
+        .iter()
+        .filter(|_| primary.synchrony.standbys.is_empty());
+    findings.extend(missed.map(|slot| {
+        Finding::warning(
+            INSTANCES,
+            format!(
+                "the standby of the replication slot {slot} does not follow: revocations are \
+                 answered `pending`"
+            ),
+            format!(
+                "start it; or, if it is gone for good: select pg_drop_replication_slot('{slot}')"
+            ),
+        )
+    }));
+    findings
 }

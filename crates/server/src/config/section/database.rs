@@ -76,6 +76,11 @@ pub(crate) struct Database {
     #[serde(with = "duration")]
     #[schemars(with = "duration::Text", extend("x-minimum" = "100ms", "x-maximum" = "10m"))]
     pub(crate) tcp_user_timeout: Duration,
+    /// A server that does not answer within this time who it is counts as gone: a failover begins
+    /// here. Longer than the stalls that your servers survive.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Text", extend("x-minimum" = "100ms", "x-maximum" = "1m"))]
+    pub(crate) probe_timeout: Duration,
     /// The password, if no URL has one; for every URL without one.
     #[schemars(with = "Option<Text<DatabasePassword>>", extend("writeOnly" = true))]
     pub(crate) password: Option<DatabasePassword>,
@@ -110,6 +115,7 @@ impl Default for Database {
             lock_timeout: Duration::from_secs(3),
             tcp_keepalive: Duration::from_secs(5),
             tcp_user_timeout: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(3),
             password: None,
             password_file: None,
             tls_ca: None,

@@ -3,6 +3,7 @@
 mod callers;
 mod database;
 mod development;
+mod events;
 mod manual;
 mod problems;
 mod secrets;

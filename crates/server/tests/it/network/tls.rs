@@ -23,7 +23,7 @@ use crate::support::{eventually_within, site};
     clippy::disallowed_methods,
     reason = "the server verifies by the real time"
 )]
-fn now() -> OffsetDateTime {
+pub(crate) fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
 
@@ -68,7 +68,12 @@ impl Secured {
         Ok(fs::write(key, &issued.key)?)
     }
 
-    pub(super) fn client(&self, identity: Option<&Issued>) -> Result<ClientConfig> {
+    /// What clients believe.
+    pub(crate) fn root(&self) -> String {
+        self.authority.root()
+    }
+
+    pub(crate) fn client(&self, identity: Option<&Issued>) -> Result<ClientConfig> {
         self.authority.client(&[&TLS13, &TLS12], identity)
     }
 
@@ -80,7 +85,7 @@ impl Secured {
     }
 }
 
-pub(super) async fn connect(to: SocketAddr, client: ClientConfig) -> Result<TlsStream<TcpStream>> {
+pub(crate) async fn connect(to: SocketAddr, client: ClientConfig) -> Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(to).await?;
     let connector = TlsConnector::from(Arc::new(client));
     Ok(connector

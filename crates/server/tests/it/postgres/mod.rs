@@ -1,16 +1,26 @@
 //! The binary on PostgreSQL.
 
+mod ahead;
 mod away;
+mod balanced;
+mod books;
 mod clocks;
 mod cluster;
+mod conflicts;
 mod copy;
+mod disk;
 mod faults;
 mod instances;
+mod janitor;
+mod patience;
+mod races;
+mod refusals;
 mod revoked;
 mod sentences;
 mod stale;
 mod start;
 mod told;
+mod topology;
 
 use anyhow::{Context, Result};
 use sso_testkit::process::Site;

@@ -166,7 +166,7 @@ fn claims(token: &str) -> Result<Value> {
 }
 
 /// Two instances that answer `everywhere` early.
-async fn two(pair: &Pair, replicas: &[String]) -> Result<[Arc<Instance>; 2]> {
+pub(super) async fn two(pair: &Pair, replicas: &[String]) -> Result<[Arc<Instance>; 2]> {
     let url = pair.primary.url("postgres");
     let start = || async { Instance::start(instance(&url, replicas)?).await };
     let (one, two) = tokio::try_join!(start(), start())?;
@@ -297,7 +297,10 @@ async fn replicas_that_are_near_carry_four_reads_of_five() -> Result<()> {
     .await?;
     let replicas = reads("replica").await? - before.0;
     let share = replicas / (replicas + reads("primary").await? - before.1);
-    println!("{share:.3} of {replicas} reads and some were the replicas'");
+    let lag = "select coalesce(extract(milliseconds from max(replay_lag)), 0)::int
+               from pg_stat_replication";
+    let lag = pair.primary.execute(lag).await?;
+    println!("{share:.3} of all reads were the {replicas} of replicas, at last {lag} ms late");
     ensure!(share >= 0.8, "replicas carry only {share:.3} of the reads");
     Ok(())
 }

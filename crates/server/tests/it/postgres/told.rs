@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use serde_json::Value;
-use sso_testkit::servers::{Options, SUPERUSER_PASSWORD};
+use sso_testkit::{
+    persona::Persona,
+    servers::{Options, Postgres, Proxy, SUPERUSER_PASSWORD},
+};
 
 use super::{
-    cluster::{Instance, instance, pair},
+    cluster::{Instance, LEASE, instance, is_everywhere, pair},
     *,
 };
-use crate::support::eventually_within;
+use crate::support::{eventually_within, unique};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -178,5 +181,112 @@ async fn doctor_tells_which_right_is_missing() -> Result<()> {
     server.execute(remedy).await?;
     let said = doctor(&site)?;
     assert_eq!(finding(&said, "rights")[0].0, "ok", "{said}");
+    Ok(())
+}
+
+/// The state of the leases: trusted or not and why, what is left of the lease, entries, the age of
+/// the last beat, how long it took until a revocation was everywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_and_doctor_tell_how_it_stands_with_revocations() -> Result<()> {
+    let server = Postgres::shared().await?;
+    let url = server.database("told_leases").await?;
+    on(&url)?;
+    let network = Proxy::start(server.node.address())?;
+    let at = Instance::start(instance(&through(&url, network.address())?, &[])?).await?;
+    let near = instance(&url, &[])?;
+    at.settled().await?;
+    let alice = Persona::register(&at.server.http, &unique()).await?;
+    ensure!(is_everywhere(&alice.logout(&alice.access, true).await?));
+    let entries = at.metric("sso_revocation_entries").await?;
+    let lease = LEASE.as_secs_f64();
+    eventually_within(LONG, "the state", async || {
+        let left = at.metric("sso_revocation_lease_seconds").await?;
+        Ok(at.metric("sso_revocation_trusted").await? > 0.0
+            && left > 0.0
+            && left <= lease
+            && at.metric("sso_revocation_entries").await? > 0.0
+            && at.metric("sso_revocation_beat_age_seconds").await? < lease)
+    })
+    .await
+    .with_context(|| format!("{entries} entries"))?;
+    let answers = at
+        .metric("sso_revocation_answers_total{reach=\"everywhere\"}")
+        .await?;
+    let timed = at.metric("sso_revocation_everywhere_seconds_count").await?;
+    ensure!(answers >= 1.0 && timed >= 1.0, "{answers}, {timed}");
+    let (public, inner) = dependency(&at, "revocation").await?;
+    assert_eq!(public["state"], "up");
+    let cause = inner["cause"].as_str().unwrap_or_default();
+    for part in [
+        "trusted for another",
+        "the last beat",
+        "entries on timeline 1",
+    ] {
+        ensure!(cause.contains(part), "{inner}");
+    }
+    let instances = async || -> Result<String> {
+        let near = near.run(&["doctor", "--output", "json"])?;
+        let said = serde_json::from_slice(&near.stdout)?;
+        let found = finding(&said, "instances");
+        let found = found
+            .iter()
+            .map(|(severity, what, _)| format!("{severity}: {what}"));
+        let found: Vec<_> = found.collect();
+        Ok(found.join("\n"))
+    };
+    let said = instances().await?;
+    ensure!(said.starts_with("ok: 1 of 1 send beats; "), "{said}");
+
+    network.freeze();
+    eventually_within(LONG, "the end of the lease", async || {
+        Ok(at.metric("sso_revocation_trusted").await? <= 0.0)
+    })
+    .await?;
+    let left = at.metric("sso_revocation_lease_seconds").await?;
+    ensure!(left <= 0.0, "{left}");
+    let inner = at.server.admin.get("/auth/ready", None).await?;
+    assert_eq!(inner.status, 503, "{inner:?}");
+    let inner = inner.json().to_string();
+    for part in ["not trusted: no lease runs", "the last beat was answered"] {
+        ensure!(inner.contains(part), "{part}: {inner}");
+    }
+    let said = instances().await?;
+    ensure!(
+        said.starts_with("ok: 0 of 1 send beats; ") && said.contains("warning: "),
+        "{said}"
+    );
+    ensure!(said.contains("sends no beats"), "{said}");
+    network.mend();
+    eventually_within(LONG, "trust", async || {
+        Ok(at.metric("sso_revocation_trusted").await? > 0.0 && state(&at).await? == "ready")
+    })
+    .await
+}
+
+/// A standby that is missed: revocations wait for it, and the operator is told for whom.
+#[tokio::test]
+async fn doctor_tells_for_which_standby_revocations_wait() -> Result<()> {
+    let (mut pair, urls) = pair(1).await?;
+    let site = instance(&pair.primary.url("postgres"), &urls)?;
+    let said = doctor(&site)?;
+    ensure!(finding(&said, "instances").len() == 1, "{said}");
+    pair.replicas[0].node.kill9().await?;
+    eventually_within(LONG, "the free slot", async || {
+        let idle = "select count(*) from pg_replication_slots where not active";
+        Ok(pair.primary.execute(idle).await? == "1")
+    })
+    .await?;
+    let said = doctor(&site)?;
+    let [_, ("warning", what, remedy)] = finding(&said, "instances")[..] else {
+        anyhow::bail!("{said}");
+    };
+    ensure!(
+        what.contains("the replication slot replica1 does not follow"),
+        "{said}"
+    );
+    ensure!(
+        remedy.contains("pg_drop_replication_slot('replica1')"),
+        "{said}"
+    );
     Ok(())
 }

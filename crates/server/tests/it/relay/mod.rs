@@ -2,6 +2,7 @@
 //! has its event in the topic, in order, under one id, and its status says so.
 
 mod brokers;
+mod calm;
 // A release build has no failpoints.
 #[cfg(debug_assertions)]
 mod kills;

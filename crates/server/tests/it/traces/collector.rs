@@ -21,23 +21,39 @@ use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
 use crate::support::eventually_within;
 
+/// A span, and who sent it.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    /// `service.name`.
+    pub(crate) service: String,
+    pub(crate) span: Span,
+}
+
 /// What was received.
 #[derive(Debug, Clone, Default)]
-struct Received(Arc<Mutex<Vec<Span>>>);
+struct Sink(Arc<Mutex<Vec<Received>>>);
 
-impl Received {
+impl Sink {
     fn take(&self, request: ExportTraceServiceRequest) {
         let mut spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for resource in request.resource_spans {
-            for scope in resource.scope_spans {
-                spans.extend(scope.spans);
+            let attributes = resource.resource.unwrap_or_default().attributes;
+            let name = attributes.iter().find(|found| found.key == "service.name");
+            let service = name.and_then(text).unwrap_or_default();
+            for span in resource
+                .scope_spans
+                .into_iter()
+                .flat_map(|scope| scope.spans)
+            {
+                let service = service.clone();
+                spans.push(Received { service, span });
             }
         }
     }
 }
 
 #[tonic::async_trait]
-impl TraceService for Received {
+impl TraceService for Sink {
     async fn export(
         &self,
         request: Request<ExportTraceServiceRequest>,
@@ -47,7 +63,7 @@ impl TraceService for Received {
     }
 }
 
-async fn by_http(State(received): State<Received>, body: Bytes) -> StatusCode {
+async fn by_http(State(received): State<Sink>, body: Bytes) -> StatusCode {
     match ExportTraceServiceRequest::decode(body) {
         Ok(request) => {
             received.take(request);
@@ -58,18 +74,18 @@ async fn by_http(State(received): State<Received>, body: Bytes) -> StatusCode {
 }
 
 /// It ends when this is dropped.
-pub(super) struct Collector {
+pub(crate) struct Collector {
     /// Where it takes OTLP over gRPC.
-    pub(super) grpc: SocketAddr,
+    pub(crate) grpc: SocketAddr,
     /// Where it takes OTLP over HTTP.
-    pub(super) http: SocketAddr,
-    received: Received,
+    pub(crate) http: SocketAddr,
+    received: Sink,
     _servers: JoinSet<()>,
 }
 
 impl Collector {
-    pub(super) async fn start() -> Result<Self> {
-        let received = Received::default();
+    pub(crate) async fn start() -> Result<Self> {
+        let received = Sink::default();
         let (grpc, http) = (
             TcpListener::bind("127.0.0.1:0").await?,
             TcpListener::bind("127.0.0.1:0").await?,
@@ -106,13 +122,19 @@ impl Collector {
     }
 
     /// All spans so far.
-    pub(super) fn spans(&self) -> Vec<Span> {
+    pub(crate) fn spans(&self) -> Vec<Span> {
+        let received = self.received().into_iter();
+        received.map(|received| received.span).collect()
+    }
+
+    /// The same with who sent them.
+    pub(crate) fn received(&self) -> Vec<Received> {
         let spans = self.received.0.lock();
         spans.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits for the first span of this name.
-    pub(super) async fn span(&self, name: &str) -> Result<Span> {
+    pub(crate) async fn span(&self, name: &str) -> Result<Span> {
         let find = || self.spans().into_iter().find(|span| span.name == name);
         eventually_within(crate::kafka::LONG, name, async || Ok(find().is_some())).await?;
         find().context("it was there")
@@ -120,7 +142,7 @@ impl Collector {
 }
 
 /// An attribute as text.
-pub(super) fn attribute(span: &Span, name: &str) -> Option<String> {
+pub(crate) fn attribute(span: &Span, name: &str) -> Option<String> {
     span.attributes
         .iter()
         .find(|found| found.key == name)
@@ -138,7 +160,7 @@ fn text(attribute: &KeyValue) -> Option<String> {
 }
 
 /// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))

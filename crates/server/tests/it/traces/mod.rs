@@ -1,6 +1,7 @@
 //! Traces of the real binary, as a collector receives them.
 
-mod collector;
+pub(crate) mod collector;
+mod tree;
 
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
-//! The examples of `examples/` in other languages, as somebody would start them. Their libraries
-//! come from PyPI and the Go module proxy, so these tests are run where there is a network:
-//! `cargo test -p sso-server --test it -- --ignored languages`.
+//! The examples of `examples/` in other languages, as somebody would start them. `cargo xtask test`
+//! fetches their libraries.
 
 use std::{
     net::SocketAddr,
@@ -9,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use sso_testkit::{
     http::Http,
     persona::Persona,
@@ -92,32 +91,33 @@ async fn knows_who_is_calling(server: &Server, address: SocketAddr) -> Result<()
 }
 
 #[tokio::test]
-#[ignore = "needs PyPI"]
 async fn the_python_example_knows_who_is_calling() -> Result<()> {
-    let environment = tempfile::tempdir()?;
-    run(Command::new("python3")
-        .args(["-m", "venv"])
-        .arg(environment.path()))?;
-    let python = environment.path().join("bin/python");
-    let requirements = folder("python").join("requirements.txt");
-    let install = ["-m", "pip", "install", "-q", "-r"];
-    run(Command::new(&python).args(install).arg(requirements))?;
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/python/bin/python");
+    ensure!(
+        python.exists(),
+        "its libraries are missing: `cargo xtask test` fetches them"
+    );
     let server = known_site()?.serve().await?;
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-    let mut command = Command::new(&python);
-    command.arg(folder("python").join("whoami.py"));
+    let mut command = Command::new(python);
+    command
+        .arg(folder("python").join("whoami.py"))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
     let _service = settings(&mut command, &server, address)?;
     knows_who_is_calling(&server, address).await
 }
 
 #[tokio::test]
-#[ignore = "needs Go and its module proxy"]
 async fn the_go_example_knows_who_is_calling() -> Result<()> {
     let folder_of_it = tempfile::tempdir()?;
     let program = folder_of_it.path().join("whoami");
     let mut build = Command::new("go");
-    build.arg("build").arg("-o").arg(&program).arg(".");
-    run(build.current_dir(folder("go")))?;
+    build
+        .args(["build", "-mod=readonly", "-o"])
+        .arg(&program)
+        .arg(".")
+        .env("GOPROXY", "off");
+    run(build.current_dir(folder("go"))).context("`cargo xtask test` fetches its modules")?;
     let server = known_site()?.serve().await?;
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
     let _service = settings(&mut Command::new(&program), &server, address)?;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::support::eventually;
 
-fn signal(server: &Server, signal: Signal) -> Result<()> {
+pub(super) fn signal(server: &Server, signal: Signal) -> Result<()> {
     let pid = Pid::from_raw(i32::try_from(server.pid())?).context("no process")?;
     Ok(kill_process(pid, signal)?)
 }

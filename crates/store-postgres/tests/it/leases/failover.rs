@@ -144,6 +144,43 @@ async fn a_standby_that_is_missed_withholds_everywhere_until_it_follows() -> Res
     Ok(())
 }
 
+/// Its standby held no slot and was promoted: nothing on the old primary tells that somebody is
+/// missed, but that he was there. It answers for 1.2 leases and `fence` after that: nothing.
+#[tokio::test]
+async fn a_primary_whose_standby_has_left_answers_nothing_until_it_cannot_be_deposed() -> Result<()>
+{
+    let world = World::asynchronous().await?;
+    let (primary, standby) = (&world.pair.primary, &world.pair.replicas[0].node);
+    standby.set("primary_slot_name", "").await?;
+    eventually("the stream without a slot", async || {
+        let idle = "select count(*) from pg_replication_slots where not active";
+        Ok(primary.execute(idle).await? == "1" && primary.streaming().await? == 1)
+    })
+    .await?;
+    primary
+        .execute("select pg_drop_replication_slot('replica1')")
+        .await?;
+    let [r, w] = world.instances().await?;
+    let everywhere = async || -> Result<bool> {
+        let entry = w.revoke(a_session()).await?;
+        for _ in 0..2 {
+            r.beat().await?;
+        }
+        Ok(w.announce(entry).await == Reach::Everywhere)
+    };
+    assert!(everywhere().await?);
+
+    standby.promote().await?;
+    eventually("the end of the stream", async || {
+        Ok(primary.streaming().await? == 0)
+    })
+    .await?;
+    assert!(!everywhere().await?);
+    Instance::settle(&[&r, &w]).await?;
+    assert!(everywhere().await?);
+    Ok(())
+}
+
 /// The other standby goes on confirming to a deposed primary: so each must have it.
 #[tokio::test]
 async fn with_a_quorum_every_standby_must_have_it() -> Result<()> {

@@ -83,6 +83,29 @@ async fn who_loads_is_registered_already() -> Result<()> {
     Ok(())
 }
 
+/// 7 again: W's last look is from before R was there. R registers and loads, then x commits.
+#[tokio::test]
+async fn a_look_from_before_the_commit_counts_for_nothing() -> Result<()> {
+    let database = database().await?;
+    let [w] = Instance::all([&database.url]).await?;
+    assert_eq!(
+        w.announce(w.revoke(a_session()).await?).await,
+        Reach::Everywhere
+    );
+    let r = Instance::new(&database.url).await?;
+    r.beat().await?;
+    let x = a_session();
+    let entry = w.revoke(x).await?;
+    let waiting = w.start_waiting(entry, BOUND * 2).await;
+    tokio::time::sleep(SOON).await;
+    assert!(r.accepts(x) && !waiting.is_finished());
+    for _ in 0..2 {
+        r.beat().await?;
+    }
+    assert_eq!(waiting.await?, Reach::Everywhere);
+    Ok(())
+}
+
 /// 8: R's beats commit and every answer is lost: its row changes and never shows x.
 #[tokio::test]
 async fn a_row_that_changes_and_never_shows_it_is_waited_for_no_longer_than_the_bound() -> Result<()>
@@ -112,10 +135,21 @@ async fn a_row_that_changes_and_never_shows_it_is_waited_for_no_longer_than_the_
         network.mend();
     }
     assert!(!waiting.is_finished());
-    for instance in [&r, &w] {
-        instance.clock.jump(BOUND);
+    // It goes on changing, so that nobody takes R for dead.
+    for _ in 0..4 {
+        database
+            .number(
+                "with changed as (update readers set beat = beat + 1 returning beat)
+                     select count(*) from changed",
+            )
+            .await?;
+        tokio::time::sleep(SOON).await;
+        for instance in [&r, &w] {
+            instance.clock.jump(BOUND / 4);
+        }
     }
     assert_eq!(waiting.await?, Reach::Everywhere);
+    assert_eq!(database.number("select count(*) from readers").await?, 2);
     assert_eq!(r.check(x), Err(TokenRefused::Unknowable));
     Ok(())
 }

@@ -196,3 +196,29 @@ async fn an_address_that_refuses_at_once_is_asked_in_the_interval_of_the_probes(
     );
     Ok(())
 }
+
+/// It is not as if another was the primary: what is under way goes on when it goes on.
+#[tokio::test]
+async fn a_primary_that_stalls_for_less_than_the_limit_stays_the_primary() -> Result<()> {
+    let server = Postgres::shared().await?;
+    let network = Proxy::start(server.node.address())?;
+    let mut settings = settings(&through(&server.url(), network.address())?, &[])?;
+    settings.probe_timeout = Duration::from_secs(4);
+    let servers = Servers::open(&settings).await?;
+    let (before, mut changes) = (pid(&servers.primary().await?).await?, servers.changes());
+    changes.mark_unchanged();
+    network.freeze();
+    // Twice as long as what the prober waits until it asks, and longer than a connection may take.
+    let stall = tokio::time::timeout(Duration::from_millis(2_500), changes.changed()).await;
+    assert!(stall.is_err(), "the primary is {:?}", *changes.borrow());
+    network.mend();
+    let after = tokio::time::timeout(Duration::from_secs(1), changes.changed()).await;
+    assert!(after.is_err(), "the primary is {:?}", *changes.borrow());
+    assert_eq!(pid(&servers.primary().await?).await?, before);
+
+    settings.probe_timeout = Duration::from_millis(200);
+    let servers = Servers::open(&settings).await?;
+    let known = servers.changes();
+    network.freeze();
+    eventually("the loss", async || Ok(known.borrow().is_none())).await
+}

@@ -3,6 +3,7 @@
 mod connections;
 mod failover;
 mod outcome;
+mod patience;
 mod replicas;
 mod start;
 mod tls;

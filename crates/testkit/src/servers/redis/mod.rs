@@ -6,7 +6,7 @@ mod server;
 use anyhow::Result;
 
 pub use sentinel::{Options as SentinelOptions, RedisSentinel};
-pub use server::RedisServer;
+pub use server::{PROGRAM, RedisServer};
 
 use super::{ports::with_fresh_ports, sandbox::Sandbox};
 use crate::pki::{Authority, Issued};

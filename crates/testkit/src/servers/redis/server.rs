@@ -1,6 +1,7 @@
 //! One process of redis-server, as a server or as a sentinel.
 
 use std::{
+    env,
     fmt::Write as _,
     fs,
     net::SocketAddr,
@@ -19,6 +20,14 @@ use crate::{
         wait::{ANSWER, LIMIT, Patience, output},
     },
 };
+
+/// The environment variable that names another program than `redis-server`, such as
+/// `valkey-server`.
+pub const PROGRAM: &str = "SSO_TESTS_REDIS_SERVER";
+
+fn program() -> PathBuf {
+    env::var_os(PROGRAM).map_or_else(|| "redis-server".into(), PathBuf::from)
+}
 
 /// A Redis server or a sentinel. It keeps its port and its data while it is down.
 #[derive(Debug)]
@@ -149,7 +158,7 @@ sentinel sentinel-pass {SENTINEL_PASSWORD}
     /// Starts it and waits until it answers, its data loaded.
     pub async fn start(&mut self) -> Result<()> {
         ensure!(self.daemon.is_none(), "{} runs", self.name);
-        let mut redis = self.room.command("redis-server", &self.folder);
+        let mut redis = self.room.command(program(), &self.folder);
         redis.arg("redis.conf");
         if self.sentinel {
             redis.arg("--sentinel");

@@ -2,7 +2,7 @@
 //! to one. No registry server can be had from package registries.
 //!
 //! Schemas lie in the topic `_schemas`, laid out like Confluent's. Not there: other kinds of schemas,
-//! references, modes, contexts, `format=serialized`.
+//! modes, contexts, `format=serialized`.
 
 mod compare;
 mod rest;

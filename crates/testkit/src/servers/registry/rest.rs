@@ -45,15 +45,20 @@ pub(super) fn answer(state: &mut State, asked: &Asked<'_>) -> Answer {
             Ok(json!(versions.keys().collect::<Vec<_>>()))
         }
         ("POST", ["subjects", subject, "versions"]) => {
-            let schema = parse(&asked.body)?;
+            let schema = parse(state, &asked.body)?;
             Ok(json!({ "id": state.register(subject, &schema)? }))
         }
         ("GET", ["subjects", subject, "versions", version]) => {
             let (number, version) = state.version(subject, version, deleted)?;
-            Ok(json!({
+            let answer = json!({
                 "subject": subject, "version": number, "id": version.id,
                 "schemaType": "PROTOBUF", "schema": version.schema.text,
-            }))
+            });
+            Ok(with_references(answer, &version.schema))
+        }
+        ("GET", ["subjects", subject, "versions", version, "referencedby"]) => {
+            let (number, _) = state.version(subject, version, deleted)?;
+            Ok(json!(state.referring(subject, number)))
         }
         ("DELETE", ["subjects", subject, "versions", version]) => {
             delete_version(state, subject, version, asked)
@@ -65,7 +70,8 @@ pub(super) fn answer(state: &mut State, asked: &Asked<'_>) -> Answer {
                 .map_err(|_| Refused(404, "HTTP 404 Not Found".to_owned()))?;
             let schema = state.schemas.get(&id);
             let schema = schema.ok_or_else(|| Refused(40_403, format!("Schema {id} not found")))?;
-            Ok(json!({ "schemaType": "PROTOBUF", "schema": schema.text }))
+            let answer = json!({ "schemaType": "PROTOBUF", "schema": schema.text });
+            Ok(with_references(answer, schema))
         }
         (_, ["config", ..]) => config(state, asked),
         ("GET", ["mode", ..]) => Ok(json!({ "mode": "READWRITE" })),
@@ -79,7 +85,7 @@ pub(super) fn answer(state: &mut State, asked: &Asked<'_>) -> Answer {
     }
 }
 
-fn parse(body: &Value) -> Result<Schema, Refused> {
+fn parse(state: &State, body: &Value) -> Result<Schema, Refused> {
     if body.is_null() {
         return Err(Refused(422, "The request body must not be null".to_owned()));
     }
@@ -96,25 +102,29 @@ fn parse(body: &Value) -> Result<Schema, Refused> {
             "Invalid schema: only PROTOBUF is supported by this registry of tests".to_owned(),
         ));
     }
-    Schema::parse(text).map_err(|why| {
-        Refused(
-            42_201,
-            format!("Invalid schema of type PROTOBUF, details: {why}"),
-        )
-    })
+    state.compile(text, &body["references"])
+}
+
+/// An answer with a schema's references, if it has any.
+fn with_references(mut answer: Value, schema: &Schema) -> Value {
+    if !schema.references.is_empty() {
+        answer["references"] = json!(schema.references);
+    }
+    answer
 }
 
 fn find(state: &State, subject: &str, asked: &Asked<'_>) -> Answer {
-    let schema = parse(&asked.body)?;
+    let schema = parse(state, &asked.body)?;
     let versions = state.versions(subject, asked.says("deleted"))?;
     let found = versions
         .iter()
         .find(|(_, version)| version.schema.same(&schema));
     let (number, version) = found.ok_or_else(|| Refused(40_403, "Schema not found".to_owned()))?;
-    Ok(json!({
+    let answer = json!({
         "subject": subject, "version": number, "id": version.id,
         "schemaType": "PROTOBUF", "schema": version.schema.text,
-    }))
+    });
+    Ok(with_references(answer, &version.schema))
 }
 
 fn delete_version(state: &mut State, subject: &str, wanted: &str, asked: &Asked<'_>) -> Answer {
@@ -217,7 +227,7 @@ fn compatible(state: &State, subject: &str, rest: &[&str], asked: &Asked<'_>) ->
         },
     };
     let verbose = asked.says("verbose");
-    let objections = match parse(&asked.body) {
+    let objections = match parse(state, &asked.body) {
         Ok(schema) => state.objections(subject, &schema, beside),
         Err(error) if error.0 == 42_201 && verbose => vec![error.1],
         Err(error) => return Err(error),

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{compare::differences, schema::Schema};
+use super::{
+    compare::differences,
+    schema::{Reference, Schema},
+};
 use crate::servers::kafka::{Record, client};
 
 /// Where the records lie, as in Confluent's registry.
@@ -84,7 +87,10 @@ impl State {
         let text = value["schema"].as_str().context("no schema")?;
         let schema = match self.schemas.get(&id) {
             Some(known) => Arc::clone(known),
-            None => Arc::new(Schema::parse(text).map_err(anyhow::Error::msg)?),
+            None => {
+                let schema = self.compile(text, &value["references"]);
+                Arc::new(schema.map_err(|refused| anyhow::anyhow!(refused.1))?)
+            }
         };
         self.schemas
             .entry(id)
@@ -99,6 +105,45 @@ impl State {
             .or_default()
             .insert(number, version);
         Ok(())
+    }
+
+    /// Compiles a text with what it refers to.
+    pub(super) fn compile(&self, text: &str, references: &Value) -> Result<Schema, Refused> {
+        let invalid = |why: String| {
+            let text = format!("Invalid schema of type PROTOBUF, details: {why}");
+            Refused(42_201, text)
+        };
+        let references: Vec<Reference> = match references {
+            Value::Null => Vec::new(),
+            some => serde_json::from_value(some.clone()).map_err(|e| invalid(e.to_string()))?,
+        };
+        let mut files = Vec::new();
+        for reference in &references {
+            let Reference {
+                name,
+                subject,
+                version,
+            } = reference;
+            let found = self.version(subject, &version.to_string(), true);
+            let (_, found) = found.map_err(|_| {
+                invalid(format!(
+                    "No schema reference found for subject \"{subject}\" and version {version}"
+                ))
+            })?;
+            files.push((name.clone(), found.schema.text.clone()));
+            files.extend(found.schema.files.iter().cloned());
+        }
+        Schema::with(text, references, files).map_err(invalid)
+    }
+
+    /// The ids of the schemas that refer to a version.
+    pub(super) fn referring(&self, subject: &str, number: u32) -> Vec<u32> {
+        let all = self.subjects.values().flat_map(BTreeMap::values);
+        let refers = |version: &&Version| {
+            let mut references = version.schema.references.iter();
+            !version.deleted && references.any(|to| to.subject == subject && to.version == number)
+        };
+        all.filter(refers).map(|version| version.id).collect()
     }
 
     /// The versions of a subject, with the deleted ones or without.
@@ -235,6 +280,11 @@ impl State {
         version: &Version,
         permanent: bool,
     ) -> Result<(), Refused> {
+        if !self.referring(subject, number).is_empty() {
+            let key = format!("{{magic=1,keytype=SCHEMA,subject={subject},version={number}}}");
+            let text = format!("One or more references exist to the schema {key}.");
+            return Err(Refused(42_206, text));
+        }
         let marked = Version {
             deleted: true,
             ..version.clone()
@@ -258,7 +308,7 @@ fn record(subject: &str, number: u32, version: &Version) -> Value {
         "version": number,
         "id": version.id,
         "schemaType": "PROTOBUF",
-        "references": [],
+        "references": version.schema.references,
         "schema": version.schema.text,
         "deleted": version.deleted,
     })

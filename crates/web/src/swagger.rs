@@ -1,4 +1,5 @@
-//! Swagger UI, all of it from the binary.
+//! Swagger UI, all of it from the binary. What is not there is answered without a body: the server's
+//! own layer writes its error.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use axum::{
     body::Bytes,
     extract::{Path, rejection::PathRejection},
     http::{
-        HeaderMap, HeaderName,
+        HeaderMap, HeaderName, StatusCode,
         header::{
             CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_FRAME_OPTIONS,
         },
@@ -15,11 +16,10 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use sso_web::packed;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
 
-use super::Problem;
+use crate::packed;
 
 /// The UI loads and calls this service only. Its styles are inline in part; its icons are `data:`.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
@@ -31,8 +31,8 @@ const FRESH: &str = "no-cache";
 const KEPT: &str = "public, max-age=3600";
 
 /// The UI at `/swagger/index.html`, its document at `/swagger/doc.json`.
-pub fn swagger(document: &OpenApi) -> Router {
-    let document = Bytes::from(serde_json::to_vec(document).unwrap_or_default());
+pub fn router(document: &OpenApi) -> Router {
+    let document = Bytes::from(document.to_json().unwrap_or_default());
     let config = Arc::new(
         Config::from("doc.json")
             .try_it_out_enabled(true)
@@ -59,15 +59,20 @@ pub fn swagger(document: &OpenApi) -> Router {
         )
 }
 
-fn asset(name: &str, asked: &HeaderMap, config: Arc<Config<'static>>) -> Result<Response, Problem> {
-    let missing = || Problem::not_found();
+fn asset(
+    name: &str,
+    asked: &HeaderMap,
+    config: Arc<Config<'static>>,
+) -> Result<Response, StatusCode> {
     if name.is_empty() {
         // The library would show its index.
-        return Err(missing());
+        return Err(StatusCode::NOT_FOUND);
     }
-    let file = utoipa_swagger_ui::serve(name, config)
-        .map_err(|error| Problem::internal(error.to_string()))?
-        .ok_or_else(missing)?;
+    let file = utoipa_swagger_ui::serve(name, config).map_err(|error| {
+        tracing::error!(%error, "a file of Swagger UI cannot be made");
+        StatusCode::INTERNAL_SERVER_ERROR
+    })?;
+    let file = file.ok_or(StatusCode::NOT_FOUND)?;
     let cache = if name == "swagger-initializer.js" {
         FRESH
     } else {
@@ -75,7 +80,10 @@ fn asset(name: &str, asked: &HeaderMap, config: Arc<Config<'static>>) -> Result<
     };
     let bytes = Bytes::from(file.bytes.into_owned());
     let body = if file.gzpipped {
-        packed::gzip(asked, bytes).map_err(|error| Problem::internal(error.to_string()))?
+        packed::gzip(asked, bytes).map_err(|error| {
+            tracing::error!(%error, "a file of Swagger UI cannot be unpacked");
+            StatusCode::INTERNAL_SERVER_ERROR
+        })?
     } else {
         bytes.into_response()
     };

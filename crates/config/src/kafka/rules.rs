@@ -1,33 +1,42 @@
 //! What Kafka and the registry need.
 
 use super::{Kafka, Mechanism};
+use crate::Rules;
+
+impl<Own> Kafka<Own> {
+    /// Says that brokers and registry are not set, because of another key if there is one.
+    pub fn demand(&self, rules: &mut Rules<'_>, because: Option<(&str, &str)>) {
+        let (others, text) = match because {
+            Some((key, why)) => (vec![key], format!("must be set: {why}")),
+            None => (Vec::new(), "must be set".to_owned()),
+        };
+        if self.brokers.is_empty() {
+            rules.broken("kafka.brokers", &others, &text);
+        }
+        if self.registry_url.is_none() {
+            rules.broken("kafka.registry_url", &others, &text);
+        }
+    }
+
+    /// Says which rules of this section are broken, if it is used or not.
+    pub fn validate(&self, rules: &mut Rules<'_>) {
+        let all = sasl(self)
+            .into_iter()
+            .chain(tls(self))
+            .chain(registry(self));
+        for (_, (key, others, text)) in all.filter(|(holds, _)| !holds) {
+            rules.broken(key, others, text);
+        }
+    }
+}
 
 /// A broken rule: the key, the keys that it depends on, and the words.
-pub(super) type Broken = (&'static str, &'static [&'static str], &'static str);
-
-/// All rules of Kafka that are broken.
-pub(super) fn broken(kafka: &Kafka) -> Vec<Broken> {
-    let mut rules = Vec::from(needed(kafka));
-    rules.extend(sasl(kafka));
-    rules.extend(tls(kafka));
-    rules.extend(registry(kafka));
-    let broken = rules.into_iter().filter(|(holds, _)| !holds);
-    broken.map(|(_, broken)| broken).collect()
-}
+type Broken = (&'static str, &'static [&'static str], &'static str);
 
 /// Whether a rule holds, and what to say if not.
 type Rule = (bool, Broken);
 
-fn needed(kafka: &Kafka) -> [Rule; 2] {
-    let brokers = ("kafka.brokers", &[][..], "must be set");
-    let registry = ("kafka.registry_url", &[][..], "must be set");
-    [
-        (!kafka.brokers.is_empty(), brokers),
-        (kafka.registry_url.is_some(), registry),
-    ]
-}
-
-fn sasl(kafka: &Kafka) -> [Rule; 2] {
+fn sasl<Own>(kafka: &Kafka<Own>) -> [Rule; 2] {
     let named = kafka.sasl_username.is_some() && kafka.sasl_password.is_some();
     let by_token = kafka.oauth_token_url.is_some()
         && kafka.oauth_client_id.is_some()
@@ -81,7 +90,7 @@ fn sasl(kafka: &Kafka) -> [Rule; 2] {
     [who, (one_url, url)]
 }
 
-fn tls(kafka: &Kafka) -> [Rule; 2] {
+fn tls<Own>(kafka: &Kafka<Own>) -> [Rule; 2] {
     let (certificate, key) = (kafka.tls_cert.is_some(), kafka.tls_key.is_some());
     let given = if certificate {
         (
@@ -105,7 +114,7 @@ fn tls(kafka: &Kafka) -> [Rule; 2] {
     [(certificate == key, given), (kafka.tls || needless, used)]
 }
 
-fn registry(kafka: &Kafka) -> [Rule; 2] {
+fn registry<Own>(kafka: &Kafka<Own>) -> [Rule; 2] {
     let user = kafka.registry_username.is_some();
     let password = kafka.registry_password.is_some();
     let given = if user {

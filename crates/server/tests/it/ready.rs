@@ -1,0 +1,183 @@
+//! `/auth/ready` in each fault of what the service stands on: PostgreSQL's primary and replica, Redis,
+//! Kafka, the schema registry; each away, and each of them frozen, which is worse, since nothing says
+//! no.
+//!
+//! Seen red: an answer that asks the database, a dependency that stays as it was.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use sso_testkit::{
+    http::Http,
+    persona::Persona,
+    process::Server,
+    servers::{Pair, Redis, kafka::Kafka, registry::Registry},
+};
+
+use crate::{
+    kafka::{LONG, TOPIC},
+    support::eventually_within,
+    whole::site_on,
+};
+
+/// By contract.
+const WITHIN: Duration = Duration::from_millis(300);
+/// A busy machine may hold up one answer; a dependency that hangs would hold up all.
+const TRIES: usize = 5;
+
+/// The answer, of which one in a few comes in time.
+async fn asked(http: &Http) -> Result<(u16, Value)> {
+    let mut took = Vec::new();
+    for _ in 0..TRIES {
+        let started = Instant::now();
+        let reply = http.get("/auth/ready", None).await?;
+        took.push(started.elapsed());
+        if started.elapsed() < WITHIN {
+            return Ok((reply.status.as_u16(), reply.json()));
+        }
+    }
+    anyhow::bail!("readiness took {took:?}")
+}
+
+/// Waits until it says so of the whole and of one dependency: status and state, name and state.
+async fn tells(server: &Server, whole: (u16, &str), one: (&str, &str)) -> Result<()> {
+    let last = tokio::sync::Mutex::new(Value::Null);
+    let told = eventually_within(LONG, one.0, async || {
+        let (status, report) = asked(&server.http).await?;
+        let all = report["dependencies"].as_array().context("no list")?;
+        let found = all.iter().find(|found| found["name"] == one.0);
+        let found = found.with_context(|| format!("no {} in {report}", one.0))?;
+        let is_so = found["state"] == one.1 && report["state"] == whole.1 && status == whole.0;
+        if is_so && one.1 == "down" {
+            // What it means for callers is said, and since when.
+            ensure!(
+                found["detail"].is_string() && found["since"].is_string(),
+                "{found}"
+            );
+        }
+        *last.lock().await = report;
+        Ok(is_so)
+    });
+    let told = told.await;
+    let last = last.into_inner();
+    told.with_context(|| format!("{whole:?}, {one:?}: {last}"))
+}
+
+const READY: (u16, &str) = (200, "ready");
+const DEGRADED: (u16, &str) = (200, "degraded");
+const CANNOT_VALIDATE: (u16, &str) = (503, "degraded");
+
+struct World {
+    server: Server,
+    pair: Pair,
+    redis: Redis,
+    kafka: Kafka,
+    registry: Registry,
+    _site: sso_testkit::process::Site,
+}
+
+impl World {
+    async fn start() -> Result<Self> {
+        let (pair, redis) = (Pair::start().await?, Redis::start().await?);
+        let kafka = Kafka::start().await?;
+        kafka.create_topic(TOPIC, 2).await?;
+        let registry = Registry::in_memory()?;
+        let mut site = site_on(&pair, &redis, &kafka, &registry).await?;
+        // Long enough to see what is lost while it lasts.
+        site.set("SSO__REVOCATION__LEASE", "15s");
+        let server = site.serve().await?;
+        Ok(Self {
+            server,
+            pair,
+            redis,
+            kafka,
+            registry,
+            _site: site,
+        })
+    }
+
+    async fn recovered(&self, dependency: &str) -> Result<()> {
+        tells(&self.server, READY, (dependency, "up")).await
+    }
+
+    async fn degraded(&self, dependency: &str) -> Result<()> {
+        tells(&self.server, DEGRADED, (dependency, "down")).await
+    }
+}
+
+#[tokio::test]
+async fn readiness_tells_the_truth_in_time_whatever_is_away_or_frozen() -> Result<()> {
+    let mut world = World::start().await?;
+    world.recovered("kafka").await?;
+    replica(&mut world).await.context("replica")?;
+    redis(&mut world).await.context("Redis")?;
+    brokers(&mut world).await.context("Kafka")?;
+    registry(&mut world).await.context("registry")?;
+    primary(&mut world).await.context("primary")
+}
+
+async fn replica(world: &mut World) -> Result<()> {
+    world.pair.replicas[0].node.freeze()?;
+    world.degraded("replica-1").await.context("frozen")?;
+    world.pair.replicas[0].node.thaw()?;
+    world.recovered("replica-1").await?;
+    world.pair.replicas[0].node.kill9().await?;
+    world.degraded("replica-1").await.context("away")?;
+    world.pair.replicas[0].node.start().await?;
+    world.recovered("replica-1").await
+}
+
+async fn redis(world: &mut World) -> Result<()> {
+    world.redis.server.freeze()?;
+    world.degraded("redis").await.context("frozen")?;
+    world.redis.server.thaw()?;
+    world.recovered("redis").await?;
+    world.redis.server.kill9()?;
+    world.degraded("redis").await.context("away")?;
+    world.redis.server.start().await?;
+    world.recovered("redis").await
+}
+
+async fn brokers(world: &mut World) -> Result<()> {
+    let broker = *world.kafka.ids().first().context("no broker")?;
+    world.kafka.freeze(broker)?;
+    world.degraded("kafka").await.context("frozen")?;
+    world.kafka.thaw(broker)?;
+    world.recovered("kafka").await?;
+    world.kafka.kill_all();
+    world.degraded("kafka").await.context("away")?;
+    // People register all the same.
+    Persona::register(&world.server.http, "alice").await?;
+    world.kafka.start_all().await?;
+    world.recovered("kafka").await
+}
+
+async fn registry(world: &mut World) -> Result<()> {
+    world.registry.go_away();
+    world.degraded("registry").await.context("away")?;
+    world.registry.come_back()?;
+    world.recovered("registry").await
+}
+
+/// First the database is lost, and when the lease is over, tokens cannot be validated.
+async fn primary(world: &mut World) -> Result<()> {
+    let alice = Persona::register(&world.server.http, "bob").await?;
+    world.pair.primary.freeze()?;
+    world.degraded("database").await.context("frozen")?;
+    let lost = ("revocation", "down");
+    tells(&world.server, CANNOT_VALIDATE, lost)
+        .await
+        .context("frozen for long")?;
+    ensure!(alice.info().await?.status == 503);
+    world.pair.primary.thaw()?;
+    world.recovered("revocation").await?;
+    ensure!(alice.info().await?.status == 200);
+    world.pair.primary.kill9().await?;
+    world.degraded("database").await.context("away")?;
+    tells(&world.server, CANNOT_VALIDATE, lost)
+        .await
+        .context("away for long")?;
+    world.pair.primary.start().await?;
+    world.recovered("database").await
+}

@@ -1,0 +1,50 @@
+//! The span of a request, by the conventions for HTTP servers. Nothing in it is secret or personal: no
+//! path (people type secrets into it), no query, no header.
+
+use axum::{http::Method, response::Response};
+use tracing::{Span, field::Empty};
+
+use crate::RequestId;
+
+/// Of a request to this route (`/auth/sessions/{id}`). To be put into its trace by
+/// [`trace_context::place`](crate::trace_context::place).
+pub fn of_request(id: &RequestId, method: &'static str, route: &'static str) -> Span {
+    let span = tracing::info_span!(
+        "http_request",
+        otel.kind = "server",
+        otel.name = Empty,
+        otel.status_code = Empty,
+        request_id = id.as_str(),
+        trace_id = Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+    );
+    if !span.is_disabled() {
+        span.record("otel.name", format!("{method} {route}"));
+    }
+    span
+}
+
+/// How the request of the current span ended.
+pub fn answered(response: &Response) {
+    let span = Span::current();
+    span.record("http.response.status_code", response.status().as_u16());
+    if response.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
+/// A method as a label, one of few: a client may send any word.
+pub fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::OPTIONS => "OPTIONS",
+        _ => "OTHER",
+    }
+}
