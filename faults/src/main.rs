@@ -76,7 +76,14 @@ async fn run(cli: &Cli) -> Result<()> {
     };
     while !enough(report.rounds()) {
         let faults = schedule.next();
-        let round = rounds::run(&mut system, &faults).await?;
+        let round = match rounds::run(&mut system, &faults).await {
+            Ok(round) => round,
+            // What was seen so far is judged all the same.
+            Err(why) => {
+                report.stopped(format!("{why:#}"));
+                break;
+            }
+        };
         let (number, at) = (report.rounds() + 1, began.elapsed().as_secs_f64());
         eprintln!("{at:6.0} s  {number:3}  {}", round.line());
         report.add(round);

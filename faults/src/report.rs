@@ -23,6 +23,8 @@ pub(crate) struct Report {
     seed: u64,
     clients: usize,
     rounds: Vec<Round>,
+    /// Why there are no more rounds than these.
+    stopped: Option<String>,
     end: Option<(Duration, Ended)>,
 }
 
@@ -41,6 +43,7 @@ impl Report {
             seed,
             clients,
             rounds: Vec::new(),
+            stopped: None,
             end: None,
         }
     }
@@ -51,6 +54,11 @@ impl Report {
 
     pub(crate) const fn rounds(&self) -> usize {
         self.rounds.len()
+    }
+
+    /// The system was not as before after a round.
+    pub(crate) fn stopped(&mut self, why: String) {
+        self.stopped = Some(why);
     }
 
     pub(crate) fn end(&mut self, took: Duration, end: End) {
@@ -81,7 +89,11 @@ impl Report {
             broken.map(move |what| format!("round {}: {what}", number + 1))
         });
         let end = self.end.iter().flat_map(|(_, end)| end.broken.clone());
-        rounds.chain(end).collect::<Vec<_>>().join("; ")
+        rounds
+            .chain(self.stopped.clone())
+            .chain(end)
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     pub(crate) fn markdown(&self) -> String {
@@ -128,7 +140,7 @@ impl Report {
         writeln!(
             text,
             "\n## Summary\n\n| | |\n|---|---|\n\
-             | seed, clients | {}, {} and 6 steady ones |\n\
+             | seed, clients | {}, {} and 3 steady ones |\n\
              | time | {:.0} min |\n\
              | rounds, faults | {}, {faults} |\n\
              | calls | {} |\n\

@@ -15,6 +15,8 @@ use crate::{
 
 /// The longest that a round may take until all is as before.
 const PATIENCE: Duration = Duration::from_mins(8);
+/// What a machine that everything shares may stand still without anybody's fault.
+const STANDSTILL: Duration = Duration::from_secs(3);
 /// How long clients go on when all is well again.
 const CALM: Duration = Duration::from_secs(3);
 
@@ -83,16 +85,19 @@ pub(crate) async fn run(system: &mut System, faults: &[Fault]) -> Result<Round> 
 impl Round {
     /// What holds within a round; what spans them is judged at the end.
     fn judge(&mut self) {
-        let second = Duration::from_secs(1);
-        if !self.faults.iter().any(|fault| fault.stops_writes()) && self.no_write > 3 * second {
-            let seconds = self.no_write.as_secs_f64();
-            self.broken.push(format!("no write for {seconds:.1} s"));
-        }
-        if !self.faults.iter().any(|fault| fault.stops_validation()) && self.no_validation > second
-        {
-            let seconds = self.no_validation.as_secs_f64();
-            self.broken
-                .push(format!("no validation for {seconds:.1} s"));
+        let of = |allows: fn(Fault) -> bool| self.faults.iter().copied().any(allows);
+        for (what, gap, is_allowed) in [
+            ("write", self.no_write, of(Fault::stops_writes)),
+            (
+                "validation",
+                self.no_validation,
+                of(Fault::stops_validation),
+            ),
+        ] {
+            if !is_allowed && gap > STANDSTILL {
+                let seconds = gap.as_secs_f64();
+                self.broken.push(format!("no {what} for {seconds:.1} s"));
+            }
         }
     }
 

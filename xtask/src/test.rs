@@ -24,7 +24,7 @@ pub(crate) struct TestArgs {
     arguments: Vec<String>,
 }
 
-/// Runs the tests that are asked for; without a word, all but the tour.
+/// Runs the tests that are asked for; without a word, all but the tour, and a few faults.
 pub(crate) fn test(args: &TestArgs) -> Result<()> {
     tools()?;
     if args.tour {
@@ -42,8 +42,9 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
     let all = run(command);
     // Words for the test binaries choose among tests: nobody has asked for these then.
     if args.package.is_none() && args.arguments.is_empty() {
-        let shipped = shipped(&[]);
+        let (faults, shipped) = (few_faults(), shipped(&[]));
         all?;
+        faults?;
         return shipped;
     }
     all
@@ -58,6 +59,18 @@ pub(crate) fn tools() -> Result<()> {
     registries::ensure_valkey()?;
     registries::ensure_examples()?;
     kafka::ensure()
+}
+
+/// The fault report's first rounds, by the binaries that the tests have built.
+fn few_faults() -> Result<()> {
+    let mut build = cargo(["build"]);
+    for package in ["sso-server", "welcome", "loyalty", "sso-faults"] {
+        build.args(["--package", package]);
+    }
+    run(build)?;
+    let mut faults = cargo(["run", "--quiet", "--package", "sso-faults", "--"]);
+    faults.args(["--rounds", "6", "--clients", "6"]);
+    run(faults)
 }
 
 /// The tests of the executable that is shipped.

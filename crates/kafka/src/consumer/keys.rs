@@ -66,6 +66,17 @@ struct Known {
     read: Option<(u64, Instant)>,
 }
 
+/// What stands in an event's way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing.
+    Free,
+    /// An earlier event of its key is parked.
+    Behind,
+    /// It is parked itself: a crash has kept its offset from being committed.
+    Parked,
+}
+
 /// The memory, with what was read of it a moment ago.
 pub(super) struct Keys {
     memory: Box<dyn ParkedKeys>,
@@ -81,9 +92,14 @@ impl Keys {
         }
     }
 
-    /// Whether an event of this key is parked. What others parked before the partition became ours, in
-    /// this generation, is known.
-    pub(super) async fn contains(&self, key: &[u8], generation: u64) -> Result<bool, String> {
+    /// How the record at this place stands. What others parked before the partition became ours, in this
+    /// generation, is known.
+    pub(super) async fn standing(
+        &self,
+        place: Place,
+        key: &[u8],
+        generation: u64,
+    ) -> Result<Standing, String> {
         let mut known = self.known.lock().await;
         let good = |(of, at): (u64, Instant)| of >= generation && at.elapsed() < FRESH;
         if !known.read.is_some_and(good) {
@@ -98,7 +114,11 @@ impl Keys {
                 read: Some((read, at)),
             };
         }
-        Ok(known.keys.contains_key(key))
+        Ok(match known.keys.get(key) {
+            None => Standing::Free,
+            Some(places) if places.contains(&place) => Standing::Parked,
+            Some(_) => Standing::Behind,
+        })
     }
 
     /// A key that is empty orders nothing.

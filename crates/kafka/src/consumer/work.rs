@@ -14,7 +14,7 @@ use super::{
     Handler, Outcome, Taken,
     dead_letter::{DeadLetters, ORIGIN, RESENT},
     decode::{Decoder, Undecoded},
-    keys::{Keys, Place},
+    keys::{Keys, Place, Standing},
     membership::Claim,
 };
 use crate::{metrics, traces};
@@ -65,23 +65,28 @@ impl Work {
             // It was parked by another group.
             return Ok(());
         }
-        if resent.is_none() && self.is_behind(taken, claim).await? {
-            let why = "an earlier event of the same key is parked";
-            return self.park(taken, claim, why).await;
-        }
-        match self.attempt(taken, claim).await? {
-            Ok(()) => metrics::consumed("done"),
-            Err(why) => self.park(taken, claim, &why).await?,
+        match self.standing(taken, claim).await? {
+            Standing::Behind if resent.is_none() => {
+                let why = "an earlier event of the same key is parked";
+                return self.park(taken, claim, why).await;
+            }
+            Standing::Free | Standing::Behind => match self.attempt(taken, claim).await? {
+                Ok(()) => metrics::consumed("done"),
+                Err(why) => self.park(taken, claim, &why).await?,
+            },
+            Standing::Parked => {}
         }
         // Last: until then what follows of the key waits.
         self.release(taken, claim).await
     }
 
-    async fn is_behind(&self, taken: &Taken, claim: &Claim) -> Result<bool, Over> {
+    async fn standing(&self, taken: &Taken, claim: &Claim) -> Result<Standing, Over> {
+        let place = place(taken);
         let mut pause = PAUSE.0;
         loop {
-            match self.parked.contains(&taken.key, claim.generation).await {
-                Ok(known) => return Ok(known),
+            let found = self.parked.standing(place, &taken.key, claim.generation);
+            match found.await {
+                Ok(standing) => return Ok(standing),
                 Err(error) => again(claim, &error, &mut pause).await?,
             }
         }
@@ -89,7 +94,7 @@ impl Work {
 
     /// If it was sent again, the letter that it was is no more.
     async fn release(&self, taken: &Taken, claim: &Claim) -> Result<(), Over> {
-        let Some(place) = taken.header(ORIGIN).and_then(|text| place(&text)) else {
+        let Some(place) = taken.header(ORIGIN).and_then(|text| parse(&text)) else {
             return Ok(());
         };
         let mut pause = PAUSE.0;
@@ -178,8 +183,7 @@ impl Work {
         }
         // Not before: a crash in between parks the event again, for its own reason.
         let (partition, offset) = (taken.partition, taken.offset);
-        let place = Place { partition, offset };
-        while let Err(error) = self.parked.park(place, &taken.key).await {
+        while let Err(error) = self.parked.park(place(taken), &taken.key).await {
             again(claim, &error, &mut pause).await?;
         }
         metrics::consumed("parked");
@@ -193,8 +197,15 @@ impl Work {
     }
 }
 
+fn place(taken: &Taken) -> Place {
+    Place {
+        partition: taken.partition,
+        offset: taken.offset,
+    }
+}
+
 /// Where a letter was before it was parked, as `<partition>:<offset>`.
-fn place(text: &str) -> Option<Place> {
+fn parse(text: &str) -> Option<Place> {
     let (partition, offset) = text.split_once(':')?;
     Some(Place {
         partition: partition.parse().ok()?,

@@ -93,7 +93,7 @@ impl Prometheus {
     /// The samples of an expression in the last minutes, one a second: `{metric: {label: value, ..},
     /// values: [[time, "number"], ..]}`.
     pub async fn range(&self, expression: &str, minutes: u32) -> Result<Vec<Value>> {
-        let now = self.value("time()").await?;
+        let now = self.value("vector(time())").await?;
         let from = now - 60.0 * f64::from(minutes);
         let path = format!(
             "/api/v1/query_range?query={}&start={from:.3}&end={now:.3}&step=1",
@@ -105,7 +105,7 @@ impl Prometheus {
     /// The exemplars of a query in the last minute: `{seriesLabels: {..}, exemplars: [{labels, value,
     /// timestamp}]}`.
     pub async fn exemplars(&self, expression: &str) -> Result<Vec<Value>> {
-        let now = self.value("time()").await?;
+        let now = self.value("vector(time())").await?;
         let path = format!(
             "/api/v1/query_exemplars?query={}&start={:.3}&end={now:.3}",
             encoded(expression),

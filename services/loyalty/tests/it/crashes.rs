@@ -1,7 +1,4 @@
 //! kill -9 at every step of an event's way through the service.
-//!
-//! Seen red: points that are credited without a look at the event's id (`Noted` credits twice), an
-//! offset that is stored before the effect (`Taken` credits never).
 
 use anyhow::{Context, Result, ensure};
 use sso_events::failpoint::Step;

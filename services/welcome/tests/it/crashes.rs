@@ -1,7 +1,4 @@
 //! kill -9 at every step of an event's way through the service.
-//!
-//! Seen red: an offset that is stored before the effect (`Taken` loses a mail), a claim that is no
-//! mark (`Noted` sends a second mail).
 
 use std::{collections::HashMap, time::Duration};
 

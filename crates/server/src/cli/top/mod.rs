@@ -43,7 +43,7 @@ Examples:\n  \
 /// Longest page of metrics that is read.
 const MAX_PAGE: u64 = 16 * 1024 * 1024;
 /// The width of a frame that goes nowhere with a width.
-const WIDTH: u16 = 100;
+const WIDTH: u16 = 120;
 
 #[derive(Debug, Args)]
 pub(super) struct TopArgs {

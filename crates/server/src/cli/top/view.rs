@@ -11,7 +11,7 @@ use ratatui::{
 use super::figures::{Row, Section};
 
 /// From this width on, sections stand beside each other.
-const WIDE: u16 = 96;
+const WIDE: u16 = 112;
 /// Between two columns of sections.
 const GUTTER: u16 = 3;
 /// Between two cells.
@@ -225,7 +225,7 @@ mod tests {
             "cores in use                        0.25",
         ];
         assert_eq!(view().text(40), narrow.join("\n"));
-        let wide = view().text(100);
+        let wide = view().text(WIDE);
         assert_eq!(wide.lines().count(), 6, "{wide}");
         let beside = wide.lines().find(|line| line.contains("HTTP"));
         assert!(beside.unwrap().contains("Process"), "{wide}");

@@ -3,12 +3,14 @@
 //! Seen red: an alert whose threshold no fault reaches, and one that fires on the healthy whole.
 
 use anyhow::{Context, Result, ensure};
-use sso_testkit::{persona::Persona, servers::Prometheus};
+use sso_testkit::{
+    persona::Persona,
+    servers::{Prometheus, Proxy},
+};
 
 use crate::{
     kafka::{LONG, TOPIC},
     support::{eventually_within, unique},
-    traces::collector::Collector,
     whole::Whole,
 };
 
@@ -77,7 +79,7 @@ fn nothing() -> impl AsyncFn() -> Result<()> {
 pub(super) async fn eight_faults(
     whole: &mut Whole,
     prometheus: &Prometheus,
-    collector: Collector,
+    traces: &Proxy,
 ) -> Result<()> {
     for _ in 0..8 {
         reuse_a_refresh_token(whole).await?;
@@ -90,7 +92,7 @@ pub(super) async fn eight_faults(
         .await?;
     fires(prometheus, "SsoEventsParked", nothing()).await?;
 
-    drop(collector);
+    traces.cut();
     fires(prometheus, "SsoTracesLost", async || whole.load().await).await?;
 
     whole.pair.replicas[0].node.pause_replay().await?;

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use sso_testkit::servers::Prometheus;
+use sso_testkit::servers::{Prometheus, Proxy};
 
 use super::{alerts, deploy, picture};
 use crate::{
@@ -114,7 +114,8 @@ async fn on_the_whole_every_panel_has_data_no_alert_fires_and_then_eight_faults_
 -> Result<()> {
     let queries = queries()?;
     let collector = Collector::start().await?;
-    let endpoint = format!("http://{}", collector.grpc);
+    let road = Proxy::start(collector.grpc)?;
+    let endpoint = format!("http://{}", road.address());
     let mut whole = Whole::start(Some((&endpoint, "1"))).await?;
     let targets = [
         ("sso", whole.server.admin_address),
@@ -127,5 +128,5 @@ async fn on_the_whole_every_panel_has_data_no_alert_fires_and_then_eight_faults_
     have_data(&prometheus, &queries, async || whole.load().await).await?;
     alerts::silent(&prometheus).await?;
     picture::take(&prometheus, &queries, &whole).await?;
-    alerts::eight_faults(&mut whole, &prometheus, collector).await
+    alerts::eight_faults(&mut whole, &prometheus, &road).await
 }

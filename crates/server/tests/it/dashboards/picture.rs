@@ -109,8 +109,8 @@ async fn draw_panel(prometheus: &Prometheus, queries: &[Query]) -> Result<String
 
 fn drawn(query: &Query, lines: &[Line], left_out: usize) -> String {
     let (width, height) = (PANEL.0 - 24.0, PANEL.1 - 76.0);
-    let most = lines.iter().map(top).fold(0.0, f64::max);
-    let most = if most > 0.0 { most } else { 1.0 };
+    let highest = lines.iter().map(top).fold(0.0, f64::max);
+    let most = if highest > 0.0 { highest } else { 1.0 };
     let times = || {
         lines
             .iter()
@@ -126,7 +126,7 @@ fn drawn(query: &Query, lines: &[Line], left_out: usize) -> String {
         PANEL.1 - 10.0,
         escaped(&query.panel),
         PANEL.0 - 14.0,
-        amount(most, &query.unit),
+        amount(highest, &query.unit),
         width + 12.0,
         base = height + 28.0,
     );
@@ -197,12 +197,14 @@ fn legend(legend: &str, metric: &Value) -> String {
 /// By Grafana's words for units.
 fn amount(value: f64, unit: &str) -> String {
     match unit {
+        _ if value == 0.0 => "0".to_owned(),
         "ops" => format!("{value:.2}/s"),
         "s" if value < 1.0 => format!("{:.1} ms", value * 1000.0),
         "s" if value > 7200.0 => format!("{:.1} h", value / 3600.0),
         "s" => format!("{value:.1} s"),
         "percentunit" => format!("{:.1} %", value * 100.0),
         "bytes" => format!("{:.0} MiB", value / f64::from(1 << 20)),
+        _ if value < 10.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
     }
 }

@@ -25,7 +25,6 @@ const NEXT: &str = "
         select 2, 'adds', applied_on, checksum from refinery_schema_history where version = 1;
     commit";
 
-/// Seen red with `SELECT *` for the columns of a user, and without the admission of a newer schema.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_of_before_a_migration_go_on_beside_it_and_start_after_it() -> Result<()> {
     let name = "ahead";

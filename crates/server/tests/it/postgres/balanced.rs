@@ -24,7 +24,7 @@ async fn looked_up(replica: &Node) -> Result<u64> {
     Ok(replica.execute(count).await?.parse()?)
 }
 
-/// Seen red with a role, and a lag, that belong to the address instead of the server behind it.
+/// A lag belongs to the server, not to the address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_the_replicas_behind_one_port_those_are_read_that_are_near() -> Result<()> {
     let (mut pair, urls) = pair(2).await?;

@@ -51,8 +51,7 @@ fn old() -> String {
     )
 }
 
-/// Two instances, each with a janitor. Seen red without the bound of a deletion (one of 20,000), and
-/// with one that waits for rows that somebody holds (nothing more is deleted, and it waits).
+/// Two instances, each with a janitor.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn much_that_is_old_is_deleted_in_small_batches_that_nobody_waits_for() -> Result<()> {
     let name = "janitor";

@@ -29,8 +29,8 @@ async fn refused(answer: impl Future<Output = Result<Reply>>) -> Result<()> {
     Ok(())
 }
 
-/// Seen red when each wait had the whole of its bound: 504 after 10 s, to a statement that was not
-/// answered for 6 s and then waited for another connection.
+/// A statement is not answered for 6 s, and then waits for another connection: with the whole bound
+/// for each wait that would be 504.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_for_a_primary_that_hangs_is_told_to_come_again_before_its_time_is_over()
 -> Result<()> {

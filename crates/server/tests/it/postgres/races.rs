@@ -1,8 +1,8 @@
 //! What may happen once, asked for by many at once at two processes.
 //!
 //! The contract of the store has the same of one process ("of fifty ..."). Seen red: with a rotation
-//! that does not compare generations, a registration that looks before it inserts, a session that is
-//! ended again, and a count of sessions that does not wait for the one who counts.
+//! that does not compare generations, a duplicate that is taken for damage (500), a session that is
+//! ended again (24 ends), and a new password whatever the version (12 of 24).
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,9 +1,8 @@
 //! What PostgreSQL refuses while everything runs: done again, or refused so that the client comes
 //! again; never half done, and nothing is said to be done that is not.
 //!
-//! Seen red: without doing again what a deadlock undid (503), with contention, a lack of connections
-//! or of disk space taken for damage (500), with a connection kept that says it is read-only (503
-//! for ever), and with a COMMIT that is sent whatever came before (201, and nobody is there).
+//! Seen red: with contention or a lack of connections taken for damage (500), and with a COMMIT that
+//! is sent, and believed, whatever came before (201, and nobody is there).
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,8 +1,7 @@
 //! Servers of PostgreSQL that are not what the configuration takes them for: one clear sentence, from
 //! the start and from `sso doctor`. Other sentences are in `start` and `sentences`.
 //!
-//! Seen red: without the comparison of system identifiers, and with a doctor that takes whoever
-//! accepts writes for the primary.
+//! Seen red: without the comparison of system identifiers.
 
 use anyhow::ensure;
 use serde_json::Value;

@@ -86,7 +86,7 @@ impl Terminal {
         self.screen().contains(text)
     }
 
-    /// Waits until a frame has this text. What did not change is not written again, so now and then
+    /// Waits until a frame has this word; blanks are not written. What did not change is not written again, so now and then
     /// the size changes by a column, and all of the frame is.
     pub(super) async fn comes_to_show(
         &self,

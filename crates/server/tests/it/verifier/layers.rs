@@ -117,14 +117,11 @@ async fn a_tonic_service_is_told_who_is_calling_and_nobody_else_gets_in() -> Res
     Ok(())
 }
 
-async fn who(Extension(claims): Extension<Claims>) -> String {
-    claims.user_id.to_string()
-}
-
 #[tokio::test]
 async fn an_axum_service_says_when_to_come_again_while_nothing_is_heard() -> Result<()> {
     let server = known_site()?.serve().await?;
     let verifier = verifier(&server, WhenSilent::Refuse).await?;
+    let who = |Extension(claims): Extension<Claims>| async move { claims.user_id.to_string() };
     let router = Router::new()
         .route("/", get(who))
         .layer(verifier.http_layer());

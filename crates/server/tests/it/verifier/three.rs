@@ -102,7 +102,7 @@ async fn nothing_passes_late(name: &str, freeze: bool) -> Result<()> {
         .collect();
     let mut ending = JoinSet::new();
     for (number, user) in (0..).zip(users) {
-        let server = others[usize::from(number % 2 == 0)].clone();
+        let server = others[usize::from(number % 2 == 1)].clone();
         let ends = ends(server, user, verifiers.clone());
         ending.spawn(async move {
             tokio::time::sleep(STEP * number).await;
