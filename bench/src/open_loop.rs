@@ -52,7 +52,7 @@ pub(crate) async fn open_loop<F>(
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    let count = u64::from(rate) * run.as_millis() as u64 / 1000;
+    let count = u64::from(rate) * u64::try_from(run.as_millis())? / 1000;
     let room = Arc::new(Semaphore::new(MOST_UNDER_WAY));
     let (tell, told) = mpsc::channel::<Result<u64>>(MOST_UNDER_WAY);
     let listening = tokio::spawn(collect(told));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sso_core::ports::dump::Table;
 use sso_testkit::servers::Postgres;
-use tokio_postgres::NoTls;
+use tokio_postgres::{Column, NoTls};
 
 use super::select;
 use crate::migrations;
@@ -58,7 +58,7 @@ async fn every_column_of_every_table_is_copied_or_is_known_not_to_be() {
     // In this order, or one would be stored as another.
     for table in Table::ALL {
         let read = client.prepare(select(table)).await.unwrap();
-        let read: Vec<_> = read.columns().iter().map(|column| column.name()).collect();
+        let read: Vec<_> = read.columns().iter().map(Column::name).collect();
         let columns: Vec<_> = table.columns().iter().map(|(name, _)| *name).collect();
         assert_eq!(read, columns, "{}", table.name());
     }

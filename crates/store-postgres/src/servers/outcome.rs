@@ -70,7 +70,8 @@ impl Ticket {
     pub async fn outcome(&self, servers: &Servers, within: Duration, find: &Find<'_>) -> Outcome {
         let deadline = Instant::now() + within;
         loop {
-            let asked = by_itself(self.ask(servers, find));
+            // Large, and seldom needed.
+            let asked = by_itself(Box::pin(self.ask(servers, find)));
             match timeout_at(deadline, asked).await {
                 Err(_) => return Outcome::Unknown,
                 Ok(Some(outcome)) => return outcome,

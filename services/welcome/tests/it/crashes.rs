@@ -1,5 +1,7 @@
 //! kill -9 at every step of an event's way through the service.
 
+#![expect(clippy::print_stdout, reason = "figures, for who asks for them")]
+
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};

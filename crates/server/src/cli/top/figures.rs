@@ -51,13 +51,13 @@ const OUR_FAULT: [&str; 5] = [
 /// What people and services do.
 pub(super) fn traffic(interval: Interval<'_>) -> Vec<Section> {
     let http = Requests {
-        requests: "sso_http_requests_total",
+        count: "sso_http_requests_total",
         duration: "sso_http_request_duration_seconds",
         label: "route",
         quantiles: (0.5, 0.95),
     };
     let rpcs = Requests {
-        requests: "sso_grpc_requests_total",
+        count: "sso_grpc_requests_total",
         duration: "sso_grpc_request_duration_seconds",
         label: "method",
         quantiles: (0.5, 0.99),
@@ -120,7 +120,7 @@ pub(super) fn trust(interval: Interval<'_>) -> (String, bool) {
 
 /// A counter by what was asked for and by code, and the time that it took.
 struct Requests {
-    requests: &'static str,
+    count: &'static str,
     duration: &'static str,
     label: &'static str,
     quantiles: (f64, f64),
@@ -129,13 +129,13 @@ struct Requests {
 impl Requests {
     /// Those that were asked for, the most frequent first.
     fn rows(&self, interval: Interval<'_>, is_fault: impl Fn(&str) -> bool) -> Vec<Row> {
-        let codes = interval.now.values(self.requests, "code");
-        let mut rows: Vec<(f64, Row)> = (interval.now.values(self.requests, self.label).iter())
+        let codes = interval.now.values(self.count, "code");
+        let mut rows: Vec<(f64, Row)> = (interval.now.values(self.count, self.label).iter())
             .filter_map(|value| {
-                let all = interval.rate(self.requests, &[(self.label, value.as_str())]);
+                let all = interval.rate(self.count, &[(self.label, value.as_str())]);
                 let by_code = |code: &String| {
                     interval.rate(
-                        self.requests,
+                        self.count,
                         &[(self.label, value.as_str()), ("code", code.as_str())],
                     )
                 };

@@ -66,7 +66,7 @@ pub(super) struct TopArgs {
 
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    let bounds = Duration::from_millis(100)..=Duration::from_secs(3600);
+    let bounds = Duration::from_millis(100)..=Duration::from_hours(1);
     if bounds.contains(&interval) {
         Ok(interval)
     } else {

@@ -1,5 +1,7 @@
 //! A frame of figures: on a screen, or as text.
 
+use std::fmt::Write as _;
+
 use ratatui::{
     buffer::Buffer,
     layout::{Constraint, Layout, Rect},
@@ -172,7 +174,8 @@ fn padded(row: &Row, name: usize, cells: &[usize]) -> String {
     }
     let mut line = format!("{text:name$}");
     for (cell, size) in row.cells.iter().zip(cells) {
-        line.push_str(&format!("{:GAP$}{cell:>size$}", ""));
+        // Writing to a string does not fail.
+        let _ = write!(line, "{:GAP$}{cell:>size$}", "");
     }
     line
 }

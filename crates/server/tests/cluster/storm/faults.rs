@@ -13,7 +13,7 @@ use crate::{PATIENCE, faults, full_size};
 
 const STREAM: &str = "sso:revocations";
 /// How long nothing of Redis is there.
-const AWAY: Duration = Duration::from_secs(60);
+const AWAY: Duration = Duration::from_mins(1);
 /// Revocations that Redis acknowledges and will lose.
 const LOST: usize = 10;
 /// How often somebody trims the stream, or writes into it.

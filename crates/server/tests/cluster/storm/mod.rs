@@ -156,7 +156,7 @@ impl Storm {
         let after = self.workload.revoked();
         let line = format!(
             "{fault:?} and {beside:?}: {took:.1?}, then {:.1?}; everywhere {}, pending {}",
-            started.elapsed() - took,
+            started.elapsed().saturating_sub(took),
             after.0 - before.0,
             after.1 - before.1
         );

@@ -3,6 +3,8 @@
 //! Seen red: with a validation that asks the database when the lease is over (0.9 statements more a
 //! token).
 
+#![expect(clippy::print_stdout, reason = "figures, for who asks for them")]
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},

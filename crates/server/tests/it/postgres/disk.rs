@@ -42,12 +42,12 @@ async fn on_a_full_disk_nothing_is_stored_by_halves_and_all_goes_on_when_there_i
              from users u, generate_series(1, 8000)",
         )
         .await?;
-    let size: u64 = server
+    let bytes: u64 = server
         .execute("select pg_relation_size('sessions')")
         .await?
         .parse()?;
-    ensure!(size > 2 * 1024 * 1024, "{size}");
-    server.node.bound_files(Some(size + PART)).await?;
+    ensure!(bytes > 2 * 1024 * 1024, "{bytes}");
+    server.node.bound_files(Some(bytes + PART)).await?;
 
     let books = Arc::<Books>::default();
     let began = Instant::now();

@@ -42,7 +42,7 @@ impl Place {
             .issue(&Wanted::of(&[name], crate::network::tls::now()))
     }
 
-    fn builder(&self, server: &Server, roots: String) -> Builder {
+    fn builder(server: &Server, roots: String) -> Builder {
         let port = server.http_address.port();
         Verifier::builder(ISSUER)
             .jwks_url(format!("https://localhost:{port}/.well-known/jwks.json"))
@@ -67,8 +67,7 @@ async fn by_roots_and_a_certificate_of_ones_own_it_hears_and_by_others_nothing()
     let place = Place::new()?;
     let server = place.secured.site.serve_checked().await?;
     let shop = place.certificate_of("shop.internal")?;
-    let known = place
-        .builder(&server, place.secured.root())
+    let known = Place::builder(&server, place.secured.root())
         .client_identity_pem(shop.certificate.as_bytes(), shop.key.as_bytes())
         .patience(Duration::from_secs(20))
         .build()
@@ -96,7 +95,7 @@ async fn by_roots_and_a_certificate_of_ones_own_it_hears_and_by_others_nothing()
         (place.secured.root(), Some(&other)),
         (place.secured.root(), Some(&forged)),
     ] {
-        let mut builder = place.builder(&server, roots);
+        let mut builder = Place::builder(&server, roots);
         if let Some(identity) = identity {
             builder = builder
                 .client_identity_pem(identity.certificate.as_bytes(), identity.key.as_bytes());

@@ -28,14 +28,14 @@ async fn the_connections_of_one_request_are_waited_for_together() -> Result<()> 
     network.freeze();
     let start = Instant::now();
     ALLOWED
-        .of_request(async {
+        .of_request(Box::pin(async {
             for _ in 0..2 {
                 if servers.primary().await.is_ok() {
                     bail!("a connection through a frozen network");
                 }
             }
             Ok(())
-        })
+        }))
         .await?;
     let took = start.elapsed();
     ensure!(took >= ALLOWED.connections, "{took:?}");
@@ -43,10 +43,10 @@ async fn the_connections_of_one_request_are_waited_for_together() -> Result<()> 
     // Who has waited for long still gets what is there at once.
     network.mend();
     ALLOWED
-        .of_request(async {
+        .of_request(Box::pin(async {
             tokio::time::sleep(ALLOWED.connections).await;
             eventually("the primary", async || Ok(servers.primary().await.is_ok())).await
-        })
+        }))
         .await
 }
 

@@ -85,12 +85,11 @@ impl State {
         }
         let id = u32::try_from(value["id"].as_u64().context("no id")?)?;
         let text = value["schema"].as_str().context("no schema")?;
-        let schema = match self.schemas.get(&id) {
-            Some(known) => Arc::clone(known),
-            None => {
-                let schema = self.compile(text, &value["references"]);
-                Arc::new(schema.map_err(|refused| anyhow::anyhow!(refused.1))?)
-            }
+        let schema = if let Some(known) = self.schemas.get(&id) {
+            Arc::clone(known)
+        } else {
+            let schema = self.compile(text, &value["references"]);
+            Arc::new(schema.map_err(|refused| anyhow::anyhow!(refused.1))?)
         };
         self.schemas
             .entry(id)
