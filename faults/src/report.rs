@@ -17,6 +17,9 @@ Promised, whatever happens: no acknowledged write is lost; nothing that was ende
 exactly once; only PostgreSQL and the instance itself can stop writes, and validation goes on for the lease without either.
 ";
 
+/// Of the judge's words.
+const MOST_LINES: usize = 40;
+
 /// Collects the rounds.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -68,7 +71,7 @@ impl Report {
             broken.push(format!("{contradictions} contradictions"));
         }
         let ended = Ended {
-            verdict: end.verdict.to_string(),
+            verdict: outline(&end.verdict.to_string()),
             broken,
             delivered: end.delivered,
             calls: end.calls,
@@ -168,4 +171,10 @@ impl Report {
             end.verdict.trim(),
         )
     }
+}
+
+/// Without the stories of contradictions, which are as long as the run.
+fn outline(verdict: &str) -> String {
+    let lines = verdict.lines().filter(|line| !line.starts_with(' '));
+    lines.take(MOST_LINES).collect::<Vec<_>>().join("\n")
 }

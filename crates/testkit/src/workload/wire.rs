@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    error::Error as _,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -152,6 +153,8 @@ impl Wire {
                     grant: None,
                     reach: None,
                 },
+                // Made by the client, whose connection was lost.
+                Ok(Err(status)) if status.source().is_some() => Outcome::Unknown,
                 Ok(Err(status)) => match status.code() {
                     Code::Unauthenticated => Outcome::Refused(Why::Token),
                     Code::Unavailable | Code::DeadlineExceeded => Outcome::Unavailable,
