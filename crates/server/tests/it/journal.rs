@@ -1,6 +1,4 @@
 //! The audit log on the log of the program.
-//!
-//! Seen red: a record that is logged before its COMMIT fails.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;

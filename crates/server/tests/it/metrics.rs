@@ -62,8 +62,7 @@ async fn page(server: &Server) -> Result<String> {
     Ok(String::from_utf8(page.bytes.to_vec())?)
 }
 
-/// Prometheus takes a page only if it parses to its end. Seen red: without `# EOF`, without the
-/// exemplar of the rpc, with labels in another order.
+/// Prometheus takes a page only if it parses to its end.
 #[tokio::test]
 async fn prometheus_keeps_the_trace_of_a_request_and_of_a_call_beside_their_times() -> Result<()> {
     let collector = Collector::start().await?;

@@ -1,8 +1,6 @@
 //! `/auth/ready` in each fault of what the service stands on: PostgreSQL's primary and replica, Redis,
 //! Kafka, the schema registry; each away, and each of them frozen, which is worse, since nothing says
 //! no.
-//!
-//! Seen red: an answer that asks the database, a dependency that stays as it was.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,4 @@
 //! Alerts of real faults, by the rules that are shipped.
-//!
-//! Seen red: an alert whose threshold no fault reaches, and one that fires on the healthy whole.
 
 use anyhow::{Context, Result, ensure};
 use sso_testkit::{

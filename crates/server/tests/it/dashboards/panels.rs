@@ -1,6 +1,4 @@
 //! Every panel of every dashboard, on an embedded server and on the whole.
-//!
-//! Seen red: a query with a misspelt metric, and one with a label that nothing has.
 
 use std::{collections::BTreeMap, fs};
 

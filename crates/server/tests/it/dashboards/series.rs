@@ -1,6 +1,4 @@
 //! How many series there are: as many as the code has, whoever comes.
-//!
-//! Seen red: the path as the label `route`.
 
 use anyhow::{Result, ensure};
 use serde_json::json;

@@ -1,6 +1,4 @@
 //! `sso top`, beside a running instance and without one.
-//!
-//! Seen red: rates that are not divided by the time, a second page that is compared with itself.
 
 mod relay;
 mod terminal;

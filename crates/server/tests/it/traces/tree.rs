@@ -1,7 +1,5 @@
 //! One registration, from the request to the mail and the points: one tree, and nothing of it
 //! secret.
-//!
-//! Seen red: a consumer that begins a trace of its own, an attribute with the e-mail address.
 
 use std::collections::HashMap;
 
