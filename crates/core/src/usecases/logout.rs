@@ -6,7 +6,7 @@ use crate::{
     policy::CLOCK_LEEWAY,
     ports::{
         AccessClaims, StoreError, TokenOwner, TokenRefused, TokenSubject,
-        store::{AuditAction, Ended, NewRevocation, Reach, Revocation, Revoked, Tx},
+        store::{AuditAction, Ended, Freshness, NewRevocation, Reach, Revocation, Revoked, Tx},
     },
     sso::Sso,
     usecases::{once_more::once_more, validate},
@@ -101,15 +101,23 @@ async fn end_unknown(
     if is_anothers || sso.revocations.holds(subject.session) {
         return over_already(sso, subject.session).await;
     }
+    // Of somebody who was deleted nothing is written down again.
+    let is_known = sso
+        .store
+        .user(subject.user, Freshness::Primary)
+        .await?
+        .is_some();
     once_more(|| async {
         let mut tx = sso.store.begin().await?;
         let revoked = Revoked::Session(subject.session);
         let entry = sso.revoke(tx.as_mut(), revoked).await?;
-        let record = sso
-            .record(caller, AuditAction::Logout)
-            .by_user(subject.user)
-            .of_session(subject.session);
-        tx.append_audit(&record).await?;
+        if is_known {
+            let record = sso
+                .record(caller, AuditAction::Logout)
+                .by_user(subject.user)
+                .of_session(subject.session);
+            tx.append_audit(&record).await?;
+        }
         tx.commit().await?;
         Ok::<_, StoreError>(sso.revocations.announce(&[entry]).await)
     })

@@ -1,6 +1,6 @@
 //! A base backup of a running server, and the server that is restored from it.
 
-use std::path::PathBuf;
+use std::{fmt::Write as _, fs, path::PathBuf};
 
 use anyhow::Result;
 
@@ -42,7 +42,17 @@ impl Postgres {
 impl Backup {
     /// Starts it on a port of its own.
     pub async fn restore(self) -> Result<Postgres> {
-        let mut node = Node::new(self.sandbox.room(), self.data)?;
+        let room = self.sandbox.room();
+        // The settings were copied, too, and name a folder that may be gone.
+        let file = self.data.join("postgresql.conf");
+        let mut settings = fs::read_to_string(&file)?;
+        writeln!(
+            settings,
+            "unix_socket_directories = '{}'",
+            room.folder().display()
+        )?;
+        fs::write(file, settings)?;
+        let mut node = Node::new(room, self.data)?;
         node.start().await?;
         Ok(Postgres::of(self.sandbox, node))
     }

@@ -139,7 +139,7 @@ async fn the_embedded_database_is_copied_while_it_is_written_to() -> Result<()> 
     let restored = with_issuer(site()?);
     let (from, to) = (original.data_dir(), restored.data_dir());
     // As an operator does it: sqlite3 sso.db "VACUUM INTO '..'".
-    let copy = tokio::task::spawn_blocking(move || -> Result<()> {
+    let copy = move || -> Result<()> {
         std::fs::create_dir(&to)?;
         let database = rusqlite::Connection::open(from.join("sso.db"))?;
         database.busy_timeout(Duration::from_mins(1))?;
@@ -147,8 +147,10 @@ async fn the_embedded_database_is_copied_while_it_is_written_to() -> Result<()> 
         database.execute("VACUUM INTO ?1", [copied.to_string_lossy()])?;
         std::fs::copy(from.join("master.key"), to.join("master.key"))?;
         Ok(())
-    });
-    let ((), before, all) = under_load(&server, async { copy.await? }).await?;
+    };
+    // Not before it is polled.
+    let copied = async { tokio::task::spawn_blocking(copy).await? };
+    let ((), before, all) = under_load(&server, copied).await?;
     drop(server);
     let server = restored.serve().await?;
     println!("{}", whole(&server.http, &before, &all).await?);

@@ -16,13 +16,17 @@ use tokio::task::JoinSet;
 
 use super::{USERS, is_full_size, is_storm};
 
-/// Until a client asks again.
-fn pause(reply: &Result<Reply>) -> Duration {
+/// Until a client asks again: as long as it was told and up to a second more, so that not all of
+/// them come back together.
+fn pause(reply: &Result<Reply>, client: usize) -> Duration {
     let told = reply.as_ref().ok().map(|reply| reply.header("retry-after"));
     let told = told.and_then(|seconds| seconds.parse().ok());
     match told {
         Some(_) if is_storm() => Duration::ZERO,
-        Some(seconds) if is_full_size() => Duration::from_secs(seconds),
+        Some(seconds) if is_full_size() => {
+            let more = u64::try_from(client * 613 % 1000).unwrap_or(0);
+            Duration::from_secs(seconds) + Duration::from_millis(more)
+        }
         _ => Duration::from_millis(100),
     }
 }
@@ -107,7 +111,7 @@ impl Load {
                     let done = told.count(&reply, asked.elapsed());
                     number += 1;
                     if !done {
-                        tokio::time::sleep(pause(&reply)).await;
+                        tokio::time::sleep(pause(&reply, client)).await;
                     }
                 }
             });
