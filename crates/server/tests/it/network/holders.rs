@@ -1,6 +1,6 @@
 //! Those who hold a connection, and everybody else meanwhile.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -154,6 +154,7 @@ async fn beside_10_000_idle_connections_others_are_served() -> Result<()> {
     let server = site.serve().await?;
     let before = sockets(&server)?;
     let mut holders = Vec::new();
+    let began = Instant::now();
     for number in 0..count {
         // No address more than its share.
         let host = 2 + u8::try_from(number / 1000)?;
@@ -162,8 +163,14 @@ async fn beside_10_000_idle_connections_others_are_served() -> Result<()> {
             a_newcomer_is_served(&server).await?;
         }
     }
-    // They are all there, up to the limit; beyond, those who ask are.
-    let held = async || Ok(sockets(&server)? >= before + count.min(10_000) * 9 / 10);
+    // They are all there, up to the limit; beyond, those who ask are. On a busy machine the first
+    // have been silent for a minute by now, and are closed.
+    let share = if began.elapsed() < Duration::from_secs(40) {
+        9
+    } else {
+        3
+    };
+    let held = async || Ok(sockets(&server)? >= before + count.min(10_000) * share / 10);
     eventually_within(PATIENCE, "idle connections are kept", held).await?;
     a_newcomer_is_served(&server).await?;
     assert!(
