@@ -42,10 +42,12 @@ async fn the_connections_of_one_request_are_waited_for_together() -> Result<()> 
     ensure!(took < ALLOWED.connections * 2, "{took:?}");
     // Who has waited for long still gets what is there at once.
     network.mend();
+    eventually("the primary", async || Ok(servers.primary().await.is_ok())).await?;
     ALLOWED
         .of_request(Box::pin(async {
             tokio::time::sleep(ALLOWED.connections).await;
-            eventually("the primary", async || Ok(servers.primary().await.is_ok())).await
+            ensure!(servers.primary().await.is_ok(), "not what is there");
+            Ok(())
         }))
         .await
 }
