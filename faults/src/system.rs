@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sso_testkit::{
     history::{Durability, History, Terms, Verdict},
     process::Site,
@@ -146,7 +146,7 @@ impl Instances {
     ) -> Result<Self> {
         let balanced = postgres.url("sso");
         let mut sites = Vec::new();
-        for url in [&balanced, &balanced, &direct(postgres)?] {
+        for url in [&balanced, &balanced, &postgres.nodes_url("sso")] {
             let mut site = Site::new(binaries.join("sso"))?;
             configure(&mut site, url, redis, events);
             if *url == balanced {
@@ -193,17 +193,6 @@ fn configure(site: &mut Site, url: &str, redis: &RedisSentinel, events: &Events)
         .set("SSO__EVENTS__SINK", "kafka")
         .set("SSO__KAFKA__BROKERS", events.kafka.brokers())
         .set("SSO__KAFKA__REGISTRY_URL", events.registry.url());
-}
-
-/// The URL that names every node.
-fn direct(postgres: &Patroni) -> Result<String> {
-    let url = postgres.server(0).url("sso");
-    let (before, after) = url.rsplit_once('@').context("no password")?;
-    let (_, database) = after.split_once('/').context("no database")?;
-    let hosts: Vec<_> = (0..postgres.nodes())
-        .map(|node| postgres.server(node).address().to_string())
-        .collect();
-    Ok(format!("{before}@{}/{database}", hosts.join(",")))
 }
 
 impl Services {

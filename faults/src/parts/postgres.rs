@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use sso_testkit::servers::Patroni;
+use sso_testkit::servers::{Patroni, patroni::Failover};
 use tokio::time::sleep;
 
 use super::AWAY;
@@ -12,18 +12,12 @@ use super::AWAY;
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long a deposed primary runs on beside the new one.
-const BESIDE: Duration = Duration::from_secs(4);
 /// How far a replica shows what it has late.
 const LATE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum OfPostgres {
-    KillLeader,
-    Switchover,
-    KillPostgres,
-    FreezeEtcd,
-    KillPatroni,
+    Failover(Failover),
     FreezeLeader,
     KillReplica,
     PauseReplay,
@@ -34,11 +28,11 @@ pub(crate) enum OfPostgres {
 
 impl OfPostgres {
     pub(crate) const ALL: [Self; 11] = [
-        Self::KillLeader,
-        Self::Switchover,
-        Self::KillPostgres,
-        Self::FreezeEtcd,
-        Self::KillPatroni,
+        Self::Failover(Failover::KillNode),
+        Self::Failover(Failover::Switchover),
+        Self::Failover(Failover::KillPostgres),
+        Self::Failover(Failover::FreezeEtcd),
+        Self::Failover(Failover::KillPatroni),
         Self::FreezeLeader,
         Self::KillReplica,
         Self::PauseReplay,
@@ -49,11 +43,14 @@ impl OfPostgres {
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::KillLeader => "the leader's machine dies",
-            Self::Switchover => "switchover",
-            Self::KillPostgres => "PostgreSQL of the leader is killed",
-            Self::FreezeEtcd => "etcd hangs until the leader steps down",
-            Self::KillPatroni => "Patroni of the leader is killed: two primaries",
+            Self::Failover(Failover::KillNode) => "the leader's machine dies",
+            Self::Failover(Failover::KillNodeUnshipped) => "the leader dies with what it kept",
+            Self::Failover(Failover::Switchover) => "switchover",
+            Self::Failover(Failover::KillPostgres) => "PostgreSQL of the leader is killed",
+            Self::Failover(Failover::FreezeEtcd) => "etcd hangs until the leader steps down",
+            Self::Failover(Failover::KillPatroni) => {
+                "Patroni of the leader is killed: two primaries"
+            }
             Self::FreezeLeader => "the leader hangs, is replaced, and wakes up",
             Self::KillReplica => "a replica's machine dies",
             Self::PauseReplay => "replay stands still on both replicas",
@@ -67,37 +64,19 @@ impl OfPostgres {
     pub(crate) const fn outlasts_the_lease(self) -> bool {
         matches!(
             self,
-            Self::FreezeEtcd | Self::FreezeLeader | Self::FreezeSenders | Self::FreezeBalancer
+            Self::Failover(Failover::FreezeEtcd)
+                | Self::FreezeLeader
+                | Self::FreezeSenders
+                | Self::FreezeBalancer
         )
     }
 }
 
 /// Returns when the cluster is as it was before.
 pub(super) async fn happen(cluster: &mut Patroni, fault: OfPostgres) -> Result<()> {
-    let leader = leader(cluster).await?;
+    let leader = cluster.some_leader().await?;
     match fault {
-        OfPostgres::KillLeader => {
-            cluster.kill9_node(leader).await?;
-            cluster.leader_after(leader).await?;
-            cluster.start_node(leader)?;
-        }
-        OfPostgres::Switchover => {
-            cluster.switchover().await?;
-        }
-        OfPostgres::KillPostgres => cluster.kill9_postgres_only(leader).await?,
-        OfPostgres::FreezeEtcd => {
-            cluster.freeze_etcd()?;
-            let demoted = demoted(cluster, leader).await;
-            cluster.thaw_etcd()?;
-            demoted?;
-        }
-        OfPostgres::KillPatroni => {
-            cluster.kill9_patroni_only(leader)?;
-            cluster.leader_after(leader).await?;
-            sleep(BESIDE).await;
-            cluster.kill9_postgres_only(leader).await?;
-            cluster.start_node(leader)?;
-        }
+        OfPostgres::Failover(how) => return cluster.fail_over(how).await,
         OfPostgres::FreezeLeader => {
             cluster.freeze_node(leader)?;
             let replaced = replaced(cluster, leader).await;
@@ -148,31 +127,6 @@ fn others(cluster: &Patroni, leader: usize) -> impl Iterator<Item = usize> + use
 
 fn other(cluster: &Patroni, leader: usize) -> usize {
     (leader + 1) % cluster.nodes()
-}
-
-/// On a busy machine a leader may be asked a moment too early.
-async fn leader(cluster: &Patroni) -> Result<usize> {
-    let started = Instant::now();
-    loop {
-        match cluster.leader().await {
-            Err(_) if started.elapsed() < PATIENCE => sleep(LOOK).await,
-            leader => return leader,
-        }
-    }
-}
-
-/// Waits until the leader leads no more.
-async fn demoted(cluster: &Patroni, leader: usize) -> Result<()> {
-    let node = cluster.server(leader);
-    let started = Instant::now();
-    loop {
-        // While it restarts it does not answer.
-        if node.is_standby().await.unwrap_or(true) {
-            return Ok(());
-        }
-        ensure!(started.elapsed() < PATIENCE, "it leads on");
-        sleep(LOOK).await;
-    }
 }
 
 /// Waits until another node takes writes; the frozen one cannot be asked.

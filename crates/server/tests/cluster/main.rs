@@ -2,7 +2,6 @@
 //! what they are told. A few rounds as it is; with `SSO_FULL_SIZE=1` ten of each.
 
 mod away;
-mod faults;
 mod observer;
 mod scene;
 mod storm;
@@ -10,10 +9,12 @@ mod storm;
 use std::time::Duration;
 
 use anyhow::Result;
-use sso_testkit::{history::Durability, servers::patroni::Options};
+use sso_testkit::{
+    history::Durability,
+    servers::patroni::{Failover, Options},
+};
 use tokio::sync::Mutex;
 
-use faults::Fault;
 use scene::Scene;
 
 /// One cluster at a time: two would take the time from each other that is measured here. That is
@@ -39,15 +40,15 @@ async fn with_a_synchronous_standby_no_fault_of_the_leader_loses_what_was_acknow
     let mut scene = Scene::open(cluster, Durability::Synchronous).await?;
     scene.early_answers().await;
     for _ in 0..rounds(1) {
-        scene.round(Fault::KillNode).await?;
+        scene.round(Failover::KillNode).await?;
         if full_size() {
             scene.early_answers().await;
         }
         for fault in [
-            Fault::Switchover,
-            Fault::KillPostgres,
-            Fault::FreezeEtcd,
-            Fault::KillPatroni,
+            Failover::Switchover,
+            Failover::KillPostgres,
+            Failover::FreezeEtcd,
+            Failover::KillPatroni,
         ] {
             scene.round(fault).await?;
         }
@@ -66,9 +67,9 @@ async fn without_a_synchronous_standby_what_is_lost_is_counted_and_no_ended_acce
     let mut scene = Scene::open(cluster, Durability::Asynchronous).await?;
     scene.early_answers().await;
     for _ in 0..rounds(1) {
-        scene.round(Fault::KillNodeUnshipped).await?;
+        scene.round(Failover::KillNodeUnshipped).await?;
         scene.early_answers().await;
-        scene.round(Fault::KillPatroni).await?;
+        scene.round(Failover::KillPatroni).await?;
     }
     scene.close().await?;
     Ok(())

@@ -6,14 +6,12 @@ use anyhow::{Context, Result, ensure};
 use sso_testkit::{
     history::{Action, Durability, History, Outcome, Terms, Verdict},
     process::{Server, Site},
-    servers::Patroni,
+    servers::{Patroni, patroni::Failover},
     workload::{STEADY, Workload},
 };
 
 use crate::{
-    PATIENCE,
-    faults::{self, Fault},
-    full_size,
+    PATIENCE, full_size,
     observer::{Observer, outage},
 };
 
@@ -51,7 +49,7 @@ impl Scene {
     /// Two instances by way of HAProxy, and one that knows the addresses of all nodes.
     pub(crate) async fn open(cluster: Patroni, durability: Durability) -> Result<Self> {
         let balanced = cluster.url("postgres");
-        let direct = direct(&cluster)?;
+        let direct = cluster.nodes_url("postgres");
         let sites = vec![site(&balanced)?, site(&balanced)?, site(&direct)?];
         sites[0].run_ok(&["migrate", "up"])?;
         let mut servers = Vec::new();
@@ -84,10 +82,10 @@ impl Scene {
     }
 
     /// A fault, until the cluster is as it was before, and what the instances made of it.
-    pub(crate) async fn round(&mut self, fault: Fault) -> Result<()> {
+    pub(crate) async fn round(&mut self, fault: Failover) -> Result<()> {
         let from = self.history.now();
         self.failovers.push(from);
-        let done = tokio::time::timeout(PATIENCE * 3, faults::happen(&mut self.cluster, fault));
+        let done = tokio::time::timeout(PATIENCE * 3, self.cluster.fail_over(fault));
         done.await
             .context("the cluster does not come back")?
             .with_context(|| format!("{fault:?}"))?;
@@ -96,7 +94,7 @@ impl Scene {
         Ok(())
     }
 
-    fn judge_round(&mut self, fault: Fault, from: Duration) {
+    fn judge_round(&mut self, fault: Failover, from: Duration) {
         let (calls, now) = (self.history.calls(), self.history.now());
         let shown = outage(from, now, &self.observer.written());
         let mut line = format!(
@@ -179,17 +177,6 @@ impl Scene {
         }
         text
     }
-}
-
-/// The URL that names every node.
-pub(crate) fn direct(cluster: &Patroni) -> Result<String> {
-    let url = cluster.server(0).url("postgres");
-    let (before, after) = url.rsplit_once('@').context("no password")?;
-    let (_, database) = after.split_once('/').context("no database")?;
-    let hosts: Vec<_> = (0..cluster.nodes())
-        .map(|node| cluster.server(node).address().to_string())
-        .collect();
-    Ok(format!("{before}@{}/{database}", hosts.join(",")))
 }
 
 pub(crate) fn site(url: &str) -> Result<Site> {

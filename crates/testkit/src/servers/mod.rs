@@ -27,6 +27,7 @@
 //! | the network | `replicas[n].link`: `cut`, `freeze`, `delay`, `mend` | a [`Proxy`] before its URL | a [`Proxy`] before its address |
 //! | data gone | | | `restart_master_empty` |
 //! | the disk is full | `bound_files` | | |
+//! | a failover and its repair | | `fail_over` | |
 //! | all well again? | `ready`, `caught_up_with` | `ready`, `leader_after` | `ready`, `master_after` |
 //!
 //! Everything is asynchronous, works in any runtime of tokio, waits for the thing itself, and gives

@@ -351,5 +351,12 @@ fn ready(status: &Path, pid: &str) -> Result<()> {
 
 /// The URL of a database on a loopback port for the superuser of the template.
 pub(super) fn url(port: u16, database: &str) -> String {
-    format!("postgres://postgres:{SUPERUSER_PASSWORD}@127.0.0.1:{port}/{database}")
+    url_of([port], database)
+}
+
+/// The same for servers on several ports.
+pub(super) fn url_of(ports: impl IntoIterator<Item = u16>, database: &str) -> String {
+    let hosts = ports.into_iter().map(|port| format!("127.0.0.1:{port}"));
+    let hosts = hosts.collect::<Vec<_>>().join(",");
+    format!("postgres://postgres:{SUPERUSER_PASSWORD}@{hosts}/{database}")
 }

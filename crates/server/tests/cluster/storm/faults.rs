@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use sso_testkit::{
-    servers::{Patroni, RedisSentinel, redis::RedisServer},
+    servers::{Patroni, RedisSentinel, patroni::Failover, redis::RedisServer},
     workload::Workload,
 };
 use tokio::time::sleep;
 
-use crate::{PATIENCE, faults, full_size};
+use crate::{PATIENCE, full_size};
 
 const STREAM: &str = "sso:revocations";
 /// How long nothing of Redis is there.
@@ -79,9 +79,9 @@ pub(crate) async fn happen(
     let postgres = async {
         match beside {
             Beside::Nothing => Ok(()),
-            Beside::KillNode => faults::happen(cluster, faults::Fault::KillNode).await,
-            Beside::Switchover => faults::happen(cluster, faults::Fault::Switchover).await,
-            Beside::KillPatroni => faults::happen(cluster, faults::Fault::KillPatroni).await,
+            Beside::KillNode => cluster.fail_over(Failover::KillNode).await,
+            Beside::Switchover => cluster.fail_over(Failover::Switchover).await,
+            Beside::KillPatroni => cluster.fail_over(Failover::KillPatroni).await,
         }
     };
     match fault {

@@ -100,7 +100,7 @@ impl Storm {
             async { Options::new().synchronous().start().await },
             RedisSentinel::start()
         )?;
-        let (balanced, direct) = (cluster.url("postgres"), scene::direct(&cluster)?);
+        let (balanced, direct) = (cluster.url("postgres"), cluster.nodes_url("postgres"));
         let sites = [&balanced, &balanced, &direct]
             .map(|url| site(url, &redis))
             .into_iter()

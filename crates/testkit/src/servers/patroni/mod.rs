@@ -1,6 +1,8 @@
 //! A PostgreSQL cluster that Patroni manages: etcd, nodes, HAProxy.
 
 mod config;
+mod failover;
+mod options;
 mod verbs;
 
 use std::{path::Path, time::Duration};
@@ -14,12 +16,15 @@ use tokio::{
 use super::{
     daemon::Daemon,
     node::{self, Node},
-    ports::{Port, with_fresh_ports},
+    ports::Port,
     sandbox::{Room, Sandbox},
     template::template,
     wait::{ANSWER, LIMIT, Patience, eventually, output, tails},
 };
 use crate::http::Http;
+
+pub use failover::Failover;
+pub use options::Options;
 
 /// How long a node may take to answer Patroni's REST question.
 const REST: Duration = Duration::from_secs(2);
@@ -46,104 +51,6 @@ struct Managed {
     server: Node,
     rest: Port,
     patroni: Option<Daemon>,
-}
-
-/// How a cluster is set up.
-#[derive(Debug, Clone)]
-pub struct Options {
-    nodes: usize,
-    synchronous: bool,
-    settings: Vec<(String, String)>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            nodes: 3,
-            synchronous: false,
-            settings: Vec::new(),
-        }
-    }
-}
-
-impl Options {
-    /// Three nodes, asynchronous replication.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// So many nodes, at least one.
-    #[must_use]
-    pub fn nodes(mut self, nodes: usize) -> Self {
-        self.nodes = nodes;
-        self
-    }
-
-    /// Patroni's `synchronous_mode`: what was acknowledged survives any failover.
-    #[must_use]
-    pub fn synchronous(mut self) -> Self {
-        self.synchronous = true;
-        self
-    }
-
-    /// Sets a parameter of PostgreSQL that Patroni does not manage by the cluster.
-    #[must_use]
-    pub fn setting(mut self, parameter: &str, value: &str) -> Self {
-        self.settings.push((parameter.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Starts the cluster and waits until every node does what it should.
-    pub async fn start(&self) -> Result<Patroni> {
-        with_fresh_ports(|| self.attempt()).await
-    }
-
-    async fn attempt(&self) -> Result<Patroni> {
-        let sandbox = Sandbox::new()?;
-        let room = sandbox.room().clone();
-        let (leader, replicas) = (Port::free()?, Port::free()?);
-        let etcd_ports = [Port::free()?, Port::free()?];
-        let mut nodes = Vec::new();
-        for node in 0..self.nodes {
-            nodes.push(Managed::prepare(&room, &config::name(node))?);
-        }
-        let addresses = Addresses {
-            leader: leader.number(),
-            replicas: replicas.number(),
-            etcd: etcd_ports[0].number(),
-            postgres: nodes.iter().map(|node| node.server.port()).collect(),
-            rest: nodes.iter().map(|node| node.rest.number()).collect(),
-        };
-        let programs = super::template::programs()?;
-        let folder = room.folder().display().to_string();
-        for node in 0..self.nodes {
-            let programs = programs.display().to_string();
-            let text = config::node(node, &addresses, self, &folder, &programs);
-            room.write(&format!("{}/patroni.yml", config::name(node)), &text)?;
-        }
-        room.write("haproxy.cfg", &config::haproxy(&addresses, &folder))?;
-        let mut etcd = start_etcd(&room, &etcd_ports)?;
-        etcd_is_up(&mut etcd, &etcd_ports[0]).await?;
-        nodes[0].start(&room, &config::name(0))?;
-        has_leader(&room, &etcd_ports[0])
-            .await
-            .with_context(|| nodes[0].server.log_tail())?;
-        for (number, node) in nodes.iter_mut().enumerate().skip(1) {
-            node.start(&room, &config::name(number))?;
-        }
-        let cluster = Patroni {
-            haproxy: start_haproxy(&room)?,
-            sandbox,
-            nodes,
-            etcd,
-            leader,
-            replicas,
-            _etcd_ports: etcd_ports,
-            synchronous: self.synchronous,
-        };
-        cluster.ready().await?;
-        Ok(cluster)
-    }
 }
 
 /// The ports of everything.
@@ -206,6 +113,12 @@ impl Patroni {
     /// replica is behind in showing what it has received.
     pub fn replicas_url(&self, database: &str) -> String {
         node::url(self.replicas.number(), database)
+    }
+
+    /// The URL of a database that names every node, past HAProxy.
+    pub fn nodes_url(&self, database: &str) -> String {
+        let ports = self.nodes.iter().map(|node| node.server.port());
+        node::url_of(ports, database)
     }
 
     /// How many nodes there are, the dead too.
