@@ -1,4 +1,4 @@
-//! Configuration of our programs: defaults, a TOML file, variables and flags in, values or all of
+//! Configuration of our programs, and how they end: defaults, a TOML file, variables and flags in, values or all of
 //! their problems out.
 //!
 //! A program has a struct of sections ([`Sections`]). The doc comments of its fields are the manual,
@@ -10,6 +10,7 @@
 mod catalogue;
 mod document;
 pub mod duration;
+pub mod exit;
 pub mod kafka;
 mod kind;
 mod load;

@@ -2,12 +2,13 @@
 
 mod cli;
 mod config;
-mod exit;
 mod serve;
 mod system;
 mod wiring;
 
 use std::process::ExitCode;
+
+use sso_config::exit;
 
 /// Smaller and quicker than the system's under many threads.
 #[global_allocator]

@@ -5,7 +5,6 @@
 
 pub mod cli;
 pub mod database;
-pub mod exit;
 #[cfg(debug_assertions)]
 mod failpoint;
 mod health;
@@ -18,5 +17,5 @@ pub mod web;
 pub mod world;
 
 pub use cli::run;
-pub use exit::{Exit, Failed};
 pub use service::{Common, Configured, Need, Routes, Service};
+pub use sso_config::exit::{self, Exit, Failed};

@@ -148,7 +148,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     match dispatch(cli) {
         Ok(exit) => exit,
-        Err(failed) => failed.report(),
+        Err(failed) => failed.report("sso"),
     }
 }
 

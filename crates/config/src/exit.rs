@@ -2,11 +2,11 @@
 
 use std::{error::Error as StdError, process::ExitCode};
 
-use crate::config::Problems;
+use crate::Problems;
 
 /// The contract's exit codes (those of sysexits.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub enum Exit {
     /// 0, also after SIGTERM.
     Success,
     /// 1: anything that has no code of its own.
@@ -36,14 +36,14 @@ impl From<Exit> for ExitCode {
 
 /// Why the process ends without having done what it was asked: one clear sentence with the remedy.
 #[derive(Debug)]
-pub(crate) struct Failed {
+pub struct Failed {
     exit: Exit,
     message: String,
 }
 
 impl Failed {
     /// Ends with `exit` and this sentence.
-    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self {
             exit,
             message: message.into(),
@@ -51,21 +51,13 @@ impl Failed {
     }
 
     /// Ends with `exit`, an error and what caused it.
-    pub(crate) fn from_error(exit: Exit, error: &dyn StdError) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !message.contains(&cause_text) {
-                message = format!("{message}: {cause_text}");
-            }
-            source = cause.source();
-        }
-        Self::new(exit, message)
+    pub fn from_error(exit: Exit, error: &dyn StdError) -> Self {
+        Self::new(exit, sentence(error))
     }
 
     /// The same with another sentence.
-    pub(crate) fn reworded(self, reword: impl FnOnce(&str) -> String) -> Self {
+    #[must_use]
+    pub fn reworded(self, reword: impl FnOnce(&str) -> String) -> Self {
         Self {
             message: reword(&self.message),
             ..self
@@ -73,16 +65,30 @@ impl Failed {
     }
 
     /// The sentence.
-    pub(crate) fn message(&self) -> &str {
+    pub fn message(&self) -> &str {
         &self.message
     }
 
     /// Tells the person at the terminal.
     #[expect(clippy::print_stderr, reason = "the last word of a command line")]
-    pub(crate) fn report(self) -> Exit {
-        eprintln!("sso: {}", self.message);
+    pub fn report(&self, program: &str) -> Exit {
+        eprintln!("{program}: {}", self.message);
         self.exit
     }
+}
+
+/// An error and what caused it, nothing twice.
+pub fn sentence(error: &dyn StdError) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        source = cause.source();
+    }
+    message
 }
 
 impl From<Problems> for Failed {
