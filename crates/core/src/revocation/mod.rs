@@ -11,6 +11,7 @@ mod primary_clock;
 mod set;
 mod status;
 mod steady;
+mod terms;
 
 use std::{
     sync::{
@@ -25,6 +26,7 @@ use metrics::{counter, histogram};
 pub use set::RevocationSet;
 pub use status::Status;
 pub use steady::MAX_AHEAD;
+pub use terms::{LeaseTerms, bound};
 use time::OffsetDateTime;
 
 use self::{
@@ -42,37 +44,6 @@ use crate::{
     },
     values::{SessionId, UserId, Version},
 };
-
-/// How long an answered beat is believed, and how long an acknowledgement is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeaseTerms {
-    /// `L`: how long after it was sent an answered beat is believed.
-    pub lease: Duration,
-    /// How long a request waits for `everywhere` before it answers `pending`.
-    pub ack_wait: Duration,
-}
-
-impl LeaseTerms {
-    /// How long after a COMMIT was answered no lease can run any more that does not know of it:
-    /// L, and what clocks differ in their pace.
-    pub fn bound(&self) -> Duration {
-        bound(self.lease)
-    }
-}
-
-/// 1.2 `lease`.
-pub fn bound(lease: Duration) -> Duration {
-    lease + lease / 5
-}
-
-impl Default for LeaseTerms {
-    fn default() -> Self {
-        Self {
-            lease: Duration::from_secs(10),
-            ack_wait: Duration::from_secs(1),
-        }
-    }
-}
 
 /// What this instance knows of revocations.
 pub struct Revocations {
