@@ -61,7 +61,7 @@ fn columns(actor: &Actor) -> (&'static str, Option<[u8; 16]>, Option<&str>) {
     }
 }
 
-fn append(connection: &Connection, record: &NewAudit) -> Result<(), Fault> {
+pub(crate) fn append(connection: &Connection, record: &NewAudit) -> Result<(), Fault> {
     let (actor, actor_id, actor_name) = columns(&record.actor);
     let detail = record.detail.as_ref();
     let params = named_params! {

@@ -22,6 +22,7 @@ mod integrity;
 mod keys;
 mod lifecycle;
 mod lives;
+mod login;
 mod migrations;
 mod networks;
 mod outbox;

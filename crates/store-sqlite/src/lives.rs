@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::named_params;
+use rusqlite::{Connection, named_params};
 use sso_core::ports::{StoreError, store::LifeWrites};
 
 use crate::{
+    fault::Fault,
     query::{one, scalar},
     tx::SqliteTx,
 };
@@ -29,6 +30,10 @@ fn life(micros: i64) -> Duration {
     Duration::from_micros(micros.unsigned_abs())
 }
 
+pub(crate) fn longest(connection: &Connection) -> Result<Duration, Fault> {
+    one(connection, LONGEST, [], scalar).map(life)
+}
+
 #[async_trait]
 impl LifeWrites for SqliteTx {
     async fn remember_access_life(&mut self, new: Duration) -> Result<Duration, StoreError> {
@@ -41,7 +46,6 @@ impl LifeWrites for SqliteTx {
     }
 
     async fn longest_access_life(&mut self) -> Result<Duration, StoreError> {
-        self.step(|connection| one(connection, LONGEST, [], scalar).map(life))
-            .await
+        self.step(longest).await
     }
 }

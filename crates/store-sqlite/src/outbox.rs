@@ -102,7 +102,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     SKIP,
 ];
 
-fn append(connection: &Connection, event: &NewEvent) -> Result<(), Fault> {
+pub(crate) fn append(connection: &Connection, event: &NewEvent) -> Result<(), Fault> {
     let params = named_params! {
         ":id": event.id.as_uuid().into_bytes(),
         ":user": event.user.as_uuid().into_bytes(),

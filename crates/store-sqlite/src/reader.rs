@@ -1,9 +1,10 @@
 //! Threads that read, each over a read-only connection of its own.
 
-use crossbeam_channel::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use rusqlite::Connection;
 use sso_core::ports::StoreError;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
 use tracing::Span;
 
 use crate::{
@@ -29,10 +30,11 @@ impl Readers {
         limits: &Limits,
     ) -> Result<Self, std::io::Error> {
         let (queue, receiver) = Queue::new(limits.queue, limits.patience);
+        let receiver = Arc::new(Mutex::new(receiver));
         let threads = connections
             .into_iter()
             .map(|connection| {
-                let receiver = receiver.clone();
+                let receiver = Arc::clone(&receiver);
                 Thread::spawn(name, move || serve(&connection, &receiver))
             })
             .collect::<Result<_, _>>()?;
@@ -65,8 +67,14 @@ impl Readers {
     }
 }
 
-fn serve(connection: &Connection, queue: &Receiver<Queued<Read>>) {
-    while let Ok(Queued { request, place }) = queue.recv() {
+/// One thread waits for the next request, the others wait for their turn to.
+fn next(queue: &Mutex<UnboundedReceiver<Queued<Read>>>) -> Option<Queued<Read>> {
+    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    queue.blocking_recv()
+}
+
+fn serve(connection: &Connection, queue: &Mutex<UnboundedReceiver<Queued<Read>>>) {
+    while let Some(Queued { request, place }) = next(queue) {
         request(connection);
         drop(place);
     }

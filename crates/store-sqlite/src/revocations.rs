@@ -77,7 +77,7 @@ pub(crate) fn forget_readers(connection: &Connection) -> Result<(), Fault> {
     execute(connection, FORGET_READERS, []).map(|_| ())
 }
 
-fn insert(connection: &Connection, new: &NewRevocation) -> Result<Revocation, Fault> {
+pub(crate) fn insert(connection: &Connection, new: &NewRevocation) -> Result<Revocation, Fault> {
     let (kind, subject, below): (_, Uuid, _) = match new.revoked {
         Revoked::Session(session) => (SESSION, session.as_uuid(), None),
         Revoked::TokensBelow(user, below) => (USER, user.as_uuid(), Some(version(below)?)),

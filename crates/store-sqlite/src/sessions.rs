@@ -129,7 +129,7 @@ fn missed(rotate: &Rotate, session: Session, user: User) -> Rotation {
     }
 }
 
-fn open(
+pub(crate) fn open(
     connection: &Connection,
     new: &NewSession,
     seen: Version,
@@ -180,7 +180,7 @@ fn end(
     })
 }
 
-fn end_oldest(
+pub(crate) fn end_oldest(
     connection: &Connection,
     user: UserId,
     keep: u32,

@@ -7,7 +7,10 @@ use std::{
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use sso_core::ports::{Store, StoreError, Tx};
+use sso_core::ports::{
+    Store, StoreError, Tx,
+    store::{LoggedIn, NewLogin},
+};
 
 use crate::{
     OpenError, READS, connection,
@@ -157,6 +160,10 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn begin(&self) -> Result<Box<dyn Tx>, StoreError> {
         Ok(Box::new(SqliteTx::new(Arc::clone(&self.shared))))
+    }
+
+    async fn log_in(&self, login: &NewLogin<'_>) -> Result<Option<LoggedIn>, StoreError> {
+        self.log_in_at_once(login).await
     }
 
     /// Asks a reader, not the writer: a long queue is not an outage.

@@ -1,19 +1,25 @@
 //! Transactions of several steps.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    mpsc::{Sender, channel},
+};
 
 use async_trait::async_trait;
-use crossbeam_channel::Sender;
 use rusqlite::Connection;
 use sso_core::{
     audit::Journal,
-    ports::{StoreError, Tx},
+    ports::{
+        StoreError, Tx,
+        store::{NewEvent, NewSession, NewUser, Session, User},
+    },
 };
 use tokio::sync::oneshot;
 use tracing::Span;
 
 use crate::{
     fault::Fault,
+    login,
     store::Shared,
     writer::{Message, rolled_back},
 };
@@ -55,7 +61,7 @@ impl SqliteTx {
         } else {
             // A step waits for the one before it, so the channel is short without a bound. With one
             // it would keep a step that comes when the transaction ends, and never answer it.
-            let (steps, rest) = crossbeam_channel::unbounded();
+            let (steps, rest) = channel();
             self.steps = Some(steps);
             self.shared.writer.transaction(message, rest).await?;
         }
@@ -65,6 +71,17 @@ impl SqliteTx {
 
 #[async_trait]
 impl Tx for SqliteTx {
+    async fn register(
+        &mut self,
+        user: &NewUser,
+        event: &NewEvent,
+        session: Option<&NewSession>,
+    ) -> Result<(User, Option<Session>), StoreError> {
+        let (user, event, session) = (user.clone(), event.clone(), session.cloned());
+        self.step(move |connection| login::register(connection, &user, &event, session.as_ref()))
+            .await
+    }
+
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
         let Self { steps, journal, .. } = *self;
         let Some(steps) = steps else {

@@ -91,7 +91,7 @@ pub(crate) fn by_email(connection: &Connection, email: &Email) -> Result<Option<
     first(connection, BY_EMAIL, params, codec::user)
 }
 
-fn insert(connection: &Connection, user: &NewUser) -> Result<User, Fault> {
+pub(crate) fn insert(connection: &Connection, user: &NewUser) -> Result<User, Fault> {
     let inserted = first(
         connection,
         INSERT,

@@ -13,15 +13,15 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError},
     },
     time::Duration,
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rusqlite::Connection;
 use sso_core::ports::StoreError;
 use sso_telemetry::statements::Family;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
 use tracing::Span;
 
 use crate::{
@@ -76,7 +76,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts the thread.
     pub(crate) fn start(connection: Connection, limits: &Limits) -> Result<Self, std::io::Error> {
-        let (queue, receiver) = Queue::new(limits.queue, limits.patience);
+        let (queue, mut receiver) = Queue::new(limits.queue, limits.patience);
         let commits = Arc::new(AtomicU64::new(0));
         let worker = Worker {
             connection,
@@ -84,7 +84,7 @@ impl Writer {
             idle: limits.transaction_idle,
             commits: Arc::clone(&commits),
         };
-        let thread = Thread::spawn("sqlite-writer", move || worker.serve(&receiver))?;
+        let thread = Thread::spawn("sqlite-writer", move || worker.serve(&mut receiver))?;
         Ok(Self {
             queue,
             thread,
@@ -145,8 +145,8 @@ struct Worker {
 }
 
 impl Worker {
-    fn serve(self, queue: &Receiver<Queued<Request>>) {
-        while let Ok(first) = queue.recv() {
+    fn serve(self, queue: &mut UnboundedReceiver<Queued<Request>>) {
+        while let Some(first) = queue.blocking_recv() {
             match self.run(BEGIN) {
                 Ok(()) => self.serve_group(first, queue),
                 Err(fault) => refuse_all(first, queue, &fault.into()),
@@ -154,7 +154,7 @@ impl Worker {
         }
     }
 
-    fn serve_group(&self, first: Queued<Request>, queue: &Receiver<Queued<Request>>) {
+    fn serve_group(&self, first: Queued<Request>, queue: &mut UnboundedReceiver<Queued<Request>>) {
         let mut served = Vec::new();
         let mut next = Some(first);
         while let Some(Queued { request, place }) = next {
@@ -265,9 +265,14 @@ impl Worker {
 }
 
 /// The database is not to be had: everybody who waits is told now, not one busy timeout each.
-fn refuse_all(first: Queued<Request>, queue: &Receiver<Queued<Request>>, refused: &Refused) {
+fn refuse_all(
+    first: Queued<Request>,
+    queue: &mut UnboundedReceiver<Queued<Request>>,
+    refused: &Refused,
+) {
     let waiting = queue.len();
-    for Queued { request, place } in std::iter::once(first).chain(queue.try_iter().take(waiting)) {
+    let others = (0..waiting).map_while(|_| queue.try_recv().ok());
+    for Queued { request, place } in std::iter::once(first).chain(others) {
         match request {
             Request::Single(single) => (single(Err(refused.clone())).answer)(Ok(())),
             Request::Transaction(message, _) => refuse_message(message, refused.clone()),

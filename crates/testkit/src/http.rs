@@ -48,6 +48,13 @@ impl Reply {
     }
 }
 
+fn client(local: Option<IpAddr>) -> Client<HttpConnector, Full<Bytes>> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_local_address(local);
+    Client::builder(TokioExecutor::new()).build(connector)
+}
+
 /// A client of one server; connections are pooled.
 #[derive(Debug, Clone)]
 pub struct Http {
@@ -60,7 +67,7 @@ impl Http {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
-            client: Client::builder(TokioExecutor::new()).build_http(),
+            client: client(None),
         }
     }
 
@@ -68,11 +75,9 @@ impl Http {
     /// address of this machine.
     #[must_use]
     pub fn from_address(&self, local: IpAddr) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_local_address(Some(local));
         Self {
             address: self.address,
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            client: client(Some(local)),
         }
     }
 

@@ -28,8 +28,10 @@ use crate::wiring::Parts;
 /// While one waits for the sink the other has the store: more of them would take connections and
 /// processor time from registrations.
 const LANES: u8 = 2;
-/// How often a lane looks for events that it was not told of: those of others and of commands.
+/// How often a lane looks for events that it was not told of: those of other instances, and of
+/// commands, which on the embedded database are all there are.
 const SCAN: Duration = Duration::from_millis(50);
+const SCAN_ALONE: Duration = Duration::from_millis(500);
 /// Least time from one round of a lane to the next that is not full: what is stored meanwhile goes
 /// with one batch instead of many.
 const GATHER: Duration = Duration::from_millis(15);
@@ -67,6 +69,12 @@ pub(super) fn register_metrics() {
     show_backlog(Backlog::default(), Duration::ZERO);
 }
 
+/// What a lane does before its next round.
+enum Wait {
+    ForNews,
+    Rest(Duration),
+}
+
 /// What the loops work with.
 #[derive(Clone)]
 pub(super) struct Loops {
@@ -74,6 +82,7 @@ pub(super) struct Loops {
     relay: Arc<Relay>,
     stored: watch::Sender<()>,
     health: Arc<Health>,
+    scan: Duration,
     /// Why each lane, and at last the share of the shards, does not get on.
     problems: Arc<Mutex<[Option<String>; LANES as usize + 1]>>,
 }
@@ -88,6 +97,11 @@ impl Loops {
             relay: Arc::new(relay),
             stored: parts.stored.clone(),
             health,
+            scan: if parts.servers.is_some() {
+                SCAN
+            } else {
+                SCAN_ALONE
+            },
             problems: Arc::default(),
         }
     }
@@ -151,26 +165,31 @@ impl Loops {
                 }
                 Ok(round) if well => {
                     pause = BACKOFF.0;
-                    if round.refused > 0 { REFUSED } else { SCAN }
+                    if round.refused > 0 {
+                        Wait::Rest(REFUSED)
+                    } else {
+                        Wait::ForNews
+                    }
                 }
                 failed => {
                     // Where some get on the others of the lane must not wait long.
                     if failed.is_ok_and(|round| round.delivered > 0) {
                         pause = BACKOFF.0;
                     }
-                    let wait = self.jittered(pause);
+                    let rest = self.jittered(pause);
                     pause = (pause * 2).min(BACKOFF.1);
-                    wait
+                    Wait::Rest(rest)
                 }
             };
-            if wait == SCAN {
-                let woken = timeout(SCAN, stored.changed());
-                let _ = stop.run_until_cancelled(woken).await;
-                let rest = GATHER.saturating_sub(started.elapsed());
-                let _ = stop.run_until_cancelled(sleep(rest)).await;
-            } else {
-                let _ = stop.run_until_cancelled(sleep(wait)).await;
-            }
+            let rest = match wait {
+                Wait::Rest(rest) => rest,
+                Wait::ForNews => {
+                    let woken = timeout(self.scan, stored.changed());
+                    let _ = stop.run_until_cancelled(woken).await;
+                    GATHER.saturating_sub(started.elapsed())
+                }
+            };
+            let _ = stop.run_until_cancelled(sleep(rest)).await;
         }
     }
 

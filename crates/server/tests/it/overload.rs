@@ -38,6 +38,8 @@ const CLIENTS: usize = 400;
 const USERS: usize = 100;
 /// Memory of one hash by default.
 const HASH_BYTES: u64 = 19_456 * 1024;
+/// How soon a refusal comes.
+const REFUSED_WITHIN: Duration = Duration::from_millis(50);
 /// What the process may need besides: code, tables, 400 connections and more.
 const REST_BYTES: u64 = 96 << 20;
 
@@ -63,21 +65,23 @@ fn production() -> Result<Site> {
     Ok(site)
 }
 
-/// The median and the 99th percentile of calls of Validate, one after the other for so long.
-async fn times_of_validate(
-    grpc: &mut Grpc,
-    token: &str,
-    run: Duration,
-) -> Result<(Duration, Duration)> {
+/// How long calls of Validate took, one after the other for so long; so few that they take nothing
+/// worth mentioning from the hashes.
+async fn times_of_validate(grpc: &mut Grpc, token: &str, run: Duration) -> Result<Vec<Duration>> {
     let (mut times, started) = (Vec::new(), Instant::now());
     while started.elapsed() < run {
         let asked = Instant::now();
         grpc.validate(validate(token)).await?;
         times.push(asked.elapsed());
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    Ok(times)
+}
+
+/// What so many of a hundred took at most.
+fn percentile(mut times: Vec<Duration>, percent: usize) -> Duration {
     times.sort_unstable();
-    Ok((times[times.len() / 2], times[times.len() * 99 / 100]))
+    times[times.len() * percent / 100]
 }
 
 /// Counts and seconds of hashes, from the server's own metrics.
@@ -103,6 +107,12 @@ async fn depth(server: &Server, queue: &str) -> Result<f64> {
     .await
 }
 
+/// Seconds that this process, which is the clients, has had of the cores.
+fn cpu_seconds() -> f64 {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(spent).unwrap_or_default().as_secs_f64()
+}
+
 #[expect(clippy::cast_precision_loss, reason = "figures below 2^53")]
 fn float(number: u64) -> f64 {
     number as f64
@@ -111,7 +121,11 @@ fn float(number: u64) -> f64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_hundred_clients_get_what_the_cores_can_hash_and_the_rest_is_told_at_once()
 -> Result<()> {
-    let run = Duration::from_secs(if is_full_size() { 30 } else { 8 });
+    let seconds = if is_full_size() { (30, 10) } else { (8, 2) };
+    let (run, look) = (
+        Duration::from_secs(seconds.0),
+        Duration::from_secs(seconds.1),
+    );
     let site = production()?;
     let server = site.serve().await?;
     let cores = cores()?;
@@ -120,35 +134,46 @@ async fn four_hundred_clients_get_what_the_cores_can_hash_and_the_rest_is_told_a
     }
     let alice = Persona::register(&server.http, "alice").await?;
     let mut grpc = server.grpc().await?;
-    let second = Duration::from_secs(1);
-    let (_, quiet) = times_of_validate(&mut grpc, &alice.access, 2 * second).await?;
-    let pure = pure_hashing().await?;
+    let mut times = async |run| times_of_validate(&mut grpc, &alice.access, run).await;
+    let quiet = times(look).await?;
+    // As many hashes of another process cost it what busy cores cost on this machine's kernel.
+    let (pure, beside) = tokio::join!(pure_hashing(look), times(look));
+    let (pure, mut beside) = (pure?, beside?);
 
     let load = Load::start(CLIENTS, logins(&server.http));
     // Until the pool is full.
     full(&server, "login").await?;
     let (before, started) = (hashed(&server).await?, Instant::now());
     let done_before = Told::get(&load.told.done);
-    let (mut deepest, mut largest, mut busy) = (0.0_f64, 0, Duration::ZERO);
+    let (mut deepest, mut largest, mut busy) = (0.0_f64, 0, Vec::new());
+    let spent = cpu_seconds();
     while started.elapsed() < run {
-        let (_, p99) = times_of_validate(&mut grpc, &alice.access, second).await?;
-        busy = busy.max(p99);
+        busy.extend(times(look).await?);
         deepest = deepest.max(depth(&server, "login").await?);
         largest = largest.max(server.resident_bytes()?);
     }
     let (after, elapsed) = (hashed(&server).await?, started.elapsed().as_secs_f64());
     let done = Told::get(&load.told.done) - done_before;
+    let clients = cpu_seconds() - spent;
     let told = load.end().await;
+    is_normal_again(&server, &alice).await?;
+    // A machine that is shared is not as quick at the end as it was at the beginning.
+    let (again, more) = tokio::join!(pure_hashing(look), times(look));
+    let pure = pure.midpoint(again?);
+    beside.extend(more?);
+    let [quiet, beside, busy] = [quiet, beside, busy].map(|times| percentile(times, 99));
 
     let (hashes, seconds) = (after.0 - before.0, after.1 - before.1);
     let threads = float(cores) * elapsed;
-    let (refused, late) = (Told::get(&told.refused), Told::get(&told.late));
+    let refused = Told::get(&told.refused);
     println!(
         "{done} logins of {hashes} hashes in {elapsed:.1} s, threads busy {:.3}; {refused} refused, \
-         {late} of them after more than 50 ms, the slowest after {} us; queue {deepest}; \
-         {} MiB; p99 of Validate {quiet:?}, then {busy:?}",
+         50 % within {:?}, 99 % {:?}, all {:?}; queue {deepest}; {} MiB; p99 of Validate {quiet:?}, \
+         beside pure hashing {beside:?}, then {busy:?}",
         seconds / threads,
-        Told::get(&told.slowest_micros),
+        told.refusal(500),
+        told.refusal(990),
+        told.refusal(1000),
         largest >> 20,
     );
     ensure!(Told::get(&told.odd) == 0, "answers of another kind");
@@ -171,16 +196,20 @@ async fn four_hundred_clients_get_what_the_cores_can_hash_and_the_rest_is_told_a
         "{largest} bytes"
     );
     if is_full_size() && !is_storm() {
-        let goodput = float(done) / elapsed / pure;
-        println!("{pure:.1} pure hashes a second, goodput {goodput:.3}");
+        // The clients have no machine of their own: what they take, no server could have used.
+        let left = 1.0 - clients / threads;
+        let goodput = float(done) / elapsed / (pure * left);
+        println!(
+            "{pure:.1} pure hashes a second, the clients leave {left:.3} of the cores, goodput {goodput:.3}"
+        );
         ensure!(goodput >= 0.95, "a goodput of {goodput}");
-        ensure!(late * 100 <= refused, "refusals are late");
+        ensure!(told.refusal(990) < REFUSED_WITHIN, "refusals are late");
         ensure!(
-            busy <= quiet * 3,
-            "Validate is slowed from {quiet:?} to {busy:?}"
+            busy <= (quiet * 3).max(beside * 3 / 2),
+            "Validate is slowed from {quiet:?}, {beside:?} beside pure hashing, to {busy:?}"
         );
     }
-    is_normal_again(&server, &alice).await
+    Ok(())
 }
 
 /// One hash at a time, which takes long, one that waits, and twenty clients.
@@ -204,7 +233,8 @@ async fn who_finds_no_room_is_told_within_50_ms_and_nothing_else_waits() -> Resu
     });
     full(&server, "login").await?;
     let run = Duration::from_secs(1);
-    let (validated, _) = times_of_validate(&mut grpc, &alice.access, run).await?;
+    let validated = times_of_validate(&mut grpc, &alice.access, run).await?;
+    let validated = percentile(validated, 50);
     let http = server.http.clone();
     let mut refusals = Vec::new();
     while refusals.len() < 20 {
@@ -223,9 +253,8 @@ async fn who_finds_no_room_is_told_within_50_ms_and_nothing_else_waits() -> Resu
     );
     println!("refusals {refusals:?}");
     drop(load);
-    let limit = Duration::from_millis(50);
-    ensure!(refusals[10] < limit, "refusals take {refusals:?}");
-    ensure!(validated < limit, "Validate takes {validated:?}");
+    ensure!(refusals[10] < REFUSED_WITHIN, "refusals take {refusals:?}");
+    ensure!(validated < REFUSED_WITHIN, "Validate takes {validated:?}");
     Ok(())
 }
 

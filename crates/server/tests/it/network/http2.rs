@@ -175,7 +175,7 @@ async fn a_head_of_a_megabyte_is_refused() -> Result<()> {
 #[tokio::test]
 async fn slow_heads_and_bodies_disturb_nobody_and_end() -> Result<()> {
     let mut site = site()?;
-    site.set("SSO__HTTP__REQUEST_TIMEOUT", "2s");
+    site.set("SSO__HTTP__REQUEST_TIMEOUT", "8s");
     let server = site.serve().await?;
     let before = sockets(&server)?;
     let mut held = Vec::new();

@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 
 use super::float;
 
-/// Hashes a second on a pool in this process, while the server rests.
-pub(super) async fn pure_hashing() -> Result<f64> {
+/// Hashes a second on a pool in this process, for so long, while the server rests.
+pub(super) async fn pure_hashing(run: Duration) -> Result<f64> {
     let pool = Arc::new(HashPool::start(
         HashPoolSettings::default(),
         Arc::new(SystemRandom),
@@ -29,7 +29,7 @@ pub(super) async fn pure_hashing() -> Result<f64> {
         let (pool, password) = (Arc::clone(&pool), password.clone());
         running.spawn(async move {
             let mut count = 0_u64;
-            while started.elapsed() < Duration::from_secs(4) {
+            while started.elapsed() < run {
                 let work = Work {
                     queue: Queue::Login,
                     network: Network::UNKNOWN,

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -31,16 +31,21 @@ fn pause(reply: &Result<Reply>, client: usize) -> Duration {
     }
 }
 
+/// When a client begins: not all in one instant, which would measure how fast one can connect.
+fn start(client: usize, clients: usize) -> Duration {
+    let part = |number| u32::try_from(number).unwrap_or(u32::MAX);
+    Duration::from_secs(1) * part(client) / part(clients)
+}
+
 /// What the clients of one kind were told.
 #[derive(Default)]
 pub(super) struct Told {
     pub(super) done: AtomicU64,
     pub(super) refused: AtomicU64,
-    /// Refusals that took longer than 50 ms.
-    pub(super) late: AtomicU64,
+    /// How long each refusal took.
+    pub(super) refusals: Mutex<Vec<Duration>>,
     /// Neither done nor refused as it should be.
     pub(super) odd: AtomicU64,
-    pub(super) slowest_micros: AtomicU64,
 }
 
 impl Told {
@@ -54,11 +59,10 @@ impl Told {
             }
             Ok(reply) if is_refusal(reply) => {
                 count(&self.refused);
-                if took > Duration::from_millis(50) {
-                    count(&self.late);
-                }
-                let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-                self.slowest_micros.fetch_max(micros, Ordering::Relaxed);
+                self.refusals
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(took);
             }
             other => {
                 if count(&self.odd) == 0 {
@@ -71,6 +75,17 @@ impl Told {
 
     pub(super) fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
+    }
+
+    /// What so many of a thousand refusals took at most.
+    pub(super) fn refusal(&self, per_mille: usize) -> Duration {
+        let mut times = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        times.sort_unstable();
+        let last = times.len().saturating_sub(1);
+        times
+            .get(last * per_mille / 1000)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -104,6 +119,7 @@ impl Load {
         for client in 0..clients {
             let (told, stop, ask) = (Arc::clone(&told), Arc::clone(&stop), ask.clone());
             running.spawn(async move {
+                tokio::time::sleep(start(client, clients)).await;
                 let mut number = 0;
                 while !stop.load(Ordering::Relaxed) {
                     let asked = Instant::now();
