@@ -1,6 +1,9 @@
 //! A client of JSON over HTTP/1.1 that shows everything of an answer.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -48,11 +51,17 @@ impl Reply {
     }
 }
 
+/// How long a connection may rest before it is used again: well below what the server waits for the
+/// next head, so that no request meets its end.
+const REST: Duration = Duration::from_secs(3);
+
 fn client(local: Option<IpAddr>) -> Client<HttpConnector, Full<Bytes>> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     connector.set_local_address(local);
-    Client::builder(TokioExecutor::new()).build(connector)
+    Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(REST)
+        .build(connector)
 }
 
 /// A client of one server; connections are pooled.

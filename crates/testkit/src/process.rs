@@ -23,9 +23,20 @@ const START: Duration = Duration::from_secs(20);
 
 /// A free loopback port. Somebody else may take it before it is used: start again then.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    let [port] = free_ports()?;
+    Ok(port)
+}
+
+/// Several, no two alike: each is held until all are found.
+fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    let mut held = Vec::with_capacity(N);
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
 }
 
 /// Where a server is started from: its binary, its folder, its settings. Outlives its servers, so
@@ -45,12 +56,13 @@ impl Site {
     /// floor.
     pub fn new(binary: impl AsRef<Path>) -> Result<Self> {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let [http, grpc, admin] = free_ports()?;
         let mut site = Self {
             binary: binary.as_ref().to_owned(),
             folder: TempDir::with_prefix("sso-test-")?,
-            http: local(free_port()?),
-            grpc: local(free_port()?),
-            admin: local(free_port()?),
+            http: local(http),
+            grpc: local(grpc),
+            admin: local(admin),
             settings: Vec::new(),
         };
         let (data, http, grpc, admin) = (site.data_dir(), site.http, site.grpc, site.admin);
@@ -65,13 +77,19 @@ impl Site {
         Ok(site)
     }
 
-    /// A new folder for `binary` without any setting: its servers have the default ports, so only
-    /// one can run at a time.
+    /// A new folder for `binary` without any setting, except for the port of gRPC where somebody has
+    /// it: its servers have the default ports, so only one can run at a time.
     pub fn development(binary: impl AsRef<Path>) -> Result<Self> {
         let mut site = Self::new(binary)?;
         site.settings.clear();
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         (site.http, site.grpc, site.admin) = (local(8000), local(44_044), local(8000));
+        // This one is among the ports that the kernel gives to whoever connects somewhere.
+        if TcpListener::bind(site.grpc).is_err() {
+            site.grpc = local(free_port()?);
+            let elsewhere = site.grpc;
+            site.set("SSO__GRPC__LISTEN", elsewhere);
+        }
         Ok(site)
     }
 
