@@ -1,5 +1,5 @@
-//! Configuration of our programs, and how they end: defaults, a TOML file, variables and flags in, values or all of
-//! their problems out.
+//! Configuration of our programs, and how they end: defaults, a TOML file, variables and flags in,
+//! values or all of their problems out.
 //!
 //! A program has a struct of sections ([`Sections`]). The doc comments of its fields are the manual,
 //! its `Default` the built-in defaults, its schema's attributes the bounds; they are enforced from

@@ -81,9 +81,7 @@ impl SqliteStore {
         });
         let done = done.await?;
         if done.is_some() {
-            let mut journal = Journal::default();
-            journal.note(std::slice::from_ref(record));
-            journal.committed();
+            Journal::write(record);
         }
         Ok(done)
     }
