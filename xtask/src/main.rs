@@ -9,6 +9,7 @@ mod generate;
 mod grafana;
 mod kafka;
 mod manifests;
+mod outweigh;
 mod registries;
 mod shell;
 mod test;

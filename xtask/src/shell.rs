@@ -54,7 +54,8 @@ pub(crate) fn works(program: &str, argument: &str) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-fn shown(command: &Command) -> String {
+/// A command as somebody would type it.
+pub(crate) fn shown(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(
         command

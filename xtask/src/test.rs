@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    dist, kafka, registries,
+    dist, kafka, outweigh, registries,
     shell::{cargo, run},
     tools,
 };
@@ -40,14 +40,14 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
         None => command.arg("--workspace"),
     };
     command.arg("--").args(&args.arguments);
-    let all = run(command);
-    // Words for the test binaries choose among tests: nobody has asked for these then.
-    if args.package.is_none() && args.arguments.is_empty() {
-        let faults = few_faults();
-        all?;
-        return faults;
+    // Who names a package or words for the test binaries wants to see these tests, and once.
+    if args.package.is_some() || !args.arguments.is_empty() {
+        return run(command);
     }
-    all
+    let all = outweigh::test(command);
+    let faults = few_faults();
+    all?;
+    faults
 }
 
 /// Installs what the tests need.
