@@ -157,15 +157,7 @@ impl Patroni {
         let waited = eventually("another leader", LIMIT, || async {
             let leader = self.leader().await?;
             ensure!(leader != before, "{} leads", config::name(leader));
-            ensure!(
-                self.behind(&self.url("postgres")).await? == self.server(leader).port(),
-                "HAProxy has not seen it"
-            );
-            // Patroni says primary from the moment at which it asks for the promotion.
-            ensure!(
-                !self.server(leader).is_standby().await?,
-                "its promotion goes on"
-            );
+            self.leads(leader).await?;
             Ok(leader)
         });
         waited.await.with_context(|| self.tails())
@@ -185,11 +177,7 @@ impl Patroni {
                 up == (1, replicas),
                 "HAProxy has {up:?} leaders and replicas"
             );
-            let port = self.behind(&self.url("postgres")).await?;
-            ensure!(
-                port == self.server(leader).port(),
-                "HAProxy leads elsewhere"
-            );
+            self.leads(leader).await?;
             ensure!(
                 !self.synchronous || self.has_heir(leader).await?,
                 "nobody may be promoted"
@@ -197,6 +185,23 @@ impl Patroni {
             Ok(())
         });
         waited.await.with_context(|| self.tails())
+    }
+
+    /// Fails unless HAProxy leads to the node and its PostgreSQL is a primary.
+    async fn leads(&self, node: usize) -> Result<()> {
+        let (name, server) = (config::name(node), self.server(node));
+        let port = self.behind(&self.url("postgres")).await?;
+        ensure!(
+            port == server.port(),
+            "HAProxy leads to another than {name}"
+        );
+        // Patroni says primary from the moment at which it asks for the promotion: of a leader too,
+        // whose PostgreSQL it starts again as a standby from which the others stream already.
+        ensure!(
+            !server.is_standby().await?,
+            "the promotion of {name} goes on"
+        );
+        Ok(())
     }
 
     /// Whether a standby is synchronous, as the leader and etcd see it: else nobody is promoted if
