@@ -152,6 +152,10 @@ async fn brokers(world: &mut World) -> Result<()> {
 }
 
 async fn registry(world: &mut World) -> Result<()> {
+    world.registry.freeze();
+    world.degraded("registry").await.context("frozen")?;
+    world.registry.thaw();
+    world.recovered("registry").await?;
     world.registry.go_away();
     world.degraded("registry").await.context("away")?;
     world.registry.come_back()?;

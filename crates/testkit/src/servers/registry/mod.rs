@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use tokio::{
-    sync::oneshot,
+    sync::{oneshot, watch},
     task::{JoinSet, spawn_blocking},
 };
 use tokio_rustls::TlsAcceptor;
@@ -56,6 +56,7 @@ pub struct Registry {
 struct Shared {
     state: Mutex<State>,
     control: Mutex<Control>,
+    frozen: watch::Sender<bool>,
 }
 
 /// What a test has ordered, and what it wants to know.
@@ -101,7 +102,7 @@ impl Registry {
     fn serve(state: State, tls: bool) -> Result<Self> {
         let shared = Shared {
             state: Mutex::new(state),
-            control: Mutex::default(),
+            ..Shared::default()
         };
         let mut registry = Self {
             shared: Arc::new(shared),
@@ -155,6 +156,16 @@ impl Registry {
             thread: Some(thread),
         });
         Ok(())
+    }
+
+    /// Takes requests and answers none until it is thawed.
+    pub fn freeze(&self) {
+        self.shared.frozen.send_replace(true);
+    }
+
+    /// Answers again, also what it was asked meanwhile.
+    pub fn thaw(&self) {
+        self.shared.frozen.send_replace(false);
     }
 
     /// Loses all schemas and settings, and forgets which ids were given.
@@ -307,6 +318,8 @@ async fn respond(
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, http::Error> {
+    // The sender is in what we share: it does not close.
+    let _ = shared.frozen.subscribe().wait_for(|frozen| !frozen).await;
     let answered = match guard(&shared, request.headers()) {
         Ok(()) => ask(shared, request).await,
         Err(refused) => Err(refused),
