@@ -12,6 +12,7 @@ mod exposition;
 mod fields;
 mod filter;
 pub mod logs;
+mod lossy;
 mod metrics;
 mod process;
 pub mod statements;

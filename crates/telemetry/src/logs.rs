@@ -8,6 +8,9 @@
 //!
 //! In both, control characters and their like in values are escaped, so that what a client sends
 //! cannot end a record, start another or drive the terminal of the reader.
+//!
+//! A reader of standard error that hangs does not hold up the service: lines that it has no room for
+//! are dropped, counted in `sso_log_lines_dropped_total`, and that is said once it reads again.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -35,6 +38,7 @@ use crate::{
     escape::{Escaping, write_json},
     fields::{JsonFields, is_hidden},
     filter::Filter,
+    lossy,
     traces::{self, Traces, Tracing},
 };
 
@@ -107,9 +111,9 @@ pub fn init_with_traces(
     };
     let (filter, handle) = reload::Layer::new(logs.level.targets());
     let output = if pretty {
-        people(terminal, io::stderr)
+        people(terminal, lossy::stderr)
     } else {
-        json(io::stderr)
+        json(lossy::stderr)
     };
     // Spans are made whatever is logged, and the log is what it is whatever is traced.
     let mut layers = vec![output.with_filter(filter).boxed()];

@@ -10,6 +10,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::{
     exposition::{Exposition, openmetrics},
+    lossy,
     process::Process,
     statements, traces,
 };
@@ -68,15 +69,17 @@ impl Metrics {
     }
 
     /// Moves observations into the histograms' buckets. Without it they pile up in memory between
-    /// two scrapes.
+    /// two scrapes. Also says in the log if lines of it are missing.
     pub fn run_upkeep(&self) {
         self.0.run_upkeep();
+        lossy::tell();
     }
 }
 
 /// Describes the metrics of this crate and makes their series exist.
 pub fn register_metrics() {
     register_build();
+    lossy::register_metrics();
     traces::register_metrics();
     statements::register_metrics();
 }

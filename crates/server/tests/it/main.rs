@@ -41,6 +41,7 @@ mod throttle;
 mod tokens;
 mod top;
 mod traces;
+mod unread;
 mod verifier;
 mod watch;
 mod whole;

@@ -94,7 +94,7 @@ fn sockets(server: &Server) -> Result<usize> {
 }
 
 /// A metric of the admin listener; 0 if there is none.
-async fn metric(server: &Server, series: &str) -> Result<u64> {
+pub(crate) async fn metric(server: &Server, series: &str) -> Result<u64> {
     let text = server.admin.get("/metrics", None).await?;
     Ok(value(&String::from_utf8_lossy(&text.bytes), series))
 }
