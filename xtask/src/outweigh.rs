@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::shell::{cargo, shown};
 
@@ -55,7 +55,8 @@ fn run(mut command: Command) -> Result<Run> {
     let stderr = child.stderr.take().context("no stderr")?;
     let errors = thread::spawn(move || passed_on(stderr, std::io::stderr()));
     let output = passed_on(stdout, std::io::stdout())?;
-    let errors = errors.join().expect("it does not panic")?;
+    let errors = errors.join();
+    let errors = errors.map_err(|_| anyhow!("the reader of stderr panicked"))??;
     let success = child.wait()?.success();
     Ok(Run {
         success,

@@ -181,7 +181,7 @@ mod tests {
     fn a_line_that_was_cut_off_does_not_run_into_the_next() {
         let (mut reader, writer) = io::pipe().unwrap();
         let lossy = Lossy::new(writer);
-        (&lossy).write_all(&[b'x'; 1 << 20]).unwrap();
+        (&lossy).write_all(&vec![b'x'; 1 << 20]).unwrap();
         let mut taken = vec![0; PIECE * 2];
         reader.read_exact(&mut taken).unwrap();
         assert_eq!(lossy.missing(), 1);
