@@ -1,6 +1,8 @@
 //! Registration and login against the hash that they need; refresh against pgbench.
 
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -117,7 +119,9 @@ async fn refreshing(
     server: &Server,
 ) -> Result<()> {
     place.sql("flows", TABLE).await?;
-    let script = tempfile::NamedTempFile::new()?;
+    // The account of the servers reads it.
+    let readable = Permissions::from_mode(0o644);
+    let script = tempfile::Builder::new().permissions(readable).tempfile()?;
     std::fs::write(script.path(), SCRIPT)?;
     let channel = persona::channel(server.grpc_address).await?;
     let (mut limit, mut ours) = (Series::default(), Series::default());

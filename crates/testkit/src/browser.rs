@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::Duration,
 };
 
@@ -10,25 +10,30 @@ use anyhow::{Context, Result};
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::json;
 
-use crate::process::free_port;
+use crate::{process::free_port, servers::Sandbox};
 
-/// A browser, gone when dropped.
+/// A browser, gone when dropped: it outlives its driver, but not the sandbox.
 #[derive(Debug)]
 pub struct Browser {
     driver: Child,
     client: Client,
-    _profile: tempfile::TempDir,
+    _sandbox: Sandbox,
 }
 
 impl Browser {
     /// Chromium without a window, driven by chromedriver.
     pub async fn start() -> Result<Self> {
         let port = free_port()?;
-        let profile = tempfile::tempdir()?;
-        let driver = Command::new("chromedriver")
+        let sandbox = Sandbox::new()?;
+        let profile = sandbox.room().subfolder("profile")?;
+        let mut driver = sandbox
+            .room()
+            .command("chromedriver", sandbox.room().folder());
+        driver
             .arg(format!("--port={port}"))
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::null());
+        let driver = driver
             .spawn()
             .context("chromedriver is missing: apt install chromium chromium-driver")?;
         // Every name but the loopback addresses resolves to nothing: what a page needs it must
@@ -40,7 +45,7 @@ impl Browser {
                     "--disable-background-networking", "--disable-component-update", "--disable-sync",
                     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
                     "--window-size=1300,2400",
-                    format!("--user-data-dir={}", profile.path().display()),
+                    format!("--user-data-dir={}", profile.display()),
                 ],
             },
             "goog:loggingPrefs": { "browser": "ALL" },
@@ -55,7 +60,7 @@ impl Browser {
                 return Ok(Self {
                     driver,
                     client,
-                    _profile: profile,
+                    _sandbox: sandbox,
                 });
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -143,7 +148,6 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The browser ends with its driver.
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
