@@ -117,6 +117,9 @@ pub(crate) fn layer(traces: &Traces) -> (SpanLayer, Tracing) {
         .with_threads(false)
         .with_target(false)
         .with_tracked_inactivity(false)
+        // Parents are found by `tracing`'s own spans: nobody here asks for OpenTelemetry's context of
+        // the thread, which would be set and reset whenever a future is polled.
+        .with_context_activation(false)
         .with_filter(filter_fn(is_traced).with_max_level_hint(LevelFilter::DEBUG));
     let tracing = Tracing {
         provider: Some(provider),
