@@ -20,6 +20,14 @@ use super::{
 /// A session that does nothing inside a transaction for longer holds locks for nothing.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
 
+/// Every statement of ours finds its rows by a key or a bounded range of an index, and joins few of
+/// them. A plan that reads a whole table is right only for the moment at which it was made: the server keeps
+/// it, and takes a table that was small then, or keys that are newer than its statistics (a `UUIDv7` always is),
+/// for small ones until it analyses them again. So these plans stay what is left when there is no other.
+/// They have no place for JIT either, which the cost of such a plan would call for.
+const PLANS: &str =
+    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off";
+
 /// One address of the configuration.
 pub(super) struct Address {
     /// As a person writes it, for logs and metrics.
@@ -111,8 +119,9 @@ fn config(url: &ServerUrl, host: &Host, port: u16, settings: &Settings) -> Confi
         Host::Unix(folder) => config.host_path(folder),
     };
     let milliseconds = Duration::as_millis;
+    // A later one is obeyed: the operator has the last word on plans, and not on what bounds a wait.
     let options = format!(
-        "{} -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
+        "{PLANS} {} -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
         given.get_options().unwrap_or_default(),
         milliseconds(&settings.statement_timeout),
         milliseconds(&settings.lock_timeout),
