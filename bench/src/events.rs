@@ -3,6 +3,7 @@
 //! costs.
 
 mod away;
+pub(crate) mod backlog;
 mod drain;
 mod prompt;
 

@@ -45,7 +45,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let hash = pool.rehash(work(), password.clone()).await?;
 
     let (mut pure, mut login, mut p50) = (Series::default(), Series::default(), Series::default());
-    for warm_up in std::iter::once(true).chain(std::iter::repeat_n(false, plan.runs)) {
+    for counts in plan.turns() {
         let limit = hashes(&pool, &password, &hash, plan).await?;
         let ours = closed_loop(CLIENTS, plan.run, server.pid(), |number| Login {
             grpc: Grpc::new(channel.clone()),
@@ -53,7 +53,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
             password: users[number].password.clone(),
         })
         .await?;
-        if !warm_up {
+        if counts {
             pure.push(limit);
             login.push(ours.rate);
             p50.push(ours.p50_millis);

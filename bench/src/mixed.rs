@@ -56,7 +56,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let hashing = Hashing::start().await?;
     let (mut limit, mut ours) = (Series::default(), Series::default());
     let mut times: [Series; 3] = Default::default();
-    for counts in std::iter::once(false).chain(std::iter::repeat_n(true, plan.runs)) {
+    for counts in plan.turns() {
         let empty = empty(plan, &server, &day.channels).await?;
         let hash = hashing.micros().await?;
         let outcome = Day::run(&day, plan, &server).await?;

@@ -40,7 +40,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let channel = persona::channel(server.grpc_address).await?;
     let bare = bare_table(site.folder())?;
     let (mut limit, mut ours, mut p99) = (Series::default(), Series::default(), Series::default());
-    for run in 0..=plan.runs {
+    for (run, counts) in plan.turns().enumerate() {
         let updates = bare_loop(&bare, plan.run)?;
         let mut tokens = Vec::new();
         for client in 0..CLIENTS {
@@ -52,8 +52,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
             token: tokens[client].clone(),
         })
         .await?;
-        // The first run warms up.
-        if run > 0 {
+        if counts {
             limit.push(updates);
             ours.push(outcome.rate);
             p99.push(outcome.p99_millis);

@@ -1,4 +1,4 @@
-//! Medians, ratios of pairs, and how they are shown.
+//! Medians, ratios of pairs, curves, and how they are shown.
 
 use serde_json::{Value, json};
 
@@ -34,43 +34,138 @@ impl Series {
     }
 }
 
-/// All lines of a report.
+/// How a figure changes with the size of something.
+#[derive(Debug, Clone)]
+pub(crate) struct Curve {
+    /// What is measured, and its unit.
+    what: &'static str,
+    unit: &'static str,
+    /// What grows.
+    over: &'static str,
+    points: Vec<(u32, Series)>,
+}
+
+impl Curve {
+    /// Nothing measured yet.
+    pub(crate) const fn new(what: &'static str, unit: &'static str, over: &'static str) -> Self {
+        Self {
+            what,
+            unit,
+            over,
+            points: Vec::new(),
+        }
+    }
+
+    /// Adds a run at `size`.
+    pub(crate) fn push(&mut self, size: u32, figure: f64) {
+        if let Some((_, series)) = self.points.iter_mut().find(|(at, _)| *at == size) {
+            series.push(figure);
+        } else {
+            self.points.push((size, Series(vec![figure])));
+        }
+    }
+
+    /// What is measured.
+    pub(crate) const fn what(&self) -> &'static str {
+        self.what
+    }
+
+    /// Names of the axes: what grows, and what is measured with its unit.
+    pub(crate) fn axes(&self) -> (&'static str, String) {
+        (self.over, format!("{}, {}", self.what, self.unit))
+    }
+
+    /// Size; least, median and greatest of its runs.
+    pub(crate) fn points(&self) -> impl Iterator<Item = (u32, [f64; 3])> {
+        self.points.iter().map(|(size, series)| {
+            let sorted = series.sorted();
+            let end = |figure: Option<&f64>| figure.copied().unwrap_or(f64::NAN);
+            let ends = (end(sorted.first()), end(sorted.last()));
+            (*size, [ends.0, series.median(), ends.1])
+        })
+    }
+
+    /// At the largest size over the smallest, run by run.
+    pub(crate) fn growth(&self) -> Series {
+        let at = |point: Option<&(u32, Series)>| point.map(|(_, series)| series.clone());
+        let small = at(self.points.iter().min_by_key(|(size, _)| size)).unwrap_or_default();
+        let large = at(self.points.iter().max_by_key(|(size, _)| size)).unwrap_or_default();
+        large.over(&small)
+    }
+}
+
+/// What one measurement found.
 #[derive(Debug, Default)]
-pub(crate) struct Report(Vec<Line>, Vec<(String, String)>);
+pub(crate) struct Report {
+    lines: Vec<Line>,
+    curves: Vec<Curve>,
+    notes: Vec<(String, String)>,
+}
 
 #[derive(Debug)]
 struct Line {
-    what: &'static str,
+    what: String,
     unit: &'static str,
     goal: &'static str,
     series: Series,
 }
 
+impl Line {
+    fn row(&self) -> String {
+        let sorted = self.series.sorted();
+        let end = |figure: Option<&f64>| shown(figure.copied().unwrap_or(f64::NAN));
+        format!(
+            "| {} | {} | **{}** | {}..{} | {} | {} |\n",
+            self.what,
+            self.unit,
+            shown(self.series.median()),
+            end(sorted.first()),
+            end(sorted.last()),
+            sorted.len(),
+            self.goal,
+        )
+    }
+}
+
 impl Report {
     /// A figure without a goal: what a ratio was made of.
-    pub(crate) fn figure(&mut self, what: &'static str, unit: &'static str, series: &Series) {
+    pub(crate) fn figure(&mut self, what: impl Into<String>, unit: &'static str, series: &Series) {
         self.goal(what, unit, "", series);
     }
 
     /// A figure with a goal.
     pub(crate) fn goal(
         &mut self,
-        what: &'static str,
+        what: impl Into<String>,
         unit: &'static str,
         goal: &'static str,
         series: &Series,
     ) {
-        self.0.push(Line {
-            what,
+        self.lines.push(Line {
+            what: what.into(),
             unit,
             goal,
             series: series.clone(),
         });
     }
 
+    /// Figures of several sizes, each a line too.
+    pub(crate) fn curve(&mut self, curve: Curve) {
+        for (size, series) in &curve.points {
+            let what = format!("{}, {size} {}", curve.what, curve.over);
+            self.figure(what, curve.unit, series);
+        }
+        self.curves.push(curve);
+    }
+
+    /// All curves.
+    pub(crate) fn curves(&self) -> &[Curve] {
+        &self.curves
+    }
+
     /// What is no figure, such as a plan.
     pub(crate) fn note(&mut self, what: impl Into<String>, text: impl Into<String>) {
-        self.1.push((what.into(), text.into()));
+        self.notes.push((what.into(), text.into()));
     }
 
     /// As Markdown.
@@ -78,28 +173,8 @@ impl Report {
         let mut text =
             "| what | unit | median | min..max | runs | goal |\n|---|---|---|---|---|---|\n"
                 .to_owned();
-        for Line {
-            what,
-            unit,
-            goal,
-            series,
-        } in &self.0
-        {
-            let sorted = series.sorted();
-            let (min, max) = (
-                sorted.first().copied().unwrap_or(f64::NAN),
-                sorted.last().copied().unwrap_or(f64::NAN),
-            );
-            let row = format!(
-                "| {what} | {unit} | **{}** | {}..{} | {} | {goal} |\n",
-                shown(series.median()),
-                shown(min),
-                shown(max),
-                sorted.len(),
-            );
-            text.push_str(&row);
-        }
-        for (what, note) in &self.1 {
+        text.extend(self.lines.iter().map(Line::row));
+        for (what, note) in &self.notes {
             let note = format!("\n{what}:\n\n```\n{}\n```\n", note.trim());
             text.push_str(&note);
         }
@@ -108,23 +183,35 @@ impl Report {
 
     /// For programs: every run.
     pub(crate) fn json(&self) -> Value {
-        self.0
-            .iter()
-            .map(|line| {
-                json!({
-                    "what": line.what,
-                    "unit": line.unit,
-                    "goal": line.goal,
-                    "median": line.series.median(),
-                    "runs": line.series.0,
-                })
+        let figures = self.lines.iter().map(|line| {
+            json!({
+                "what": line.what,
+                "unit": line.unit,
+                "goal": line.goal,
+                "median": line.series.median(),
+                "runs": line.series.0,
             })
-            .chain(
-                self.1
-                    .iter()
-                    .map(|(what, note)| json!({ "what": what, "note": note })),
-            )
-            .collect()
+        });
+        let curves = self.curves.iter().map(|curve| {
+            let points = curve.points.iter().map(|(size, series)| {
+                json!({ "size": size, "median": series.median(), "runs": series.0 })
+            });
+            json!({
+                "what": curve.what,
+                "unit": curve.unit,
+                "over": curve.over,
+                "points": points.collect::<Value>(),
+            })
+        });
+        let notes = self
+            .notes
+            .iter()
+            .map(|(what, text)| json!({ "what": what, "text": text }));
+        json!({
+            "figures": figures.collect::<Value>(),
+            "curves": curves.collect::<Value>(),
+            "notes": notes.collect::<Value>(),
+        })
     }
 }
 

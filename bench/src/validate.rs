@@ -11,7 +11,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use crate::{
     Plan,
     load::{Ask, closed_loop},
-    report::{Report, Series},
+    report::{Curve, Report, Series},
 };
 
 /// Connections, and requests in flight on each.
@@ -36,8 +36,8 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let (mut empty, mut validate) = (Series::default(), Series::default());
     let (mut empty_cpu, mut validate_cpu) = (Series::default(), Series::default());
     let mut p99 = Series::default();
-    for warm_up in std::iter::once(true).chain(std::iter::repeat_n(false, plan.runs)) {
-        let run = if warm_up { plan.run / 4 } else { plan.run };
+    for counts in plan.turns() {
+        let run = if counts { plan.run } else { plan.run / 4 };
         let clients = CONNECTIONS * IN_FLIGHT;
         let limit = closed_loop(clients, run, server.pid(), |number| {
             Empty::new(channels[number % CONNECTIONS].clone())
@@ -49,7 +49,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
             next: number,
         })
         .await?;
-        if !warm_up {
+        if counts {
             empty.push(limit.rate);
             validate.push(ours.rate);
             empty_cpu.push(limit.server_micros);
@@ -75,61 +75,37 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// Connections of the curve.
+const CURVE: [u32; 5] = [1, 4, 16, 64, 256];
+
 /// Validate by more and more connections, four requests under way on each.
 pub(crate) async fn connections(plan: &Plan, report: &mut Report) -> Result<()> {
     let site = Site::new(&plan.binary)?;
     let server = site.serve().await?;
     let token = Persona::register(&server.http, "user").await?.access;
-    for (count, rate_of, cost_of) in CURVE {
-        let channels = connect(&server, count).await?;
-        let (mut rate, mut cost) = (Series::default(), Series::default());
-        for warm_up in std::iter::once(true).chain(std::iter::repeat_n(false, plan.runs)) {
-            let run = if warm_up { plan.run / 4 } else { plan.run };
-            let outcome = closed_loop(count * 4, run, server.pid(), |number| Validate {
-                grpc: Grpc::new(channels[number % count].clone()),
-                tokens: vec![token.clone()],
-                next: number,
+    let mut rate = Curve::new("Validate", "1/s", "connections");
+    let mut cost = Curve::new("Validate, processor time", "us", "connections");
+    for count in CURVE {
+        let channels = connect(&server, usize::try_from(count)?).await?;
+        for counts in plan.turns() {
+            let outcome = closed_loop(channels.len() * 4, plan.run, server.pid(), |number| {
+                Validate {
+                    grpc: Grpc::new(channels[number % channels.len()].clone()),
+                    tokens: vec![token.clone()],
+                    next: number,
+                }
             });
             let outcome = outcome.await?;
-            if !warm_up {
-                rate.push(outcome.rate);
-                cost.push(outcome.server_micros);
+            if counts {
+                rate.push(count, outcome.rate);
+                cost.push(count, outcome.server_micros);
             }
         }
-        report.figure(rate_of, "1/s", &rate);
-        report.figure(cost_of, "us", &cost);
     }
+    report.curve(rate);
+    report.curve(cost);
     Ok(())
 }
-
-/// Connections, and what their figures are called.
-const CURVE: [(usize, &str, &str); 5] = [
-    (
-        1,
-        "Validate, 1 connection",
-        "Validate, 1 connection, processor time",
-    ),
-    (
-        4,
-        "Validate, 4 connections",
-        "Validate, 4 connections, processor time",
-    ),
-    (
-        16,
-        "Validate, 16 connections",
-        "Validate, 16 connections, processor time",
-    ),
-    (
-        64,
-        "Validate, 64 connections",
-        "Validate, 64 connections, processor time",
-    ),
-    (
-        256,
-        "Validate, 256 connections",
-        "Validate, 256 connections, processor time",
-    ),
-];
 
 async fn connect(server: &Server, count: usize) -> Result<Vec<Channel>> {
     let mut channels = Vec::new();

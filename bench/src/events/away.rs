@@ -26,15 +26,14 @@ pub(super) async fn measure(
     let client = |_| Register(server.http.clone());
     let (mut there, mut away) = (Series::default(), Series::default());
     let mut after = Series::default();
-    for run in 0..=plan.runs {
+    for counts in plan.turns() {
         let with = closed_loop(CLIENTS, plan.run, server.pid(), client).await?;
         world.kafka.kill_all();
         let without = closed_loop(CLIENTS, plan.run, server.pid(), client).await?;
         drain::fill(&sql, drain::size(plan)).await?;
         world.kafka.start_all().await?;
         let rate = drain::drain(&sql, drain::size(plan)).await?;
-        // The first run warms up.
-        if run > 0 {
+        if counts {
             there.push(with.p99_millis);
             away.push(without.p99_millis);
             after.push(rate);

@@ -43,14 +43,13 @@ pub(super) async fn measure(world: &World, plan: &Plan, report: &mut Report) -> 
     drop(server);
     let records = world.kafka.consume_all(TOPIC).await?;
     let like = records.first().context("no record")?.clone();
-    for run in 0..=plan.runs {
+    for counts in plan.turns() {
         let library = library(world, &like, count).await?;
         fill(&sql, count).await?;
         let server = site.serve().await?;
         let relay = drain(&sql, count).await?;
         drop(server);
-        // The first run warms up.
-        if run > 0 {
+        if counts {
             alone.push(library);
             ours.push(relay);
         }

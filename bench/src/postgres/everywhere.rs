@@ -17,7 +17,7 @@ use sso_testkit::{
     },
 };
 
-use super::{Place, runs, site};
+use super::{Place, site};
 use crate::{
     Plan,
     load::{Ask, closed_loop, float},
@@ -50,7 +50,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let (mut p50, mut p99) = (Series::default(), Series::default());
     let (mut rate, mut busy, mut pending) =
         (Series::default(), Series::default(), Series::default());
-    for counts in runs(plan) {
+    for counts in plan.turns() {
         let quiet = revoke(plan, &servers, &users[..1]).await?;
         let many = revoke(plan, &servers, &users).await?;
         if counts {

@@ -22,7 +22,7 @@ use sso_testkit::{
     process::Server,
 };
 
-use super::{Place, runs};
+use super::Place;
 use crate::{
     Plan,
     load::{Ask, closed_loop},
@@ -62,7 +62,7 @@ async fn hashing(plan: &Plan, report: &mut Report, server: &Server) -> Result<()
     let next = Arc::new(AtomicU64::new(0));
     let (mut pure, mut logins, mut registrations) =
         (Series::default(), Series::default(), Series::default());
-    for counts in runs(plan) {
+    for counts in plan.turns() {
         let limit = login::hashes(&pool, &password, &hash, plan).await?;
         let login = closed_loop(CLIENTS, plan.run, server.pid(), |number| Login {
             grpc: Grpc::new(channel.clone()),
@@ -125,7 +125,7 @@ async fn refreshing(
     std::fs::write(script.path(), SCRIPT)?;
     let channel = persona::channel(server.grpc_address).await?;
     let (mut limit, mut ours) = (Series::default(), Series::default());
-    for (run, counts) in runs(plan).enumerate() {
+    for (run, counts) in plan.turns().enumerate() {
         let bare = pgbench(place, script.path(), plan.run).await?;
         let mut tokens = Vec::new();
         for client in 0..REFRESHING {

@@ -3,6 +3,7 @@
 pub(crate) mod beats;
 pub(crate) mod everywhere;
 pub(crate) mod flows;
+pub(crate) mod instances;
 mod proxy;
 pub(crate) mod revocations;
 pub(crate) mod round_trips;
@@ -81,9 +82,4 @@ fn site(plan: &Plan, url: &str) -> Result<Site> {
         .set("SSO__THROTTLE__ENABLED", false)
         .set("SSO__HTTP__PUBLIC_URL", "https://sso.example.com");
     Ok(site)
-}
-
-/// The warm-up, then the runs that count.
-fn runs(plan: &Plan) -> impl Iterator<Item = bool> {
-    std::iter::once(false).chain(std::iter::repeat_n(true, plan.runs))
 }

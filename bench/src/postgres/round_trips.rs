@@ -8,7 +8,7 @@ use sso_testkit::{
     process::Server,
 };
 
-use super::{Place, proxy::Counting, runs, site};
+use super::{Place, proxy::Counting, site};
 use crate::{
     Plan,
     load::float,
@@ -32,7 +32,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let server = site.serve().await?;
     let grpc = Grpc::new(persona::channel(server.grpc_address).await?);
     let mut figures: [Series; 4] = Default::default();
-    for (run, counts) in runs(plan).enumerate() {
+    for (run, counts) in plan.turns().enumerate() {
         let found = one(&server, &grpc, &counting, run).await?;
         if counts {
             for (series, trips) in figures.iter_mut().zip(found) {

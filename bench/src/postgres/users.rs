@@ -15,16 +15,15 @@ use sso_testkit::{
     process::{Server, Site},
 };
 
-use super::{Place, flows::Register, runs};
+use super::{Place, flows::Register};
 use crate::{
     Plan,
-    load::closed_loop,
+    load::{Ask, closed_loop},
     login::Login,
     refresh::Refresh,
-    report::{Report, Series},
+    report::{Curve, Report},
 };
 
-const FEW: u32 = 10_000;
 const CLIENTS: u32 = 16;
 const SECRET: &str = "a secret for the benchmark";
 
@@ -56,7 +55,7 @@ struct Rates {
     register: f64,
 }
 
-/// One of the two databases, served.
+/// A database, served.
 struct Populated {
     site: Site,
     server: Server,
@@ -64,65 +63,62 @@ struct Populated {
     next: Arc<AtomicU64>,
 }
 
-/// Both in turn, with the cheapest hashes, so that the database is what is measured.
+/// All sizes in turn, with the cheapest hashes, so that the database is what is measured. The time of an
+/// operation is that of 16 clients' together: a second over the rate.
 pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let place = Place::start().await?;
     let hash = hash().await?;
-    let few = Populated::load(plan, &place, "few", FEW, &hash).await?;
-    let many = Populated::load(plan, &place, "many", plan.users, &hash).await?;
-    let mut figures: [(Series, Series); 3] = Default::default();
-    for counts in runs(plan) {
-        let (small, large) = (few.run(plan).await?, many.run(plan).await?);
-        if counts {
-            let pairs = [
-                (small.login, large.login),
-                (small.refresh, large.refresh),
-                (small.register, large.register),
-            ];
-            for ((of_few, of_many), (small, large)) in figures.iter_mut().zip(pairs) {
-                of_few.push(small);
-                of_many.push(large);
+    let mut databases = Vec::new();
+    for &count in &plan.users {
+        databases.push(Populated::load(plan, &place, count, &hash).await?);
+    }
+    let names = ["Login", "Refresh", "Register"];
+    let mut curves = names.map(|name| Curve::new(name, "us", "users"));
+    for counts in plan.turns() {
+        for database in &databases {
+            let rates = database.run(plan).await?;
+            if counts {
+                let rates = [rates.login, rates.refresh, rates.register];
+                for (curve, rate) in curves.iter_mut().zip(rates) {
+                    curve.push(database.count, 1e6 / rate);
+                }
             }
         }
     }
-    let names = [
-        (
-            "Login, 10,000 users",
-            "Login, many users",
-            "Login: cost among many / among 10,000",
-        ),
-        (
-            "Refresh, 10,000 users",
-            "Refresh, many users",
-            "Refresh: cost among many / among 10,000",
-        ),
-        (
-            "Register, 10,000 users",
-            "Register, many users",
-            "Register: cost among many / among 10,000",
-        ),
-    ];
-    for ((small, large, ratio), (of_few, of_many)) in names.into_iter().zip(&figures) {
-        report.figure(small, "1/s", of_few);
-        report.figure(large, "1/s", of_many);
-        // The cost of one is the time of a second over the rate.
-        report.goal(ratio, "ratio", "<= 1.2", &of_few.over(of_many));
+    for (name, curve) in names.into_iter().zip(curves) {
+        let growth = curve.growth();
+        report.curve(curve);
+        let what = format!("{name}: cost among most users / among fewest");
+        report.goal(what, "ratio", "<= 1.2", &growth);
     }
-    let title = format!("plans among {} users", plan.users);
-    report.note(title, place.sql("many", PLANS).await?);
-    drop((few.site, many.site));
+    if let Some(most) = databases.iter().max_by_key(|database| database.count) {
+        let title = format!("plans among {} users", most.count);
+        report.note(title, place.sql(&name(most.count), PLANS).await?);
+    }
+    drop(
+        databases
+            .into_iter()
+            .map(|one| one.site)
+            .collect::<Vec<_>>(),
+    );
     Ok(())
 }
 
+/// Of the database.
+fn name(count: u32) -> String {
+    format!("users{count}")
+}
+
 impl Populated {
-    async fn load(plan: &Plan, place: &Place, name: &str, count: u32, hash: &str) -> Result<Self> {
-        let site = place.site(plan, name).await?;
+    async fn load(plan: &Plan, place: &Place, count: u32, hash: &str) -> Result<Self> {
+        let name = name(count);
+        let site = place.site(plan, &name).await?;
         // `$` and `%` mean nothing in a hash to awk's strings but `%` to printf, and it has none.
         let load = LOAD
             .replace("COUNT", &count.to_string())
             .replace("HASH", hash);
         for statement in load.split(";\n") {
-            place.sql(name, statement).await?;
+            place.sql(&name, statement).await?;
         }
         let server = site.serve().await?;
         Ok(Self {
@@ -139,10 +135,14 @@ impl Populated {
         let (clients, pid) = (usize::try_from(CLIENTS)?, self.server.pid());
         let step = (self.count / CLIENTS).max(1);
         let email = |number: u32| format!("user{}@example.com", number * step);
-        let login = closed_loop(clients, plan.run, pid, |number| Login {
-            grpc: grpc(),
-            email: email(u32::try_from(number).unwrap_or(0)),
-            password: SECRET.to_owned(),
+        let login = closed_loop(clients, plan.run, pid, |number| Anyone {
+            login: Login {
+                grpc: grpc(),
+                email: String::new(),
+                password: SECRET.to_owned(),
+            },
+            of: self.count,
+            next: u32::try_from(number).unwrap_or(0) * step,
         });
         let login = login.await?.rate;
         let mut tokens = Vec::new();
@@ -164,6 +164,22 @@ impl Populated {
             refresh,
             register,
         })
+    }
+}
+
+/// Logs in another user each time, so that nothing of him is in a cache because it was just asked for.
+struct Anyone {
+    login: Login,
+    of: u32,
+    next: u32,
+}
+
+impl Ask for Anyone {
+    async fn ask(&mut self) -> Result<()> {
+        // Has no divisor in common with a power of ten.
+        self.next = (self.next + 7919) % self.of;
+        self.login.email = format!("user{}@example.com", self.next);
+        self.login.ask().await
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `servers` knows which server is the primary and hands out connections; everything else here is
 //! statements. A statement that must be right by itself is one: a refresh is one compare-and-swap,
-//! a login's session is inserted where the user's row is still the one that was seen.
+//! and refreshes that meet are one together; a login's session is inserted where the user's row is still the one that was seen.
 //!
 //! A transaction sends `BEGIN` with its first statement and what nobody waits for with `COMMIT`. A
 //! `COMMIT` whose answer is lost is looked up before it is called unknown.
@@ -26,6 +26,7 @@ mod networks;
 mod outbox;
 mod query;
 mod revocations;
+mod rotation;
 pub mod servers;
 mod sessions;
 pub mod shards;
@@ -43,6 +44,8 @@ pub use store::{Limits, OpenError, PostgresStore};
 const READS: &str = "sso_store_reads_total";
 /// Statements sent once more.
 const RETRIES: &str = "sso_store_retries_total";
+/// Statements that rotate sessions, each of one or more.
+const REFRESHES: &str = "sso_store_refresh_statements_total";
 
 /// Describes this crate's metrics and makes their series exist at 0.
 pub fn register_metrics() {
@@ -56,7 +59,14 @@ pub fn register_metrics() {
         Unit::Count,
         "Statements that were sent again because they certainly did nothing, or may be done twice."
     );
-    counter!(RETRIES).absolute(0);
+    describe_counter!(
+        REFRESHES,
+        Unit::Count,
+        "Statements by which sessions were refreshed. Refreshes that meet are one."
+    );
+    for counted in [RETRIES, REFRESHES] {
+        counter!(counted).absolute(0);
+    }
     for role in [PRIMARY, REPLICA] {
         counter!(READS, "role" => role).absolute(0);
     }

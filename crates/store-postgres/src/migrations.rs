@@ -374,6 +374,7 @@ mod tests {
         let modules = [
             crate::users::STATEMENTS,
             crate::sessions::STATEMENTS,
+            crate::rotation::STATEMENTS,
             crate::outbox::STATEMENTS,
             crate::shards::STATEMENTS,
             crate::keys::STATEMENTS,

@@ -6,8 +6,8 @@ use sso_core::{
     ports::{
         StoreError,
         store::{
-            Ended, Liveness, NewSession, Rotate, Rotated, Rotation, Session, SessionReads,
-            SessionWrites, User,
+            Ended, Liveness, NewSession, Rotate, Rotation, Session, SessionReads, SessionWrites,
+            User,
         },
     },
     values::{SessionId, UserId, Version},
@@ -17,11 +17,10 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::{
-    codec::{self, Columns, integer, session_columns, user_columns, version},
+    codec::{self, Columns, session_columns, user_columns, version},
     commit::Witness,
     error::Fault,
     networks,
-    query::first,
     store::PostgresStore,
     tx::PostgresTx,
 };
@@ -40,36 +39,6 @@ const LIVE: &str = concat!(
        AND ($3::timestamptz IS NULL OR s.rotated_at > $3)
        AND s.version >= u.sessions_from AND NOT u.disabled
      ORDER BY s.created_at DESC, s.id DESC"
-);
-
-/// The compare-and-swap, with both rows as they are after it.
-const ROTATE: &str = concat!(
-    "UPDATE sessions s SET generation = $2 + 1, rotated_at = $3
-     FROM users u
-     WHERE s.id = $1 AND u.id = s.user_id AND s.generation <= $2 AND s.revoked_at IS NULL
-       AND s.expires_at > $3 AND ($4::timestamptz IS NULL OR s.rotated_at > $4)
-       AND s.version >= u.sessions_from AND NOT u.disabled
-     RETURNING ",
-    user_columns!(),
-    ", ",
-    session_columns!()
-);
-
-/// Why it moved nothing: the rows, and from when the grace of a rotation counts at the earliest on
-/// this timeline; a timeline that nobody has met before is met now.
-const MISSED: &str = concat!(
-    "WITH met AS (INSERT INTO timelines (timeline)
-                  SELECT current_timeline()
-                  WHERE NOT EXISTS (SELECT 1 FROM timelines t WHERE t.timeline = current_timeline())
-                  ON CONFLICT DO NOTHING
-                  RETURNING since)
-     SELECT ",
-    user_columns!(),
-    ", ",
-    session_columns!(),
-    ", greatest(s.rotated_at, (SELECT since FROM met),
-                (SELECT t.since FROM timelines t WHERE t.timeline = current_timeline()))
-     FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1"
 );
 
 /// Inserts where the user's row is still the one that was seen; returns the row that it was
@@ -118,49 +87,7 @@ const END_OLDEST: &str = concat!(
 );
 
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[BY_ID, LIVE, ROTATE, MISSED, OPEN, END, END_OLDEST];
-
-fn rotated(columns: &mut Columns<'_>) -> Result<Rotated, Fault> {
-    let (user, session) = codec::user_and_session(columns)?;
-    Ok(Rotated { session, user })
-}
-
-/// What a rotation met that it could not move.
-struct Missed {
-    rows: Rotated,
-    /// The grace counts from here.
-    from: OffsetDateTime,
-}
-
-fn missed(columns: &mut Columns<'_>) -> Result<Missed, Fault> {
-    Ok(Missed {
-        rows: rotated(columns)?,
-        from: columns.take("greatest(rotated_at)")?,
-    })
-}
-
-impl Missed {
-    fn judge(self, rotate: &Rotate) -> Rotation {
-        let Rotated { session, user } = self.rows;
-        let alive = Liveness {
-            now: rotate.now,
-            used_after: rotate.used_after,
-        };
-        let over = session.revoked_at.is_some()
-            || !alive.holds(session.expires_at, session.rotated_at)
-            || user.disabled
-            || session.version < user.sessions_from;
-        if over {
-            Rotation::Over
-        } else if rotate.now > self.from + rotate.grace {
-            Rotation::Reused(Box::new(session))
-        } else if rotate.generation.checked_add(1) == Some(session.generation) {
-            Rotation::Replayed(Box::new(Rotated { session, user }))
-        } else {
-            Rotation::Late
-        }
-    }
-}
+pub(crate) const STATEMENTS: &[&str] = &[BY_ID, LIVE, OPEN, END, END_OLDEST];
 
 #[async_trait]
 impl SessionReads for PostgresStore {
@@ -183,21 +110,8 @@ impl SessionReads for PostgresStore {
         .await
     }
 
-    /// May be sent twice: the second time finds it done, which within the grace is the same answer.
     async fn rotate(&self, of: Rotate) -> Result<Rotation, StoreError> {
-        let id = of.session.as_uuid();
-        let generation = integer("generation", of.generation)?;
-        let moved = self
-            .again(ROTATE, &[&id, &generation, &of.now, &of.used_after])
-            .await?;
-        if let Some(rows) = first(&moved, rotated)? {
-            return Ok(Rotation::Rotated(Box::new(rows)));
-        }
-        let met = self.again(MISSED, &[&id]).await?;
-        Ok(match first(&met, missed)? {
-            Some(missed) => missed.judge(&of),
-            None => Rotation::Unknown,
-        })
+        self.rotate_with_others(of).await
     }
 }
 

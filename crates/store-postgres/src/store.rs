@@ -13,6 +13,7 @@ use crate::{
     leases::Leases,
     migrations,
     query::{self, Decode, Params},
+    rotation::Rotations,
     servers::{self, Connection, Servers},
     tx::PostgresTx,
 };
@@ -68,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// See [`query::patience`].
     pub(crate) patience: Duration,
+    pub(crate) rotations: Rotations,
 }
 
 impl PostgresStore {
@@ -89,6 +91,7 @@ impl PostgresStore {
                 servers,
                 limits,
                 patience: query::patience(settings.statement_timeout),
+                rotations: Rotations::default(),
             }),
             leases: None,
         })
@@ -225,17 +228,25 @@ impl PostgresStore {
         sql: &'static str,
         params: Params<'_>,
     ) -> Result<Result<Vec<tokio_postgres::Row>, Fault>, StoreError> {
-        let connection: Connection = self.shared.servers.primary().await?;
+        let connection = self.shared.servers.primary().await?;
+        Ok(self.on(&connection, sql, params).await)
+    }
+
+    /// A statement by itself, on a connection to the primary.
+    pub(crate) async fn on(
+        &self,
+        connection: &Connection,
+        sql: &'static str,
+        params: Params<'_>,
+    ) -> Result<Vec<tokio_postgres::Row>, Fault> {
         let warnings = connection.warnings();
-        let rows = query::rows(&connection, self.shared.patience, sql, params).await;
+        let rows = query::rows(connection, self.shared.patience, sql, params).await;
         if rows.is_ok() && connection.warnings() != warnings {
             // Its commit did not wait for the standby to the end.
             connection.evict();
-            return Ok(Err(Fault::Unconfirmed(
-                "the wait for a standby was cancelled",
-            )));
+            return Err(Fault::Unconfirmed("the wait for a standby was cancelled"));
         }
-        Ok(rows)
+        rows
     }
 
     /// A transaction on the primary, not begun yet.

@@ -125,7 +125,7 @@ impl Servers {
     /// [`Settings::acquire_timeout`] at most, and no longer than the [`Allowance`] of the request;
     /// where [`Settings::max_waiting`] wait already it fails at once.
     pub async fn primary(&self) -> Result<Connection, StoreError> {
-        let deadline = deadline::of_connection(self.shared.acquire_timeout);
+        let deadline = self.deadline();
         if let Some(primary) = self.known() {
             // None lies there: it may take as long as a new one does to stand.
             let at_once = timeout_at(deadline, self.pooled(&primary, Duration::ZERO));
@@ -138,6 +138,16 @@ impl Servers {
         let found = self.wait(deadline, get).await;
         drop(waiting);
         found
+    }
+
+    /// Until when who asks for a connection now waits for it.
+    pub(crate) fn deadline(&self) -> Deadline {
+        deadline::of_connection(self.shared.acquire_timeout)
+    }
+
+    /// How many may wait.
+    pub(crate) fn max_waiting(&self) -> usize {
+        usize::try_from(self.shared.max_waiting).unwrap_or(usize::MAX)
     }
 
     /// A connection to a replica that is within the lag that is allowed; `None`: there is none now.
@@ -162,7 +172,7 @@ impl Servers {
     /// A connection of one's own to the primary, outside the pool: for the beat, for locks that
     /// live as long as their session. Dropping it closes it. Waits as [`Servers::primary`].
     pub async fn dedicated(&self) -> Result<Dedicated, StoreError> {
-        let deadline = deadline::of_connection(self.shared.acquire_timeout);
+        let deadline = self.deadline();
         self.wait(
             deadline,
             |primary, _| async move { self.own(&primary).await },

@@ -13,4 +13,5 @@ mod replicas;
 mod servers;
 mod shards;
 mod support;
+mod together;
 mod transactions;
