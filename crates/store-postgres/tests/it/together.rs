@@ -73,8 +73,8 @@ async fn all_rotated(uses: JoinSet<Result<Rotation>>) -> Result<()> {
 async fn those_who_wait_are_committed_together() -> Result<()> {
     let room = Room::open().await?;
     let beside = room.database.client().await?;
-    let hold = "BEGIN; LOCK TABLE sessions IN SHARE MODE";
-    beside.batch_execute(hold).await?;
+    let lock = "BEGIN; LOCK TABLE sessions IN SHARE MODE";
+    beside.batch_execute(lock).await?;
     let uses = room.refresh(&room.sessions);
     let two = "wait_event_type = 'Lock'";
     room.database.wait_for(two, |waiting| waiting == 2).await?;
@@ -95,8 +95,8 @@ async fn a_session_that_is_held_holds_up_no_other() -> Result<()> {
     let (held, free) = room.sessions.split_at(HELD);
     beside.batch_execute("BEGIN").await?;
     let ids: Vec<_> = held.iter().map(|session| session.id.as_uuid()).collect();
-    let hold = "SELECT FROM sessions WHERE id = ANY($1) FOR UPDATE";
-    beside.execute(hold, &[&ids]).await?;
+    let lock = "SELECT FROM sessions WHERE id = ANY($1) FOR UPDATE";
+    beside.execute(lock, &[&ids]).await?;
     let waiting = room.refresh(held);
     let all = "wait_event_type = 'Lock'";
     room.database.wait_for(all, |waiting| waiting == 5).await?;
@@ -110,8 +110,8 @@ async fn a_session_that_is_held_holds_up_no_other() -> Result<()> {
 async fn those_who_leave_hold_up_nobody() -> Result<()> {
     let room = Room::open().await?;
     let beside = room.database.client().await?;
-    let hold = "BEGIN; LOCK TABLE sessions IN SHARE MODE";
-    beside.batch_execute(hold).await?;
+    let lock = "BEGIN; LOCK TABLE sessions IN SHARE MODE";
+    beside.batch_execute(lock).await?;
     let mut uses = room.refresh(&room.sessions);
     let two = "wait_event_type = 'Lock'";
     room.database.wait_for(two, |waiting| waiting == 2).await?;
