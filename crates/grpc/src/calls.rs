@@ -109,20 +109,20 @@ impl Calls {
     /// The span of a call of the method at `path`, by the conventions for RPC servers. Who calls
     /// this port is a service of ours: what he says of his trace is believed.
     pub(crate) fn span(&self, path: &str, request: &mut Request) -> Span {
-        let method = self.0.meters.name(path);
-        let span = tracing::info_span!(
-            "rpc",
-            otel.kind = "server",
-            otel.name = method,
-            otel.status_code = Empty,
-            request_id = RequestId::of(request).as_str(),
-            trace_id = Empty,
-            rpc.system.name = "grpc",
-            rpc.method = method,
-            rpc.response.status_code = Empty,
-        );
-        trace_context::place(&span, request, Trust::Parent);
-        span
+        let (method, id) = (self.0.meters.name(path), RequestId::of(request));
+        trace_context::open(request, Trust::Parent, || {
+            tracing::info_span!(
+                "rpc",
+                otel.kind = "server",
+                otel.name = method,
+                otel.status_code = Empty,
+                request_id = id.as_str(),
+                trace_id = Empty,
+                rpc.system.name = "grpc",
+                rpc.method = method,
+                rpc.response.status_code = Empty,
+            )
+        })
     }
 
     /// Whether this address may call this method once more. Methods that do not exist are one.

@@ -103,12 +103,13 @@ async fn observe(State(observer): State<Observer>, mut request: Request, next: N
         method: span::method(request.method()),
         route: route_label(&request),
     };
-    let span = span::of_request(&seen.id, seen.method, seen.route);
     let trust = match request.extensions().get() {
         Some(ViaProxy) => Trust::Parent,
         None => Trust::Link,
     };
-    trace_context::place(&span, &mut request, trust);
+    let span = trace_context::open(&mut request, trust, || {
+        span::of_request(&seen.id, seen.method, seen.route)
+    });
     async {
         let start = observer.clock.monotonic();
         let response = seen.finish(next.run(request).await);

@@ -1,6 +1,6 @@
 //! What PostgreSQL says, in the words of the port.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use sso_core::ports::{StoreError, store::Constraint};
 use tokio_postgres::error::{Error, SqlState};
@@ -156,11 +156,24 @@ impl Fault {
 
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
-        match fault.class() {
-            Class::Conflict(constraint) => Self::Conflict(constraint),
-            Class::Undone => Self::undone(fault),
-            Class::Unavailable => Self::unavailable(fault),
-            Class::Corrupt => Self::corrupt(fault),
+        fault.class().with(fault)
+    }
+}
+
+/// The fault of a statement that was for several.
+impl From<Arc<Fault>> for StoreError {
+    fn from(fault: Arc<Fault>) -> Self {
+        fault.class().with(fault)
+    }
+}
+
+impl Class {
+    fn with(self, fault: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+        match self {
+            Self::Conflict(constraint) => StoreError::Conflict(constraint),
+            Self::Undone => StoreError::undone(fault),
+            Self::Unavailable => StoreError::unavailable(fault),
+            Self::Corrupt => StoreError::corrupt(fault),
         }
     }
 }

@@ -6,8 +6,8 @@ use tracing::{Span, field::Empty};
 
 use crate::RequestId;
 
-/// Of a request to this route (`/auth/sessions/{id}`). To be put into its trace by
-/// [`trace_context::place`](crate::trace_context::place).
+/// Of a request to this route (`/auth/sessions/{id}`). To be made in its trace, by
+/// [`trace_context::open`](crate::trace_context::open).
 pub fn of_request(id: &RequestId, method: &'static str, route: &'static str) -> Span {
     let span = tracing::info_span!(
         "http_request",

@@ -33,22 +33,18 @@ pub enum Trust {
     Link,
 }
 
-/// Puts a request's span, which is not entered yet, into its trace, and gives the request its
-/// [`TraceContext`] as an extension: where this span stands, or without traces of ours what the
-/// request brought. The span's field `trace_id` is recorded.
-pub fn place(span: &Span, request: &mut Request, trust: Trust) {
+/// Makes a request's span in its trace, and gives the request its [`TraceContext`] as an extension:
+/// where this span stands, or without traces of ours what the request brought. The span's field
+/// `trace_id` is recorded.
+pub fn open(request: &mut Request, trust: Trust, make: impl FnOnce() -> Span) -> Span {
     let brought = extract(request.headers());
-    match &brought {
-        None => context::begin(span),
-        Some(TraceContext {
-            traceparent,
-            tracestate,
-        }) => match trust {
-            Trust::Parent => context::continue_from(span, traceparent, tracestate.as_deref()),
-            Trust::Link => context::begin_linked(span, traceparent, tracestate.as_deref()),
-        },
-    }
-    let own = context::place(span).map(|place| TraceContext {
+    let named = brought.as_ref().map(|brought| context::Named {
+        traceparent: &brought.traceparent,
+        tracestate: brought.tracestate.as_deref(),
+        is_parent: trust == Trust::Parent,
+    });
+    let (span, own) = context::open(named, make);
+    let own = own.map(|place| TraceContext {
         traceparent: place.traceparent,
         tracestate: place.tracestate,
     });
@@ -56,6 +52,7 @@ pub fn place(span: &Span, request: &mut Request, trust: Trust) {
         span.record("trace_id", stands.trace_id());
         request.extensions_mut().insert(stands);
     }
+    span
 }
 
 /// Reads the trace context of a request. What is malformed is as if it were not there; `x-trace-id`

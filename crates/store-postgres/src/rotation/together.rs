@@ -7,7 +7,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -222,9 +222,9 @@ impl PostgresStore {
             // Each by itself, as if nobody had been with it.
             Err(fault) if fault.is_severed() || fault.did_nothing() => Vec::new(),
             Err(fault) => {
-                let text = fault.to_string();
+                let fault = Arc::new(fault);
                 for one in all {
-                    one.tell(Err(StoreError::unavailable(text.clone())));
+                    one.tell(Err(Arc::clone(&fault).into()));
                 }
                 return;
             }

@@ -34,6 +34,8 @@ pub(super) struct Address {
     pub(super) name: String,
     /// It was given as the replicas' only.
     pub(super) replica: bool,
+    host: Host,
+    port: u16,
     config: Config,
     tls: Option<MakeRustlsConnect>,
     within: Duration,
@@ -64,6 +66,8 @@ impl Address {
                 all.push(Self {
                     name,
                     replica,
+                    host,
+                    port,
                     config,
                     tls: tls.clone(),
                     within: settings.connect_timeout,
@@ -77,6 +81,19 @@ impl Address {
     pub(super) async fn connect(&self) -> Result<Made, ConnectError> {
         let connected = tokio::time::timeout(self.within, self.open()).await;
         connected.map_err(|_| ConnectError::Timeout)?
+    }
+
+    /// Whether the server that answers is itself what is addressed. If it is not, whatever lies between may
+    /// lead to another server next time.
+    pub(super) async fn is_itself(&self, who: &Identity) -> bool {
+        match (&self.host, who.listens_at()) {
+            (Host::Unix(_), None) => true,
+            (Host::Tcp(name), Some((address, port))) if port == self.port => {
+                let found = tokio::net::lookup_host((name.as_str(), port)).await;
+                found.is_ok_and(|mut found| found.any(|one| one.ip() == address))
+            }
+            _ => false,
+        }
     }
 
     async fn open(&self) -> Result<Made, ConnectError> {

@@ -1,6 +1,7 @@
 //! Who answers: asked of each connection when it stands, and of some again and again.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -70,6 +71,12 @@ const WHO: &str = "select s.system_identifier,
   from pg_control_system() s";
 
 impl Identity {
+    /// The address and port of the server's end of the connection; `None`: it is no connection over TCP.
+    pub(super) fn listens_at(&self) -> Option<(IpAddr, u16)> {
+        let mut words = self.run.split(' ');
+        Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+    }
+
     /// Asks, in one round trip; `within` bounds the wait.
     pub(super) async fn ask(
         client: &Client,

@@ -26,6 +26,9 @@ use super::{
 pub(super) const WHO: Duration = Duration::from_secs(1);
 /// How often an address is asked by a new connection: it may lead to another server by now.
 const ANEW: Duration = Duration::from_secs(2);
+/// The same where the server is itself what is addressed and nothing lies between. A new connection costs a
+/// server 10 ms.
+const ANEW_OF_ITSELF: Duration = Duration::from_secs(10);
 /// Most connections that are being made at once, while no server is known at the address. A balancer
 /// may have led one of them to a server that is gone, where it hangs until it times out.
 const CONNECTING: usize = 4;
@@ -56,10 +59,18 @@ pub(super) struct Prober {
     /// Those of which one is. `Err`: it does not answer any more.
     asking: JoinSet<Result<Held, Held>>,
     /// Beside the questions: each may take as long as a connection may.
-    connecting: JoinSet<Result<Made, ConnectError>>,
+    connecting: JoinSet<Result<Connected, ConnectError>>,
     anew: Option<Instant>,
+    /// What answered last is itself what is addressed.
+    is_itself: bool,
     unreachable: bool,
     shown: Option<Instant>,
+}
+
+struct Connected {
+    made: Made,
+    /// See [`Address::is_itself`].
+    is_itself: bool,
 }
 
 struct Held {
@@ -85,6 +96,7 @@ impl Prober {
             asking: JoinSet::new(),
             connecting: JoinSet::new(),
             anew: None,
+            is_itself: false,
             unreachable: false,
             shown: None,
         }
@@ -128,7 +140,7 @@ impl Prober {
     /// Asks those of which no answer is awaited. One that hangs delays no other, nor what a new
     /// connection shows: the address may lead to the next primary by now.
     fn ask_all(&mut self) {
-        let leaderless = self.topology.watch().borrow().is_none();
+        let leaderless = self.is_leaderless();
         for held in self.held.drain(..) {
             let round = Round {
                 at: self.at,
@@ -167,12 +179,18 @@ impl Prober {
         self.held.is_empty() && self.asking.is_empty()
     }
 
+    fn is_leaderless(&self) -> bool {
+        self.topology.watch().borrow().is_none()
+    }
+
     fn tend(&mut self) {
         let now = Instant::now();
         // An address that refuses at once must not be asked again at once.
         let pause = match (self.is_alone(), self.connecting.is_empty()) {
             (true, true) => self.pace.interval,
             (true, false) => HANGS,
+            // Its name may lead elsewhere by now, too.
+            (false, _) if self.is_itself && !self.is_leaderless() => ANEW_OF_ITSELF,
             (false, _) => ANEW,
         };
         if self.anew.is_none_or(|anew| now - anew >= pause) {
@@ -187,14 +205,17 @@ impl Prober {
         let most = if self.is_alone() { CONNECTING } else { 1 };
         if self.connecting.len() < most {
             let address = Arc::clone(&self.address);
-            self.connecting
-                .spawn(async move { address.connect().await });
+            self.connecting.spawn(async move {
+                let made = address.connect().await?;
+                let is_itself = address.is_itself(&made.identity).await;
+                Ok(Connected { made, is_itself })
+            });
         }
     }
 
-    fn connected(&mut self, made: Result<Made, ConnectError>) {
-        let made = match made {
-            Ok(made) => made,
+    fn connected(&mut self, connected: Result<Connected, ConnectError>) {
+        let Connected { made, is_itself } = match connected {
+            Ok(connected) => connected,
             Err(error) => {
                 let alone = self.is_alone();
                 if !std::mem::replace(&mut self.unreachable, alone) {
@@ -209,6 +230,7 @@ impl Prober {
         if std::mem::take(&mut self.unreachable) {
             tracing::info!(server = self.address.name, "a server is back");
         }
+        self.is_itself = is_itself;
         let now = Instant::now();
         self.topology.observe(self.at, &made.identity, now);
         self.topology.tells(&made.identity.run, made.time);

@@ -11,6 +11,8 @@ use opentelemetry::{
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::sampling::{Ratio, Settled, new_span_id};
+
 /// Where a span stands in its trace, as it is sent on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -29,18 +31,59 @@ pub fn continue_from(span: &Span, traceparent: &str, tracestate: Option<&str>) {
     }
 }
 
-/// Makes the span begin a trace of its own.
-pub fn begin(span: &Span) {
-    let _ = span.set_parent(Context::new());
+/// A trace that whoever asks has named.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// `00-<32 hex>-<16 hex>-<2 hex>`. What is malformed is as if it were not there.
+    pub traceparent: &'a str,
+    /// What vendors added.
+    pub tracestate: Option<&'a str>,
+    /// Whether ours is part of that trace; else it begins one of its own that is linked with it.
+    pub is_parent: bool,
 }
 
-/// Begins a trace of its own, linked with the span that is named: somebody said so whom nobody
-/// vouches for.
-pub fn begin_linked(span: &Span, traceparent: &str, tracestate: Option<&str>) {
-    begin(span);
-    if let Some(other) = parse(traceparent, tracestate) {
+/// Makes the span of a request, and tells where it stands: `None` where no traces are sent. A trace that is
+/// not sampled has its ids too, for who goes on with it and for the log.
+pub fn open(named: Option<Named<'_>>, make: impl FnOnce() -> Span) -> (Span, Option<Place>) {
+    let Some(ratio) = Ratio::in_force() else {
+        return (make(), None);
+    };
+    let named = named.and_then(|named| {
+        let context = parse(named.traceparent, named.tracestate)?;
+        Some((context, named.is_parent))
+    });
+    let (parent, linked) = match named {
+        Some((parent, true)) => (Some(parent), None),
+        Some((other, false)) => (None, Some(other)),
+        None => (None, None),
+    };
+    let (trace, is_sampled) = match &parent {
+        Some(parent) => (parent.trace_id(), parent.is_sampled()),
+        None => ratio.begin(),
+    };
+    let settled = Settled::hold(is_sampled);
+    let span = make();
+    if !is_sampled {
+        let state = parent.map(|parent| parent.trace_state().header());
+        let place = Place {
+            traceparent: format!("00-{trace}-{}-00", new_span_id()),
+            tracestate: state.filter(|state| !state.is_empty()),
+        };
+        return (span, Some(place));
+    }
+    let around = match parent {
+        Some(parent) => Context::new().with_remote_span_context(parent),
+        None => Context::new(),
+    };
+    // Without a layer that makes spans there is nobody to have a parent.
+    let _ = span.set_parent(around);
+    if let Some(other) = linked {
         span.add_link(other);
     }
+    // Here it is sampled.
+    let place = place(&span);
+    drop(settled);
+    (span, place)
 }
 
 /// Where the span stands. `None` where no traces are sent.

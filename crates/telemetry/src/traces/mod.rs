@@ -2,31 +2,27 @@
 //!
 //! A span of ours (by its target) becomes a span of OpenTelemetry; events do not, so
 //! what is logged never leaves the machine this way. Whoever has no parent is sampled by ratio,
-//! whoever has one does as it does (a parent-based ratio). Finished spans wait in a bounded queue;
+//! whoever has one does as it does (a parent-based ratio), and of a request that is not sampled no span is made.
+//! Finished spans wait in a bounded queue;
 //! what finds no room is dropped and counted, so a collector that is away costs nothing but its
 //! spans.
 
 pub mod context;
 mod exporter;
 mod queue;
+mod sampling;
 
 use std::time::Duration;
 
 use opentelemetry::{KeyValue, trace::TracerProvider as _};
-use opentelemetry_sdk::{
-    Resource,
-    trace::{Sampler, SdkTracerProvider},
-};
-use tracing::{Metadata, level_filters::LevelFilter};
-use tracing_subscriber::{Layer, Registry, filter::filter_fn};
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use tracing_subscriber::{Layer, Registry};
 
 use self::exporter::Exporter;
 pub use self::exporter::register_metrics;
 
 /// How long a process waits at its end for the collector to take what is left.
 const FLUSH: Duration = Duration::from_secs(3);
-/// Our spans have targets that begin so: those of our crates and of the services on the events.
-const OURS: [&str; 3] = ["sso", "welcome", "loyalty"];
 
 /// Where spans are sent, and which.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,9 +102,7 @@ pub(crate) fn layer(traces: &Traces) -> (SpanLayer, Tracing) {
     let (queue, spans) = queue::bounded();
     let provider = SdkTracerProvider::builder()
         .with_span_processor(queue)
-        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
-            traces.ratio,
-        ))))
+        .with_sampler(sampling::Settling::of(traces.ratio))
         .with_resource(resource.clone())
         .build();
     let layer = tracing_opentelemetry::layer()
@@ -120,15 +114,11 @@ pub(crate) fn layer(traces: &Traces) -> (SpanLayer, Tracing) {
         // Parents are found by `tracing`'s own spans: nobody here asks for OpenTelemetry's context of
         // the thread, which would be set and reset whenever a future is polled.
         .with_context_activation(false)
-        .with_filter(filter_fn(is_traced).with_max_level_hint(LevelFilter::DEBUG));
+        .with_filter(sampling::Sampled::of(traces.ratio));
     let tracing = Tracing {
         provider: Some(provider),
         waiting: Some(Exporter::new(traces.clone(), resource, spans)),
         running: None,
     };
     (layer.boxed(), tracing)
-}
-
-fn is_traced(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span() && OURS.iter().any(|ours| metadata.target().starts_with(ours))
 }

@@ -55,8 +55,9 @@ async fn observe(State(series): State<Series>, mut request: Request, next: Next)
     let route = routes
         .find(|route| Some(*route) == matched)
         .unwrap_or(UNMATCHED);
-    let span = span::of_request(&id, method, route);
-    trace_context::place(&span, &mut request, Trust::Link);
+    let span = trace_context::open(&mut request, Trust::Link, || {
+        span::of_request(&id, method, route)
+    });
     async {
         let start = Instant::now();
         let response = finish(next.run(request).await, &id);

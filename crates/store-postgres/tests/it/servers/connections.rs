@@ -60,7 +60,8 @@ async fn a_warning_is_counted_before_the_answer_that_it_belongs_to() -> Result<(
 #[tokio::test]
 async fn the_settings_reach_the_server() -> Result<()> {
     let server = Postgres::shared().await?;
-    let url = format!("{}?options=-c%20work_mem%3D1MB", server.url());
+    let options = "-c%20work_mem%3D1MB%20-c%20enable_hashjoin%3Don%20-c%20lock_timeout%3D0";
+    let url = format!("{}?options={options}", server.url());
     let mut settings = settings(&url, &[])?;
     settings.application_name = "sso of a test".to_owned();
     settings.statement_timeout = Duration::from_millis(1_500);
@@ -71,11 +72,38 @@ async fn the_settings_reach_the_server() -> Result<()> {
         .query_one(
             "select concat_ws(' ', current_setting('application_name'), \
              current_setting('statement_timeout'), current_setting('lock_timeout'), \
-             current_setting('idle_in_transaction_session_timeout'), current_setting('work_mem'))",
+             current_setting('idle_in_transaction_session_timeout'), current_setting('work_mem'), \
+             current_setting('enable_mergejoin'), current_setting('enable_hashjoin'))",
             &[],
         )
         .await?;
-    assert_eq!(row.get::<_, &str>(0), "sso of a test 1500ms 700ms 10s 1MB");
+    // The URL has the last word on plans, and not on what bounds a wait.
+    let set = "sso of a test 1500ms 700ms 10s 1MB off on";
+    assert_eq!(row.get::<_, &str>(0), set);
+    Ok(())
+}
+
+/// A balancer may lead elsewhere by the next connection; a server that is itself what is addressed does not,
+/// and each connection costs it 10 ms.
+#[tokio::test]
+async fn only_what_may_lead_elsewhere_is_connected_to_again_and_again() -> Result<()> {
+    let server = Postgres::shared().await?;
+    let (direct, balanced) = (
+        server.database("asked_directly").await?,
+        server.database("asked_by_a_balancer").await?,
+    );
+    let proxy = Proxy::start(server.node.address())?;
+    let balanced = through(&balanced, proxy.address())?;
+    let _both = (
+        Servers::open(&settings(&direct, &[])?).await?,
+        Servers::open(&settings(&balanced, &[])?).await?,
+    );
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let connected = proxy.connected();
+    let sessions = "select sessions from pg_stat_database where datname = 'asked_directly'";
+    let sessions: u64 = server.execute(sessions).await?.parse()?;
+    // Three times since the start, by what lies between.
+    assert!(sessions + 2 <= connected, "{sessions}, {connected}");
     Ok(())
 }
 
