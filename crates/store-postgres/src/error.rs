@@ -138,6 +138,11 @@ impl Fault {
         }
     }
 
+    /// Of a statement that was for several: each is told of it.
+    pub(crate) fn of_all(fault: &Arc<Self>) -> StoreError {
+        fault.class().with(Arc::clone(fault))
+    }
+
     fn class(&self) -> Class {
         match self {
             Self::Said(said) => match &said.code {
@@ -156,13 +161,6 @@ impl Fault {
 
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
-        fault.class().with(fault)
-    }
-}
-
-/// The fault of a statement that was for several.
-impl From<Arc<Fault>> for StoreError {
-    fn from(fault: Arc<Fault>) -> Self {
         fault.class().with(fault)
     }
 }

@@ -224,7 +224,7 @@ impl PostgresStore {
             Err(fault) => {
                 let fault = Arc::new(fault);
                 for one in all {
-                    one.tell(Err(Arc::clone(&fault).into()));
+                    one.tell(Err(Fault::of_all(&fault)));
                 }
                 return;
             }
