@@ -59,6 +59,8 @@ pub(crate) fn curve(file: &Path, curve: &Curve) -> Result<()> {
     let (x, y) = curve.axes();
     let mut chart = ChartBuilder::on(&area)
         .margin(12)
+        // For the last label of the axis.
+        .margin_right(40)
         .caption(&y, (FONT, 16))
         .x_label_area_size(40)
         .y_label_area_size(64)
