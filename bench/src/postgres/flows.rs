@@ -25,7 +25,7 @@ use sso_testkit::{
 use super::Place;
 use crate::{
     Plan,
-    load::{Ask, closed_loop},
+    load::{Ask, Outcome, closed_loop},
     login::{self, CLIENTS, Login},
     refresh::Refresh,
     report::{Report, Series},
@@ -40,11 +40,52 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     site.unset("SSO__PASSWORDS__ARGON2_MEMORY")
         .unset("SSO__PASSWORDS__ARGON2_ITERATIONS");
     let server = site.serve().await?;
-    hashing(plan, report, &server).await?;
-    refreshing(plan, report, &place, &server).await
+    hashing(plan, report, &place, &server).await?;
+    refreshing(plan, report, &place, &server).await?;
+    rows(report, &place).await
 }
 
-async fn hashing(plan: &Plan, report: &mut Report, server: &Server) -> Result<()> {
+/// Bytes of the log for each answer of a loop.
+struct Log<'a> {
+    place: &'a Place,
+    before: f64,
+}
+
+impl<'a> Log<'a> {
+    async fn open(place: &'a Place) -> Result<Self> {
+        let before = Self::end(place).await?;
+        Ok(Self { place, before })
+    }
+
+    async fn end(place: &Place) -> Result<f64> {
+        let end = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')";
+        place.number("flows", end).await
+    }
+
+    async fn each(self, plan: &Plan, of: &Outcome) -> Result<f64> {
+        let written = Self::end(self.place).await? - self.before;
+        Ok(written / (of.rate * plan.run.as_secs_f64()))
+    }
+}
+
+/// What a row takes on the disk, with its indexes.
+async fn rows(report: &mut Report, place: &Place) -> Result<()> {
+    for table in ["users", "sessions", "audit", "outbox"] {
+        let mut series = Series::default();
+        let size = format!(
+            "SELECT pg_total_relation_size('{table}')::float8 / greatest(count(*), 1) FROM {table}"
+        );
+        series.push(place.number("flows", &size).await?);
+        report.figure(
+            format!("a row of {table} with its indexes"),
+            "bytes",
+            &series,
+        );
+    }
+    Ok(())
+}
+
+async fn hashing(plan: &Plan, report: &mut Report, place: &Place, server: &Server) -> Result<()> {
     let mut users = Vec::new();
     for number in 0..CLIENTS {
         users.push(Persona::register(&server.http, &format!("user{number}")).await?);
@@ -62,20 +103,27 @@ async fn hashing(plan: &Plan, report: &mut Report, server: &Server) -> Result<()
     let next = Arc::new(AtomicU64::new(0));
     let (mut pure, mut logins, mut registrations) =
         (Series::default(), Series::default(), Series::default());
+    let (mut login_log, mut register_log) = (Series::default(), Series::default());
     for counts in plan.turns() {
         let limit = login::hashes(&pool, &password, &hash, plan).await?;
+        let log = Log::open(place).await?;
         let login = closed_loop(CLIENTS, plan.run, server.pid(), |number| Login {
             grpc: Grpc::new(channel.clone()),
             email: users[number].email.clone(),
             password: users[number].password.clone(),
         });
         let login = login.await?;
+        let login_bytes = log.each(plan, &login).await?;
+        let log = Log::open(place).await?;
         let register = closed_loop(CLIENTS, plan.run, server.pid(), |_| Register {
             grpc: Grpc::new(channel.clone()),
             next: Arc::clone(&next),
         });
         let register = register.await?;
+        let register_bytes = log.each(plan, &register).await?;
         if counts {
+            login_log.push(login_bytes);
+            register_log.push(register_bytes);
             pure.push(limit);
             logins.push(login.rate);
             registrations.push(register.rate);
@@ -88,6 +136,8 @@ async fn hashing(plan: &Plan, report: &mut Report, server: &Server) -> Result<()
     report.figure("PostgreSQL: Register, 16 clients", "1/s", &registrations);
     let goal = "PostgreSQL: Register / pure argon2id";
     report.goal(goal, "ratio", ">= 0.90", &registrations.over(&pure));
+    report.figure("PostgreSQL: log of a login", "bytes", &login_log);
+    report.figure("PostgreSQL: log of a registration", "bytes", &register_log);
     Ok(())
 }
 
@@ -125,6 +175,7 @@ async fn refreshing(
     std::fs::write(script.path(), SCRIPT)?;
     let channel = persona::channel(server.grpc_address).await?;
     let (mut limit, mut ours) = (Series::default(), Series::default());
+    let mut log_of = Series::default();
     for (run, counts) in plan.turns().enumerate() {
         let bare = pgbench(place, script.path(), plan.run).await?;
         let mut tokens = Vec::new();
@@ -132,20 +183,24 @@ async fn refreshing(
             let name = format!("refresh{run}-{client}");
             tokens.push(Persona::register(&server.http, &name).await?.refresh);
         }
+        let log = Log::open(place).await?;
         let outcome = closed_loop(REFRESHING, plan.run, server.pid(), |client| Refresh {
             grpc: Grpc::new(channel.clone()),
             token: tokens[client].clone(),
         });
         let outcome = outcome.await?;
+        let bytes = log.each(plan, &outcome).await?;
         if counts {
             limit.push(bare);
             ours.push(outcome.rate);
+            log_of.push(bytes);
         }
     }
     report.figure("pgbench, the same UPDATE, 32 clients", "1/s", &limit);
     report.figure("PostgreSQL: Refresh, 32 clients", "1/s", &ours);
     let goal = "PostgreSQL: Refresh / pgbench";
     report.goal(goal, "ratio", ">= 0.60", &ours.over(&limit));
+    report.figure("PostgreSQL: log of a refresh", "bytes", &log_of);
     // Backends report when they are idle, once a second at most.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let hot = "SELECT n_tup_hot_upd::float8 / greatest(n_tup_upd, 1)
