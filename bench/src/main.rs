@@ -171,6 +171,12 @@ fn main() -> Result<()> {
         runs: cli.runs,
         run: Duration::from_secs(cli.seconds),
     };
+    // Before the first: what is at work is what was built by now.
+    let machine = cli
+        .save
+        .as_ref()
+        .map(|_| save::Machine::look())
+        .transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -180,14 +186,14 @@ fn main() -> Result<()> {
         }
         let (name, mut report) = (measurement.name(), Report::default());
         runtime.block_on(measurement.run(&plan, &mut report))?;
-        if let Some(folder) = &cli.save {
-            save::save(folder, &name, &plan, &report)?;
-        }
         // At once: the next may take minutes, or fail.
         if cli.json {
-            println!("{}", report.json());
+            println!("{}", report.json(&name));
         } else {
             println!("{name}:\n\n{}", report.table());
+        }
+        if let (Some(folder), Some(machine)) = (&cli.save, &machine) {
+            save::save(folder, &name, machine, &plan, &report)?;
         }
     }
     Ok(())

@@ -20,9 +20,11 @@ const PALE: RGBColor = RGBColor(150, 150, 150);
 /// A figure beside its goal.
 pub(crate) struct Goal {
     what: String,
-    /// How far the goal is reached: 1 is just there, more is better.
+    /// How far the goal is reached, from 0 to [`MOST`]: 1 is just there, more is better.
     reached: f64,
 }
+
+const MOST: f64 = 3.0;
 
 impl Goal {
     /// Of a saved figure, if it has a goal such as `>= 0.85`.
@@ -32,6 +34,8 @@ impl Goal {
         let bound: f64 = bound.parse().ok()?;
         let reached = match relation {
             ">=" => median / bound,
+            // A difference that is less than nothing.
+            "<=" if median <= 0.0 => MOST,
             "<=" => bound / median,
             _ => return None,
         };
@@ -41,13 +45,16 @@ impl Goal {
             unit => unit,
         };
         let what = format!("{what}: {median:.3} {unit} (goal {goal})");
+        let reached = reached.clamp(0.0, MOST);
         Some(Self { what, reached })
     }
 }
 
 /// The medians over the sizes, on a logarithmic axis, with a bar from the least to the greatest run.
 pub(crate) fn curve(file: &Path, curve: &Curve) -> Result<()> {
-    let points: Vec<_> = curve.points().collect();
+    // A logarithm has no place for none.
+    let points = curve.points().map(|(size, runs)| (size.max(1), runs));
+    let points: Vec<_> = points.collect();
     let sizes = || points.iter().map(|(size, _)| *size);
     let (from, to) = sizes().min().zip(sizes().max()).context("no point")?;
     let top = points
@@ -97,7 +104,7 @@ pub(crate) fn goals(file: &Path, goals: &[Goal]) -> Result<()> {
         .margin(12)
         .caption("goals: 1 is reached, more is better (cut at 3)", (FONT, 16))
         .x_label_area_size(24)
-        .build_cartesian_2d(0.0..3.0, 0.0..rows)
+        .build_cartesian_2d(0.0..MOST, 0.0..rows)
         .map_err(failed)?;
     chart
         .configure_mesh()
@@ -109,7 +116,7 @@ pub(crate) fn goals(file: &Path, goals: &[Goal]) -> Result<()> {
     for (row, goal) in (0..count).rev().zip(goals) {
         let bottom = f64::from(row);
         let color = if goal.reached >= 1.0 { REACHED } else { MISSED };
-        let corners = [(0.0, bottom + 0.1), (goal.reached.min(3.0), bottom + 0.9)];
+        let corners = [(0.0, bottom + 0.1), (goal.reached, bottom + 0.9)];
         let bar = Rectangle::new(corners, color.mix(0.35).filled());
         let text = Text::new(goal.what.clone(), (0.01, bottom + 0.7), (FONT, 13));
         chart.draw_series([bar]).map_err(failed)?;

@@ -182,7 +182,7 @@ impl Report {
     }
 
     /// For programs: every run.
-    pub(crate) fn json(&self) -> Value {
+    pub(crate) fn json(&self, measurement: &str) -> Value {
         let figures = self.lines.iter().map(|line| {
             json!({
                 "what": line.what,
@@ -208,6 +208,7 @@ impl Report {
             .iter()
             .map(|(what, text)| json!({ "what": what, "text": text }));
         json!({
+            "measurement": measurement,
             "figures": figures.collect::<Value>(),
             "curves": curves.collect::<Value>(),
             "notes": notes.collect::<Value>(),

@@ -10,13 +10,18 @@ use crate::{Plan, picture, report::Report};
 
 /// Writes `<name>.json`, with what it was measured on, and a picture of each curve; then draws
 /// all goals anew, of whatever lies in the folder.
-pub(crate) fn save(folder: &Path, name: &str, plan: &Plan, report: &Report) -> Result<()> {
+pub(crate) fn save(
+    folder: &Path,
+    name: &str,
+    machine: &Machine,
+    plan: &Plan,
+    report: &Report,
+) -> Result<()> {
     fs::create_dir_all(folder)?;
-    let mut saved = report.json();
-    saved["measurement"] = name.into();
-    saved["machine"] = machine()?;
+    let mut saved = report.json(name);
+    saved["machine"] = machine.shown.clone();
     saved["at"] = now().format(&Rfc3339)?.into();
-    saved["commit"] = commit()?.into();
+    saved["commit"] = machine.commit.clone().into();
     saved["runs"] = plan.runs.into();
     saved["seconds"] = plan.run.as_secs().into();
     let text = serde_json::to_string_pretty(&saved)? + "\n";
@@ -51,17 +56,27 @@ fn saved_goals(folder: &Path) -> Result<Vec<picture::Goal>> {
     Ok(figures.filter_map(picture::Goal::of).collect())
 }
 
-fn machine() -> Result<Value> {
-    let processors = fs::read_to_string("/proc/cpuinfo")?;
-    let model = field(&processors, "model name").context("no model name")?;
-    let memory = fs::read_to_string("/proc/meminfo")?;
-    let memory = field(&memory, "MemTotal").context("no MemTotal")?;
-    Ok(json!({
-        "processor": model,
-        "cores": std::thread::available_parallelism()?.get(),
-        "memory": memory,
-        "kernel": rustix::system::uname().release().to_string_lossy(),
-    }))
+/// What is measured on, and what. What cannot be known is `null`.
+pub(crate) struct Machine {
+    shown: Value,
+    commit: Option<String>,
+}
+
+impl Machine {
+    /// Looks at it.
+    pub(crate) fn look() -> Result<Self> {
+        let processors = fs::read_to_string("/proc/cpuinfo")?;
+        let memory = fs::read_to_string("/proc/meminfo")?;
+        Ok(Self {
+            shown: json!({
+                "processor": field(&processors, "model name"),
+                "cores": std::thread::available_parallelism()?.get(),
+                "memory": field(&memory, "MemTotal"),
+                "kernel": rustix::system::uname().release().to_string_lossy(),
+            }),
+            commit: commit().ok(),
+        })
+    }
 }
 
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
@@ -69,7 +84,7 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     Some(line.split_once(':')?.1.trim())
 }
 
-/// What was built, with a `+` where that was changed since.
+/// The checkout's, with a `+` where that was changed.
 fn commit() -> Result<String> {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output()?;
@@ -77,14 +92,7 @@ fn commit() -> Result<String> {
         anyhow::Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     };
     let head = git(&["rev-parse", "--short=12", "HEAD"])?;
-    let changed = git(&[
-        "status",
-        "--porcelain",
-        "--untracked-files=no",
-        "--",
-        "*.rs",
-        "*.toml",
-    ])?;
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
     Ok(if changed.is_empty() { head } else { head + "+" })
 }
 

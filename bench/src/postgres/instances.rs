@@ -17,6 +17,8 @@ use crate::{
 
 const CLIENTS: usize = 32;
 const MOST: usize = 2;
+/// In all, to however many.
+const CONNECTIONS: usize = 4;
 
 /// All clients ask the first, then each in turn.
 pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
@@ -51,7 +53,7 @@ async fn ask(plan: &Plan, servers: &[Server], name: &str) -> Result<(f64, f64)> 
         users.push(Persona::register(&servers[0].http, &format!("{name}-{number}")).await?);
     }
     let mut channels = Vec::new();
-    for server in servers {
+    for server in servers.iter().cycle().take(CONNECTIONS) {
         channels.push(persona::channel(server.grpc_address).await?);
     }
     let grpc = |number: usize| Grpc::new(channels[number % channels.len()].clone());

@@ -1,6 +1,9 @@
 //! What the same costs among ten thousand users and among many.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
 
 use anyhow::Result;
 use sso_core::{
@@ -33,7 +36,9 @@ const LOAD: &str = r#"
     COPY sessions FROM PROGRAM 'awk ''BEGIN { for (n = 0; n < COUNT; n++) printf "01910000-0000-7000-8000-%012x\t01900000-0000-7000-8000-%012x\t1\t0\t2026-01-01 00:00:00Z\t2026-01-01 00:00:00Z\t2126-01-01 00:00:00Z\t\\N\t127.0.0.1\tbench\n", n, n }''';
     ANALYZE users; ANALYZE sessions"#;
 
+/// With the settings of the service's connections.
 const PLANS: &str = "
+    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
     EXPLAIN (COSTS OFF) SELECT * FROM users u WHERE u.email_canonical = 'user77@example.com';
     EXPLAIN (COSTS OFF)
     UPDATE sessions s SET generation = 1, rotated_at = now() FROM users u
@@ -60,11 +65,15 @@ struct Populated {
     site: Site,
     server: Server,
     count: u32,
+    /// The number of the next user who registers.
     next: Arc<AtomicU64>,
+    /// Who logs in next, of all clients.
+    turn: Arc<AtomicU32>,
 }
 
-/// All sizes in turn, with the cheapest hashes, so that the database is what is measured. The time of an
-/// operation is that of 16 clients' together: a second over the rate.
+/// All sizes in turn, with the cheapest hashes, so that the database is what is measured. Logins are of all
+/// users, refreshes of 16 sessions. The time of an operation is a second over the rate of 16 clients
+/// together, not how long one of them waits.
 pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let place = Place::start().await?;
     let hash = hash().await?;
@@ -126,6 +135,7 @@ impl Populated {
             server,
             count,
             next: Arc::default(),
+            turn: Arc::default(),
         })
     }
 
@@ -135,14 +145,14 @@ impl Populated {
         let (clients, pid) = (usize::try_from(CLIENTS)?, self.server.pid());
         let step = (self.count / CLIENTS).max(1);
         let email = |number: u32| format!("user{}@example.com", number * step);
-        let login = closed_loop(clients, plan.run, pid, |number| Anyone {
+        let login = closed_loop(clients, plan.run, pid, |_| Anyone {
             login: Login {
                 grpc: grpc(),
                 email: String::new(),
                 password: SECRET.to_owned(),
             },
             of: self.count,
-            next: u32::try_from(number).unwrap_or(0) * step,
+            turn: Arc::clone(&self.turn),
         });
         let login = login.await?.rate;
         let mut tokens = Vec::new();
@@ -167,18 +177,19 @@ impl Populated {
     }
 }
 
-/// Logs in another user each time, so that nothing of him is in a cache because it was just asked for.
+/// Logs in another user each time, of all that there are: what is asked for was not asked for before.
 struct Anyone {
     login: Login,
     of: u32,
-    next: u32,
+    turn: Arc<AtomicU32>,
 }
 
 impl Ask for Anyone {
     async fn ask(&mut self) -> Result<()> {
-        // Has no divisor in common with a power of ten.
-        self.next = (self.next + 7919) % self.of;
-        self.login.email = format!("user{}@example.com", self.next);
+        // A prime: it goes through all of them, and no two that follow each other lie on a page.
+        let turn = u64::from(self.turn.fetch_add(1, Ordering::Relaxed));
+        let user = turn * 7919 % u64::from(self.of);
+        self.login.email = format!("user{user}@example.com");
         self.login.ask().await
     }
 }

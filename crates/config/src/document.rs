@@ -31,7 +31,6 @@ fn example_head<C: Sections>() -> String {
 /// What stands before the keys of the manual.
 fn manual_head<C: Sections>() -> String {
     let (program, prefix, file) = (C::PROGRAM, C::PREFIX, C::FILE_VARIABLE);
-    let family = prefix.trim_end_matches('_');
     format!(
         "# Configuration
 
@@ -58,7 +57,7 @@ from.
         } else {
             format!(
                 "
-**Development mode** is on without any setting (no file, no variable `{family}_..`, no flag), or with
+**Development mode** is on without any setting (no file, no variable `{prefix}..` or `{file}`, no flag), or with
 `--dev`. All listeners must be on loopback addresses then, and these defaults change:
 
 "
@@ -185,16 +184,17 @@ fn about(key: &Key, tick: &str) -> String {
 
 /// Comment lines of at most [`WIDTH`] columns, words permitting.
 fn comment(out: &mut String, text: &str) -> fmt::Result {
-    let mut column = WIDTH;
+    // None: there is no line yet.
+    let mut column = None;
     for word in text.split_whitespace() {
         let length = word.chars().count() + 1;
-        if column + length > WIDTH {
-            let end = if column == WIDTH { "" } else { "\n" };
+        let fits = column.filter(|column| column + length <= WIDTH);
+        if fits.is_none() {
+            let end = if column.is_some() { "\n" } else { "" };
             write!(out, "{end}#")?;
-            column = 1;
         }
         write!(out, " {word}")?;
-        column += length;
+        column = Some(fits.unwrap_or(1) + length);
     }
     writeln!(out)
 }

@@ -102,9 +102,10 @@ impl Sources {
         if C::DEVELOPMENT.is_empty() {
             return false;
         }
-        // `SSO_`, of which `SSO__` and `SSO_CONFIG` are.
-        let family = C::PREFIX.strip_suffix('_').unwrap_or(C::PREFIX).as_bytes();
-        let ours = |(name, _): &(OsString, OsString)| name.as_encoded_bytes().starts_with(family);
+        // `SSO_PORT`, which an orchestrator may set, is none of ours.
+        let ours = |(name, _): &(OsString, OsString)| {
+            name == C::FILE_VARIABLE || name.as_encoded_bytes().starts_with(C::PREFIX.as_bytes())
+        };
         self.dev || (self.file.is_none() && self.flags.is_empty() && !self.env.iter().any(ours))
     }
 

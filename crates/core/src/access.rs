@@ -15,7 +15,7 @@ pub enum Access {
     Own,
     /// A service that is known, whatever its scopes; anybody without `grpc.require_caller`.
     KnownCaller,
-    /// A service with this scope; anybody without `grpc.require_caller`.
+    /// A service with this scope; without `grpc.require_caller` also anybody who is no known service.
     Caller(Scope),
     /// A service with this scope, or an administrator by his access token; always.
     Administrator(Scope),
@@ -154,6 +154,7 @@ pub const RULES: &[Rule] = &[
     admin("GET", "/auth/healthz"),
     admin("GET", "/log-level"),
     admin("PUT", "/log-level"),
+    admin("GET", "/profile"),
 ];
 
 const USERS: Access = Access::Administrator(Scope::UsersAdmin);

@@ -5,13 +5,15 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Extension, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde::Serialize;
-use sso_core::{FieldError, Origin, ports::Clock};
-use sso_web::{RequestId, deadline, host, panics, request_id, request_id::Generator, shield};
+use sso_core::{Failure, FieldError, Fields, Origin, ports::Clock};
+use sso_web::{
+    RequestId, deadline, host, panics, profile::Snapshot, request_id, request_id::Generator, shield,
+};
 
 use crate::{
     caller::Anonymous,
@@ -27,8 +29,10 @@ use crate::{
     state::Metrics,
 };
 
-/// Nothing here waits for anything.
+/// Nothing here waits for anything but the end of a profile.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Of a profile, if nothing else is asked for; and at most.
+const SECONDS: (u64, u64) = (5, 8);
 
 /// What decides which events are logged.
 pub trait LogLevel: Send + Sync {
@@ -57,13 +61,15 @@ pub struct AdminState {
     pub loopback_only: bool,
 }
 
-/// `/metrics`, `/auth/ready` with causes, `/auth/healthz`, `/log-level` (GET, PUT `{"level"}`).
+/// `/metrics`, `/auth/ready` with causes, `/auth/healthz`, `/log-level` (GET, PUT `{"level"}`),
+/// `/profile?seconds=5`.
 pub fn admin_router(state: AdminState) -> Router {
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/auth/ready", get(ready))
         .route("/auth/healthz", get(healthz))
         .route("/log-level", get(level).put(set_level))
+        .route("/profile", get(take_profile))
         .fallback(async || HttpError::of_status(StatusCode::NOT_FOUND))
         .with_state(state.clone());
     // From the inside out.
@@ -84,6 +90,61 @@ async fn metrics(State(state): State<AdminState>, asked: HeaderMap) -> Response 
 
 async fn ready(State(state): State<AdminState>, Extension(id): Extension<RequestId>) -> Response {
     answer(state.health.report(), &id, Reader::Operator)
+}
+
+/// Where the processor's time went.
+#[derive(Serialize)]
+struct Profile {
+    status: Success,
+    seconds: u64,
+    /// Of all threads, at work at once on average.
+    cores: f64,
+    threads: Vec<ThreadBody>,
+}
+
+/// The busiest first; those that did nothing are left out.
+#[derive(Serialize)]
+struct ThreadBody {
+    name: String,
+    running_ms: f64,
+    /// Ready, while others had the processors.
+    waiting_ms: f64,
+    turns: u64,
+}
+
+async fn take_profile(uri: Uri) -> Outcome<Profile> {
+    let mut fields = Fields::default();
+    let mut asked = uri.query().unwrap_or_default().split('&');
+    let asked = asked.find_map(|pair| pair.strip_prefix("seconds="));
+    let usual = SECONDS.0.to_string();
+    let seconds = fields.required("seconds", Some(asked.unwrap_or(&usual)), |text| {
+        let seconds = text.parse::<u64>().ok();
+        let seconds = seconds.filter(|seconds| (1..=SECONDS.1).contains(seconds));
+        let wrong = || FieldError::new("seconds", "invalid_seconds", "must be from 1 to 8");
+        seconds.ok_or_else(wrong)
+    });
+    let seconds = fields.finish(seconds)?;
+    // Kernels without such figures are no fault of the caller's.
+    let unknown = |error: std::io::Error| Failure::internal(error);
+    let before = Snapshot::take().map_err(unknown)?;
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let threads = Snapshot::take().map_err(unknown)?.since(&before);
+    let busy: Duration = threads.iter().map(|thread| thread.running).sum();
+    let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+    Ok(Reply::ok(Profile {
+        status: Success::Success,
+        seconds,
+        cores: busy.div_duration_f64(Duration::from_secs(seconds)),
+        threads: threads
+            .into_iter()
+            .map(|thread| ThreadBody {
+                running_ms: millis(thread.running),
+                waiting_ms: millis(thread.waiting),
+                turns: thread.turns,
+                name: thread.name,
+            })
+            .collect(),
+    }))
 }
 
 #[derive(Serialize)]

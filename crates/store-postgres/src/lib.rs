@@ -34,7 +34,7 @@ mod store;
 mod tx;
 mod users;
 
-use metrics::{Unit, counter, describe_counter};
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
 pub use error::SchemaError;
 pub use migrations::MigrationStatus;
@@ -46,6 +46,8 @@ const READS: &str = "sso_store_reads_total";
 const RETRIES: &str = "sso_store_retries_total";
 /// Statements that rotate sessions, each of one or more.
 const REFRESHES: &str = "sso_store_refresh_statements_total";
+/// Refreshes that wait for the next of them.
+const WAITING: &str = "sso_store_refreshes_waiting";
 
 /// Describes this crate's metrics and makes their series exist at 0.
 pub fn register_metrics() {
@@ -64,6 +66,12 @@ pub fn register_metrics() {
         Unit::Count,
         "Statements by which sessions were refreshed. Refreshes that meet are one."
     );
+    describe_gauge!(
+        WAITING,
+        Unit::Count,
+        "Refreshes that wait for the next statement, or for a connection to the primary."
+    );
+    gauge!(WAITING).set(0.0);
     for counted in [RETRIES, REFRESHES] {
         counter!(counted).absolute(0);
     }

@@ -15,6 +15,7 @@ pub mod logs;
 mod lossy;
 mod metrics;
 mod process;
+pub mod profile;
 pub mod statements;
 pub mod traces;
 

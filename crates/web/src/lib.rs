@@ -27,7 +27,7 @@ use axum::response::Response;
 pub use bearer::bearer;
 pub use listener::{ClientAddress, ConnectionId, ViaProxy};
 pub use request_id::RequestId;
-pub use sso_telemetry::exemplars;
+pub use sso_telemetry::{exemplars, profile};
 pub use tls::ClientCertificate;
 
 /// Makes the answer of a request that went wrong under the handlers. The id is what the answer's

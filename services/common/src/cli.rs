@@ -6,7 +6,7 @@ mod healthcheck;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use sso_config::{Loaded, Sections, Sources};
+use sso_config::{Loaded, Sections, Sources, output};
 use sso_telemetry::Metrics;
 
 use crate::{Common, Configured, Exit, Failed, Service, serve};
@@ -115,7 +115,7 @@ pub fn run<S: Service>(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             };
         }
     };
-    match dispatch::<S>(cli) {
+    match dispatch::<S>(cli).and_then(|()| output::end()) {
         Ok(()) => Exit::Success,
         Err(failed) => failed.report(program),
     }
@@ -228,7 +228,6 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     Ok((key.trim().to_owned(), value.to_owned()))
 }
 
-#[expect(clippy::print_stdout, reason = "the results of commands")]
 fn print(text: &str) {
-    println!("{}", text.trim_end());
+    output::say(text.trim_end());
 }

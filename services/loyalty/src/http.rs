@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderValue, StatusCode, header::CACHE_CONTROL},
     response::{IntoResponse, Response},
 };
@@ -93,9 +93,9 @@ impl Balance {
 pub(crate) async fn balance(
     State(state): State<Shared>,
     caller: Caller,
-    Path(uuid): Path<String>,
+    uuid: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let user = caller.may_read(&uuid)?;
+    let user = caller.may_read(uuid)?;
     let balance = state.ledger.balance(user).await?;
     let balance = balance.ok_or_else(Problem::not_found)?;
     Ok(fresh(StatusCode::OK, Balance::new(user, balance)))

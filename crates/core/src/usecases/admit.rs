@@ -124,12 +124,12 @@ impl Doorkeeper {
         }
     }
 
-    /// Where nobody need be known, nobody needs a scope either.
+    /// Where nobody need be known, who is known has the scopes that he was given all the same.
     fn caller(&self, shown: Credentials<'_>, scope: Option<Scope>) -> Result<Identity, AdmitError> {
         match self.known(shown) {
             Some(service) => {
                 let has = scope.is_none_or(|scope| service.scopes.has(scope));
-                if self.require_caller && !has {
+                if !has {
                     return Err(NotAllowed.into());
                 }
                 Ok(Identity::Service(service))

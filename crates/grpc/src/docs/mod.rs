@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 
 use axum::{
     Router,
-    extract::{Path, Request},
+    extract::{Path, Request, rejection::PathRejection},
     http::{
         HeaderValue,
         header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
@@ -51,7 +51,13 @@ pub(crate) fn router() -> Router {
         .route(DOCUMENT, get(document))
         .route(
             "/sw/{*path}",
-            get(|Path(path): Path<String>, request| async move { asset(&path, &request) }),
+            // What is not even text names no file.
+            get(
+                |path: Result<Path<String>, PathRejection>, request| async move {
+                    let path = path.map(|Path(path)| path);
+                    asset(path.as_deref().unwrap_or("?"), &request)
+                },
+            ),
         )
 }
 

@@ -82,6 +82,27 @@ async fn the_log_level_is_read_and_changed_and_nonsense_refused() {
 }
 
 #[tokio::test]
+async fn a_profile_tells_which_threads_were_busy() {
+    let router = router(Arc::default());
+    let (status, profile) = parsed(send(&router, "GET", "/profile?seconds=1", "").await);
+    assert_eq!((status, &profile["seconds"]), (200, &json!(1)), "{profile}");
+    // This test's own thread went to sleep, and woke.
+    let threads = profile["threads"].as_array().unwrap();
+    assert!(
+        threads
+            .iter()
+            .any(|thread| thread["turns"].as_u64() > Some(0)),
+        "{profile}"
+    );
+    for bad in ["0", "9", "-1", "", "a"] {
+        let path = format!("/profile?seconds={bad}");
+        let (status, refused) = parsed(send(&router, "GET", &path, "").await);
+        let seen = (status, &refused["fields"][0]["field"]);
+        assert_eq!(seen, (400, &json!("seconds")), "{bad}: {refused}");
+    }
+}
+
+#[tokio::test]
 async fn the_operator_reads_metrics_and_the_causes_of_what_is_wrong() {
     let health = Arc::new(Reported::default());
     health.0.lock().unwrap().dependencies = vec![Dependency {

@@ -146,7 +146,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             };
         }
     };
-    match dispatch(cli) {
+    let ended = dispatch(cli).and_then(|exit| sso_config::output::end().map(|()| exit));
+    match ended {
         Ok(exit) => exit,
         Err(failed) => failed.report("sso"),
     }

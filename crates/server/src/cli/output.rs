@@ -1,8 +1,7 @@
 //! What commands print.
 
-#![expect(clippy::print_stdout, reason = "the results of commands")]
-
 use serde_json::{Value, json};
+use sso_config::output::say;
 use sso_core::ports::store::{Reach, User};
 
 use super::Output;
@@ -25,7 +24,7 @@ pub(super) fn user_json(user: &User) -> Value {
 /// Prints one user.
 pub(super) fn print_user(user: &User, output: Output) {
     match output {
-        Output::Json => println!("{}", user_json(user)),
+        Output::Json => say(user_json(user)),
         Output::Text => {
             let name = user
                 .name
@@ -34,13 +33,13 @@ pub(super) fn print_user(user: &User, output: Output) {
             let birthday = user
                 .birthday
                 .map_or_else(|| "-".to_owned(), |day| day.to_string());
-            println!("id        {}", user.id);
-            println!("email     {}", user.email.as_typed());
-            println!("name      {}", printable(name));
-            println!("birthday  {birthday}");
-            println!("admin     {}", yes_no(user.is_admin));
-            println!("disabled  {}", yes_no(user.disabled));
-            println!("created   {}", rfc3339(user.created_at));
+            say(format_args!("id        {}", user.id));
+            say(format_args!("email     {}", user.email.as_typed()));
+            say(format_args!("name      {}", printable(name)));
+            say(format_args!("birthday  {birthday}"));
+            say(format_args!("admin     {}", yes_no(user.is_admin)));
+            say(format_args!("disabled  {}", yes_no(user.disabled)));
+            say(format_args!("created   {}", rfc3339(user.created_at)));
         }
     }
 }
@@ -48,10 +47,7 @@ pub(super) fn print_user(user: &User, output: Output) {
 /// Prints users, one a line.
 pub(super) fn print_users(users: &[User], output: Output) {
     match output {
-        Output::Json => println!(
-            "{}",
-            Value::from(users.iter().map(user_json).collect::<Vec<_>>())
-        ),
+        Output::Json => say(Value::from(users.iter().map(user_json).collect::<Vec<_>>())),
         Output::Text => {
             for user in users {
                 let marks = [(user.is_admin, " admin"), (user.disabled, " disabled")];
@@ -60,7 +56,11 @@ pub(super) fn print_users(users: &[User], output: Output) {
                     .filter(|(set, _)| *set)
                     .map(|(_, mark)| *mark)
                     .collect();
-                println!("{}  {}{marks}", user.id, user.email.as_typed());
+                say(format_args!(
+                    "{}  {}{marks}",
+                    user.id,
+                    user.email.as_typed()
+                ));
             }
         }
     }
@@ -72,26 +72,30 @@ pub(super) fn print_changed(user: &User, what: &str, reach: Reach, output: Outpu
         Output::Json => {
             let mut value = user_json(user);
             value["revocation"] = json!(reach.as_str());
-            println!("{value}");
+            say(value);
         }
         Output::Text => {
             let reach = match reach {
                 Reach::Everywhere => "obeyed everywhere",
                 Reach::Pending => "committed; a running server may need up to 1.2 leases to obey",
             };
-            println!("{} ({}): {what}; {reach}", user.email.as_typed(), user.id);
+            say(format_args!(
+                "{} ({}): {what}; {reach}",
+                user.email.as_typed(),
+                user.id
+            ));
         }
     }
 }
 
 /// A line for a person.
 pub(super) fn print_line(line: &str) {
-    println!("{line}");
+    say(line);
 }
 
 /// A document for a program or a file: printed as it is, ending with one newline.
 pub(super) fn print_document(text: &str) {
-    println!("{}", text.trim_end());
+    say(text.trim_end());
 }
 
 fn yes_no(set: bool) -> &'static str {

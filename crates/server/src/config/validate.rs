@@ -22,7 +22,6 @@ pub(super) fn validate(config: &Config, broken: &mut sso_config::Rules<'_>) {
     rules.database();
     rules.certificates();
     rules.proxies();
-    rules.idle();
     rules.events();
     config.telemetry.validate(rules.broken);
 }
@@ -214,18 +213,6 @@ impl Rules<'_, '_> {
                     "needs http.trusted_proxies: from others it is not accepted",
                 );
             }
-        }
-    }
-
-    /// Else every client that waits for its access token to expire is signed out by that.
-    fn idle(&mut self) {
-        let idle = self.config.sessions.idle_ttl.get();
-        if idle.is_some_and(|idle| idle <= self.config.tokens.access_ttl) {
-            self.broken(
-                "sessions.idle_ttl",
-                &["tokens.access_ttl"],
-                "must be longer than tokens.access_ttl: clients refresh when that is over",
-            );
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is said at the start.
 
-#![expect(clippy::print_stdout, reason = "development mode talks to a person")]
+use sso_config::output::say;
 
 use super::listeners::Addresses;
 use crate::config::{Loaded, section::Grpc};
@@ -39,7 +39,7 @@ pub(super) fn show(loaded: &Loaded, addresses: &Addresses) {
     } else {
         "accepted"
     };
-    println!(
+    let text = format!(
         "
 sso {version}, development mode: not for production
 
@@ -58,4 +58,5 @@ sso {version}, development mode: not for production
         data = loaded.config.data_dir.display(),
         least = passwords.min_length,
     );
+    say(text);
 }

@@ -2,20 +2,22 @@
 //! all of them, which is most of what each costs the primary.
 //!
 //! One that comes alone goes at once. While [`UNDER_WAY`] statements are under way the others wait for the
-//! next, which takes all of them. Rows that somebody else has locked are left out, so that nobody waits for
-//! the session of another; these, and those that had nothing to move, are done one by one.
+//! next, which takes [`TOGETHER`] of them at most, each session once. Rows that somebody else has locked are
+//! left out, so that nobody waits for the session of another; these, and those that had nothing to move, are
+//! done one by one.
 
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use metrics::counter;
+use metrics::{counter, gauge};
 use sso_core::ports::{
     StoreError,
     store::{Rotate, Rotated, Rotation},
 };
+use sso_telemetry::traces::context;
 use time::OffsetDateTime;
 use tokio::{
     sync::oneshot,
@@ -26,7 +28,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::{
-    REFRESHES,
+    REFRESHES, RETRIES, WAITING,
     codec::{self, Columns, integer, session_columns, user_columns},
     error::Fault,
     servers::{self, Connection},
@@ -35,6 +37,9 @@ use crate::{
 
 /// Statements under way at once: one is planned and executed while the other waits for its commit.
 const UNDER_WAY: usize = 2;
+/// Where those have been under way for longer than [`SLOW`], their connections may hang: as many may be.
+const AT_MOST: usize = 8;
+const SLOW: Duration = Duration::from_millis(250);
 /// Most uses of one statement.
 const TOGETHER: usize = 64;
 /// Before the primary is asked for again, when that failed at once.
@@ -67,15 +72,31 @@ pub(crate) struct Rotations(Mutex<State>);
 #[derive(Default)]
 struct State {
     under_way: usize,
+    /// When the newest statement began.
+    begun: Option<Instant>,
     waiting: VecDeque<Waiting>,
     entered: u64,
+    /// Why there was no connection, the last time there was none.
+    why: Option<String>,
+}
+
+impl State {
+    fn has_room(&self) -> bool {
+        let is_slow = || self.begun.is_none_or(|begun| begun.elapsed() > SLOW);
+        self.under_way < UNDER_WAY || (self.under_way < AT_MOST && is_slow())
+    }
+
+    fn show(&self) {
+        let waiting = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+        gauge!(WAITING).set(waiting);
+    }
 }
 
 struct Waiting {
     number: u64,
     rotate: Rotate,
     generation: i64,
-    /// Of the request: the statement's is a child of the first one's.
+    /// Of the request. The statement's is a child of one of them.
     span: Span,
     answer: oneshot::Sender<Result<Rotation, StoreError>>,
 }
@@ -97,7 +118,20 @@ impl Rotations {
         let mut state = self.lock();
         let before = state.waiting.len();
         state.waiting.retain(|waiting| waiting.number != number);
+        state.show();
         state.waiting.len() < before
+    }
+}
+
+/// A place in the line, which is left with whoever waits there: his request may be dropped.
+struct Place<'a> {
+    rotations: &'a Rotations,
+    number: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.rotations.leave(self.number);
     }
 }
 
@@ -122,17 +156,20 @@ impl Turn {
             }
         }
         state.waiting = later;
+        state.show();
         if next.is_empty() {
             self.is_over = true;
             state.under_way -= 1;
             return None;
         }
+        state.begun = Some(Instant::now());
         Some(next)
     }
 
-    /// Whether nobody waits, which ends the turn.
-    fn is_idle(&mut self) -> bool {
+    /// There is no connection. Whether nobody waits for one, which ends the turn.
+    fn is_idle(&mut self, why: &StoreError) -> bool {
         let mut state = self.store.shared.rotations.lock();
+        state.why = Some(why.to_string());
         if state.waiting.is_empty() {
             self.is_over = true;
             state.under_way -= 1;
@@ -143,12 +180,15 @@ impl Turn {
     async fn run(mut self) {
         loop {
             // Before it is settled who is next: all who come while there is no primary are.
-            let Ok(connection) = self.store.shared.servers.primary().await else {
-                if self.is_idle() {
-                    return;
+            let connection = match self.store.shared.servers.primary().await {
+                Ok(connection) => connection,
+                Err(why) => {
+                    if self.is_idle(&why) {
+                        return;
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
                 }
-                tokio::time::sleep(PAUSE).await;
-                continue;
             };
             let Some(next) = self.next() else { return };
             self.store.rotate_all(&connection, next).await;
@@ -169,12 +209,16 @@ impl PostgresStore {
     /// Waits for a connection as others do, then for the answer.
     pub(crate) async fn rotate_with_others(&self, of: Rotate) -> Result<Rotation, StoreError> {
         let deadline = self.shared.servers.deadline();
-        let (number, mut told) = self.enter(of)?;
+        let (place, mut told) = self.enter(of)?;
         if let Ok(told) = timeout_at(deadline, &mut told).await {
             return told.map_err(StoreError::unavailable)?;
         }
-        if self.shared.rotations.leave(number) {
-            return Err(StoreError::unavailable(servers::ConnectError::Timeout));
+        if self.shared.rotations.leave(place.number) {
+            let why = self.shared.rotations.lock().why.clone();
+            return Err(match why {
+                Some(why) => StoreError::unavailable(why),
+                None => StoreError::unavailable(servers::ConnectError::Timeout),
+            });
         }
         let patience = servers::of_answer(self.shared.patience);
         match timeout(patience, told).await {
@@ -186,7 +230,7 @@ impl PostgresStore {
     fn enter(
         &self,
         rotate: Rotate,
-    ) -> Result<(u64, oneshot::Receiver<Result<Rotation, StoreError>>), StoreError> {
+    ) -> Result<(Place<'_>, oneshot::Receiver<Result<Rotation, StoreError>>), StoreError> {
         let generation = integer("generation", rotate.generation)?;
         let (answer, told) = oneshot::channel();
         let mut state = self.shared.rotations.lock();
@@ -202,7 +246,8 @@ impl PostgresStore {
             span: Span::current(),
             answer,
         });
-        if state.under_way < UNDER_WAY {
+        state.show();
+        if state.has_room() {
             state.under_way += 1;
             let turn = Turn {
                 store: self.clone(),
@@ -210,17 +255,26 @@ impl PostgresStore {
             };
             tokio::spawn(turn.run());
         }
-        Ok((number, told))
+        drop(state);
+        let rotations = &self.shared.rotations;
+        Ok((Place { rotations, number }, told))
     }
 
     async fn rotate_all(&self, connection: &Connection, all: Vec<Waiting>) {
         counter!(REFRESHES).increment(1);
-        let span = all.first().map_or_else(Span::none, |one| one.span.clone());
+        // Else a request whose trace is sampled would show no statement.
+        let sampled = all.iter().find(|one| context::is_sampled(&one.span));
+        let span = sampled
+            .or(all.first())
+            .map_or_else(Span::none, |one| one.span.clone());
         let moved = self.move_all(connection, &all).instrument(span).await;
         let mut moved = match moved {
             Ok(moved) => moved,
             // Each by itself, as if nobody had been with it.
-            Err(fault) if fault.is_severed() || fault.did_nothing() => Vec::new(),
+            Err(fault) if fault.is_severed() || fault.did_nothing() => {
+                counter!(RETRIES).increment(u64::try_from(all.len()).unwrap_or(u64::MAX));
+                Vec::new()
+            }
             Err(fault) => {
                 let fault = Arc::new(fault);
                 for one in all {
@@ -237,12 +291,18 @@ impl PostgresStore {
         }
     }
 
-    /// Beside the turn, which must not wait for a row.
+    /// Beside the turn, which must not wait for a row; and for as long as somebody waits for the answer.
     fn rotate_later(&self, one: Waiting) {
         let (store, span) = (self.clone(), one.span.clone());
         let alone = async move {
-            let rotation = store.rotate_alone(&one.rotate).await;
-            one.tell(rotation);
+            let Waiting {
+                rotate, mut answer, ..
+            } = one;
+            let rotation = tokio::select! {
+                rotation = store.rotate_alone(&rotate) => rotation,
+                () = answer.closed() => return,
+            };
+            let _ = answer.send(rotation);
         };
         tokio::spawn(alone.instrument(span));
     }

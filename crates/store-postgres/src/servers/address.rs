@@ -83,14 +83,19 @@ impl Address {
         connected.map_err(|_| ConnectError::Timeout)?
     }
 
-    /// Whether the server that answers is itself what is addressed. If it is not, whatever lies between may
-    /// lead to another server next time.
+    /// Whether the server that answers is itself what is addressed, and the name has no other address. If it is
+    /// not, whatever lies between may lead to another server next time. A balancer that leaves the server its
+    /// own address (direct server return) cannot be told from none.
     pub(super) async fn is_itself(&self, who: &Identity) -> bool {
         match (&self.host, who.listens_at()) {
             (Host::Unix(_), None) => true,
             (Host::Tcp(name), Some((address, port))) if port == self.port => {
-                let found = tokio::net::lookup_host((name.as_str(), port)).await;
-                found.is_ok_and(|mut found| found.any(|one| one.ip() == address))
+                let found = tokio::net::lookup_host((name.as_str(), port));
+                let found = tokio::time::timeout(self.within, found).await;
+                let Ok(Ok(mut found)) = found else {
+                    return false;
+                };
+                found.all(|one| one.ip() == address)
             }
             _ => false,
         }

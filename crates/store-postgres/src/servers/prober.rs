@@ -26,8 +26,7 @@ use super::{
 pub(super) const WHO: Duration = Duration::from_secs(1);
 /// How often an address is asked by a new connection: it may lead to another server by now.
 const ANEW: Duration = Duration::from_secs(2);
-/// The same where the server is itself what is addressed and nothing lies between. A new connection costs a
-/// server 10 ms.
+/// The same where the server is itself what is addressed. A new connection costs a server 10 ms.
 const ANEW_OF_ITSELF: Duration = Duration::from_secs(10);
 /// Most connections that are being made at once, while no server is known at the address. A balancer
 /// may have led one of them to a server that is gone, where it hangs until it times out.

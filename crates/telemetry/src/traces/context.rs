@@ -86,7 +86,7 @@ pub fn open(named: Option<Named<'_>>, make: impl FnOnce() -> Span) -> (Span, Opt
     (span, place)
 }
 
-/// Where the span stands. `None` where no traces are sent.
+/// Where the span stands. `None` where no traces are sent, and for a request that is not sampled.
 pub fn place(span: &Span) -> Option<Place> {
     let context = span.context();
     let own = context.span().span_context().clone();
@@ -107,6 +107,11 @@ pub fn sampled_trace(span: &Span) -> Option<String> {
     let context = span.context();
     let place = context.span().span_context().clone();
     (place.is_valid() && place.is_sampled()).then(|| place.trace_id().to_string())
+}
+
+/// Whether the span is part of a trace that is sampled.
+pub fn is_sampled(span: &Span) -> bool {
+    span.context().span().span_context().is_sampled()
 }
 
 impl Place {

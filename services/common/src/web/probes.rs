@@ -3,30 +3,34 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
+        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde_json::json;
 use sso_telemetry::{Exposition, Metrics};
+use sso_web::RequestId;
 
 use crate::health::Health;
 
 /// The routes of a program.
 pub(crate) fn probes(program: &str, health: &Arc<Health>, metrics: Metrics) -> Router {
     let health = Arc::clone(health);
-    let ready = async move || {
-        let (ready, report) = health.report();
-        let status = if ready {
-            StatusCode::OK
-        } else {
-            StatusCode::SERVICE_UNAVAILABLE
-        };
-        fresh((status, Json(report)).into_response())
+    let ready = async move |Extension(id): Extension<RequestId>| {
+        let (ready, mut report) = health.report();
+        if ready {
+            return fresh(Json(report).into_response());
+        }
+        // A report that is an error's body, too.
+        report["error"] = "not ready".into();
+        report["code"] = "unavailable".into();
+        report["request_id"] = id.as_str().into();
+        let later = [(RETRY_AFTER, "1")];
+        fresh((StatusCode::SERVICE_UNAVAILABLE, later, Json(report)).into_response())
     };
     let alive = async || fresh(Json(json!({"status": "Success"})).into_response());
     let text = async move |asked: HeaderMap| {

@@ -1,7 +1,7 @@
 //! Who calls: the user of an access token of `sso`, verified in this process.
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, Path, rejection::PathRejection},
     http::{HeaderMap, StatusCode, header::AUTHORIZATION, request::Parts},
 };
 use sso_service::web::{Problem, refuse_declared_length};
@@ -18,9 +18,14 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Whose account he may read: his own, an administrator any. One that cannot be is unknown.
-    pub(crate) fn may_read(&self, uuid: &str) -> Result<Uuid, Problem> {
-        let user = parse(uuid).ok_or_else(Problem::not_found)?;
+    /// Whose account he may read: his own, an administrator any. One that cannot be is unknown, as is what
+    /// is not even text.
+    pub(crate) fn may_read(
+        &self,
+        uuid: Result<Path<String>, PathRejection>,
+    ) -> Result<Uuid, Problem> {
+        let user = uuid.ok().and_then(|Path(uuid)| parse(&uuid));
+        let user = user.ok_or_else(Problem::not_found)?;
         if self.is_admin || self.id == user {
             Ok(user)
         } else {

@@ -1,7 +1,10 @@
 //! The lines of an account.
 
 use axum::{
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::StatusCode,
     response::Response,
 };
@@ -101,10 +104,10 @@ fn rfc3339(at: OffsetDateTime) -> String {
 pub(crate) async fn entries(
     State(state): State<Shared>,
     caller: Caller,
-    Path(uuid): Path<String>,
+    uuid: Result<Path<String>, PathRejection>,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let user = caller.may_read(&uuid)?;
+    let user = caller.may_read(uuid)?;
     let Query(page) = page.map_err(|_| Problem::malformed("the query cannot be read"))?;
     let (before, limit) = page.read()?;
     let lines = state.ledger.lines(user, before, limit + 1).await?;

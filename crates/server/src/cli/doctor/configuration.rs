@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use sso_crypto::CompatSecret;
 use sso_store_postgres::servers::SslMode;
 
 use super::Finding;
-use crate::config::{Config, DatabaseUrl, Loaded, ReplicaUrl};
+use crate::config::{Config, DatabaseUrl, Loaded, ReplicaUrl, section::TokenMode};
 
 /// KiB times passes of the weakest choice of OWASP's Password Storage Cheat Sheet for argon2id
 /// (m=7168, t=5).
@@ -79,6 +80,24 @@ fn tokens(config: &Config, findings: &mut Vec<Finding>) {
             "tokens.access_ttl",
             "access tokens live for more than an hour",
             "take the default, 15m: clients refresh by themselves",
+        ));
+    }
+    let idle = config.sessions.idle_ttl.get();
+    if idle.is_some_and(|idle| idle <= config.tokens.access_ttl) {
+        findings.push(Finding::warning(
+            "sessions.idle_ttl",
+            "not longer than tokens.access_ttl, so a client that refreshes when its access token ends is signed \
+             out",
+            "make it several times as long as tokens.access_ttl",
+        ));
+    }
+    let secret = config.tokens.hs256_secret.as_ref();
+    let is_weak = secret.is_some_and(|secret| secret.bytes().len() < CompatSecret::MIN_BYTES);
+    if is_weak && config.tokens.mode == TokenMode::Hs256 {
+        findings.push(Finding::warning(
+            "tokens.hs256_secret",
+            "so short that who has one token can find it, and make tokens of anybody",
+            "take 32 random bytes, for every service at once",
         ));
     }
 }

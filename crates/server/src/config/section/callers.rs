@@ -24,6 +24,11 @@ const OF_NOTHING: [u8; 32] = [
     0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 const KEYS: [&str; 4] = ["name", "token_sha256", "certificate", "scopes"];
+/// Other names that are read: what stands there is a digest, too.
+const ALIASES: [(&str, &str); 2] = [
+    ("token", "token_sha256"),
+    ("client_certificate", "certificate"),
+];
 
 /// A service that is known.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -69,7 +74,7 @@ impl<'de> Deserialize<'de> for Callers {
         let mut callers = Vec::new();
         for (at, table) in (1..).zip(Vec::<Table>::deserialize(deserializer)?) {
             wrong.caller = at;
-            callers.extend(wrong.caller(&table).map(|caller| (at, caller)));
+            callers.extend(wrong.caller(table).map(|caller| (at, caller)));
         }
         wrong.twins(&callers);
         if wrong.texts.is_empty() {
@@ -90,7 +95,16 @@ struct Wrong {
 }
 
 impl Wrong {
-    fn caller(&mut self, table: &Table) -> Option<Caller> {
+    fn caller(&mut self, mut table: Table) -> Option<Caller> {
+        for (alias, key) in ALIASES {
+            if table.contains_key(key) {
+                continue;
+            }
+            if let Some(value) = table.remove(alias) {
+                table.insert(key.to_owned(), value);
+            }
+        }
+        let table = &table;
         for key in table.keys().filter(|key| !KEYS.contains(&key.as_str())) {
             self.add(unknown_among("sso", key, &KEYS));
         }
@@ -320,6 +334,22 @@ mod tests {
             assert!(bad.parse::<TokenDigest>().is_err(), "{bad}");
         }
         assert_eq!(format!("{digest:?}"), "TokenDigest(..)");
+    }
+
+    #[test]
+    fn a_caller_is_read_by_the_other_names_too() {
+        let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let read = |token: &str, certificate: &str| {
+            let text = format!(
+                "c = [{{ name = 'a', {token} = '{digest}', {certificate} = 'a.internal', \
+                 scopes = ['auth'] }}]"
+            );
+            let mut table: std::collections::BTreeMap<String, Callers> =
+                toml::from_str(&text).unwrap();
+            table.remove("c").unwrap()
+        };
+        let usual = read("token_sha256", "certificate");
+        assert_eq!(read("token", "client_certificate"), usual);
     }
 
     #[test]

@@ -61,7 +61,9 @@ impl Role {
             Access::Anyone => true,
             Access::Own => self.is_person() && self != Self::FormerAdmin,
             Access::KnownCaller => !require_caller || matches!(self, Self::Service(_)),
-            Access::Caller(scope) => !require_caller || service(scope),
+            Access::Caller(scope) => {
+                service(scope) || (!require_caller && !matches!(self, Self::Service(_)))
+            }
             Access::Administrator(scope) => service(scope) || self == Self::Admin,
             Access::AdministratorOnly => self == Self::Admin,
         }
