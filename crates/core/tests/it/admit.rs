@@ -72,14 +72,14 @@ async fn admitted(
 }
 
 #[tokio::test]
-async fn a_service_needs_the_scope_where_callers_are_required() {
+async fn a_service_that_is_known_needs_the_scope() {
     let app = app(memory()).await;
     for (shown, asked, relaxed) in [
         (Credentials::default(), "caller_required", "anonymous"),
         (token("token of nobody"), "caller_required", "anonymous"),
         (token(""), "caller_required", "anonymous"),
         (token("token of shop"), "shop", "shop"),
-        (token("token of desk"), "forbidden", "desk"),
+        (token("token of desk"), "forbidden", "forbidden"),
     ] {
         assert_eq!(admitted(&app, &keeper(true), AUTH, shown).await, asked);
         assert_eq!(admitted(&app, &keeper(false), AUTH, shown).await, relaxed);

@@ -150,3 +150,26 @@ fn the_configuration_is_documented_and_checked() -> Result<()> {
     }
     Ok(())
 }
+
+/// A reader that has gone wants no more; a disk that is full is a failure, and says so.
+#[test]
+fn output_that_nobody_takes_is_no_panic() -> Result<()> {
+    let site = site()?;
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    let gone = site
+        .command(&["config", "example"])
+        .stdout(writer)
+        .status()?;
+    assert_eq!(gone.code(), Some(0));
+    let full = std::fs::File::options().write(true).open("/dev/full")?;
+    let full = site
+        .command(&["config", "example"])
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .output()?;
+    let said = String::from_utf8_lossy(&full.stderr);
+    assert_eq!(full.status.code(), Some(1), "{said}");
+    assert!(said.contains("its output cannot be written"), "{said}");
+    Ok(())
+}

@@ -63,6 +63,10 @@ fn weak_settings_are_warnings_with_a_remedy() -> Result<()> {
     site.set("SSO__PASSWORDS__MIN_LENGTH", 4)
         .set("SSO__PASSWORDS__REFUSE_COMMON", false)
         .set("SSO__TOKENS__ACCESS_TTL", "2h")
+        .set("SSO__TOKENS__MODE", "hs256")
+        .set("SSO__TOKENS__HS256_SECRET", "short")
+        .set("SSO__TOKENS__HS256_ACCEPT_WEAK", true)
+        .set("SSO__SESSIONS__IDLE_TTL", "1h")
         .set("SSO__HTTP__LISTEN", "0.0.0.0:0")
         .set("SSO__HTTP__EXPOSE_METRICS", true)
         .set("SSO__GRPC__LISTEN", "0.0.0.0:0")
@@ -75,6 +79,8 @@ fn weak_settings_are_warnings_with_a_remedy() -> Result<()> {
         "passwords.refuse_common",
         "login.failure_floor",
         "tokens.access_ttl",
+        "tokens.hs256_secret",
+        "sessions.idle_ttl",
         "http.listen",
         "http.public_url",
         "http.expose_metrics",

@@ -62,7 +62,13 @@ async fn a_token_is_taken_with_its_scheme_and_bare_and_refused_when_it_is_over()
         Ok(reply.status == 503 && reply.header("retry-after") == "1")
     })
     .await?;
-    Ok(())
+    // Readiness is an error's body then, too.
+    eventually("it is not ready", async || {
+        let ready = running.http.get("/loyalty/ready", None).await?;
+        let is_error = ready.code() == "unavailable" && !ready.text("request_id").is_empty();
+        Ok(ready.status == 503 && ready.header("retry-after") == "1" && is_error)
+    })
+    .await
 }
 
 #[tokio::test]
@@ -88,6 +94,12 @@ async fn an_expired_token_is_refused() -> Result<()> {
 async fn probes_metrics_and_the_document_are_served() -> Result<()> {
     let shop = Shop::new(Store::Sqlite).await?;
     let running = shop.loyalty.start().await?;
+    let user = shop.user("nobody").await?;
+    let nobody = running.http.get("/loyalty/%FF", Some(&user.access)).await?;
+    assert_eq!(
+        (nobody.status.as_u16(), nobody.code().as_str()),
+        (404, "not_found")
+    );
     for (path, status) in [
         ("/loyalty/ready", 200),
         ("/loyalty/healthz", 200),
