@@ -105,28 +105,9 @@ fn rotate(connection: &Connection, rotate: &Rotate) -> Result<Rotation, Fault> {
         return Ok(Rotation::Unknown);
     };
     let user = user_of(connection, &session)?;
-    Ok(missed(rotate, session, user))
-}
-
-/// Why the compare-and-swap moved nothing, judged by the rows of the same transaction.
-fn missed(rotate: &Rotate, session: Session, user: User) -> Rotation {
-    let alive = Liveness {
-        now: rotate.now,
-        used_after: rotate.used_after,
-    };
-    let over = session.revoked_at.is_some()
-        || !alive.holds(session.expires_at, session.rotated_at)
-        || user.disabled
-        || session.version < user.sessions_from;
-    if over {
-        Rotation::Over
-    } else if rotate.now > session.rotated_at + rotate.grace {
-        Rotation::Reused(Box::new(session))
-    } else if rotate.generation.checked_add(1) == Some(session.generation) {
-        Rotation::Replayed(Box::new(Rotated { session, user }))
-    } else {
-        Rotation::Late
-    }
+    // Of the same transaction.
+    let from = session.rotated_at;
+    Ok(rotate.missed(Rotated { session, user }, from))
 }
 
 pub(crate) fn open(

@@ -4,7 +4,7 @@ mod together;
 
 use sso_core::ports::{
     StoreError,
-    store::{Liveness, Rotate, Rotated, Rotation},
+    store::{Rotate, Rotated, Rotation},
 };
 use time::OffsetDateTime;
 
@@ -55,41 +55,9 @@ fn rotated(columns: &mut Columns<'_>) -> Result<Rotated, Fault> {
     Ok(Rotated { session, user })
 }
 
-/// What a rotation met that it could not move.
-struct Missed {
-    rows: Rotated,
-    /// The grace counts from here.
-    from: OffsetDateTime,
-}
-
-fn missed(columns: &mut Columns<'_>) -> Result<Missed, Fault> {
-    Ok(Missed {
-        rows: rotated(columns)?,
-        from: columns.take("greatest(rotated_at)")?,
-    })
-}
-
-impl Missed {
-    fn judge(self, rotate: &Rotate) -> Rotation {
-        let Rotated { session, user } = self.rows;
-        let alive = Liveness {
-            now: rotate.now,
-            used_after: rotate.used_after,
-        };
-        let over = session.revoked_at.is_some()
-            || !alive.holds(session.expires_at, session.rotated_at)
-            || user.disabled
-            || session.version < user.sessions_from;
-        if over {
-            Rotation::Over
-        } else if rotate.now > self.from + rotate.grace {
-            Rotation::Reused(Box::new(session))
-        } else if rotate.generation.checked_add(1) == Some(session.generation) {
-            Rotation::Replayed(Box::new(Rotated { session, user }))
-        } else {
-            Rotation::Late
-        }
-    }
+/// The rows that a rotation could not move, and from when the grace counts.
+fn missed(columns: &mut Columns<'_>) -> Result<(Rotated, OffsetDateTime), Fault> {
+    Ok((rotated(columns)?, columns.take("greatest(rotated_at)")?))
 }
 
 impl PostgresStore {
@@ -106,7 +74,7 @@ impl PostgresStore {
         }
         let met = self.again(MISSED, &[&id]).await?;
         Ok(match first(&met, missed)? {
-            Some(missed) => missed.judge(of),
+            Some((rows, from)) => of.missed(rows, from),
             None => Rotation::Unknown,
         })
     }

@@ -120,6 +120,31 @@ pub enum Rotation {
     Unknown,
 }
 
+impl Rotate {
+    /// What it is that the compare-and-swap moved nothing, by the rows as they are; the grace counts
+    /// from `from`.
+    pub fn missed(&self, rows: Rotated, from: OffsetDateTime) -> Rotation {
+        let Rotated { session, user } = rows;
+        let alive = Liveness {
+            now: self.now,
+            used_after: self.used_after,
+        };
+        let over = session.revoked_at.is_some()
+            || !alive.holds(session.expires_at, session.rotated_at)
+            || user.disabled
+            || session.version < user.sessions_from;
+        if over {
+            Rotation::Over
+        } else if self.now > from + self.grace {
+            Rotation::Reused(Box::new(session))
+        } else if self.generation.checked_add(1) == Some(session.generation) {
+            Rotation::Replayed(Box::new(Rotated { session, user }))
+        } else {
+            Rotation::Late
+        }
+    }
+}
+
 /// What ending a session did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
