@@ -1,6 +1,9 @@
 //! One round: faults, until everything is as before, and what clients saw meanwhile.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use sso_testkit::{
@@ -24,6 +27,8 @@ const CALM: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Round {
     pub(crate) faults: Vec<Fault>,
+    /// Instances that began anew, since the cluster gave up the timeline that they had met.
+    pub(crate) began_anew: usize,
     /// From the first harm until everything was as before.
     pub(crate) took: Duration,
     /// The longest that an instance registered nobody.
@@ -53,7 +58,7 @@ pub(crate) async fn run(system: &mut System, faults: &[Fault]) -> Result<Round> 
         system.instances.ready().await
     };
     let happened = tokio::time::timeout(PATIENCE, happening).await;
-    happened
+    let began_anew = happened
         .context("not everything is as before")
         .and_then(|happened| happened)
         .with_context(|| names.join(" + "))?;
@@ -63,6 +68,7 @@ pub(crate) async fn run(system: &mut System, faults: &[Fault]) -> Result<Round> 
     let now = system.history.now();
     let mut round = Round {
         faults: faults.to_vec(),
+        began_anew,
         took,
         no_write: Duration::ZERO,
         no_validation: Duration::ZERO,
@@ -104,7 +110,15 @@ impl Round {
     /// What happened.
     pub(crate) fn names(&self) -> String {
         let names: Vec<_> = self.faults.iter().map(|fault| fault.name()).collect();
-        names.join(" + ")
+        let mut names = names.join(" + ");
+        if self.began_anew > 0 {
+            let instances = self.began_anew;
+            let _ = write!(
+                names,
+                "; a timeline was given up, instances that began anew: {instances}"
+            );
+        }
+        names
     }
 
     /// For who waits.

@@ -12,6 +12,8 @@ use crate::system::LEASE;
 const PATIENCE: Duration = Duration::from_mins(3);
 /// How long an instance may drain.
 const DRAIN: Duration = Duration::from_mins(1);
+/// How one ends whose timeline the cluster has given up; its supervisor starts it.
+const GIVEN_UP: i32 = 69;
 
 /// The instances and where they are started from.
 pub(crate) struct Instances {
@@ -69,11 +71,20 @@ impl Instances {
         Ok(())
     }
 
-    /// Waits until all of them take requests.
-    pub(crate) async fn ready(&self) -> Result<()> {
+    /// Waits until all of them take requests. How many of them had ended by themselves and were
+    /// started, as a supervisor does.
+    pub(crate) async fn ready(&mut self) -> Result<usize> {
         let began = Instant::now();
-        for (number, server) in self.servers.iter().enumerate() {
+        let mut started_anew = 0;
+        for (number, server) in self.servers.iter_mut().enumerate() {
             loop {
+                if let Some(status) = server.ended()? {
+                    if status.code() != Some(GIVEN_UP) {
+                        bail!("instance {number} ended with {status}");
+                    }
+                    *server = started(&self.sites[number]).await?;
+                    started_anew += 1;
+                }
                 let reply = server.http.get("/auth/ready", None).await;
                 if reply.is_ok_and(|reply| reply.status == 200) {
                     break;
@@ -85,7 +96,7 @@ impl Instances {
                 sleep(Duration::from_millis(50)).await;
             }
         }
-        Ok(())
+        Ok(started_anew)
     }
 }
 

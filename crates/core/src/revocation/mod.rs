@@ -8,6 +8,7 @@ mod feed;
 mod hints;
 mod lease;
 mod primary_clock;
+mod reading;
 mod set;
 mod status;
 mod steady;
@@ -16,7 +17,7 @@ mod terms;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -34,6 +35,7 @@ use self::{
     hints::{Hints, Verdict},
     lease::Lease,
     primary_clock::PrimaryClock,
+    reading::{Answered, Answers},
     steady::Steady,
 };
 use crate::{
@@ -58,8 +60,7 @@ pub struct Revocations {
     life: AtomicU64,
     hints: Hints,
     lease: Lease,
-    /// Of the last answer.
-    timeline: AtomicU32,
+    answers: Answers,
     /// Whether the last answer brought something.
     owes: AtomicBool,
     /// Stops to believe retired keys.
@@ -84,7 +85,7 @@ impl Revocations {
             life: AtomicU64::new(0),
             hints: Hints::default(),
             lease: Lease::default(),
-            timeline: AtomicU32::new(0),
+            answers: Answers::default(),
             owes: AtomicBool::new(false),
             tokens: None,
             hasten: None,
@@ -236,9 +237,12 @@ impl Revocations {
             counter!(HINTS_REFUTED).increment(refuted as u64);
         }
         self.set.forget_before(now);
-        self.timeline.store(answer.timeline, Ordering::Relaxed);
         self.lease
             .extend(sent + self.terms.lease, self.clock.monotonic());
+        self.answers.came(Answered {
+            sent,
+            timeline: answer.timeline,
+        });
         let brought = !answer.entries.is_empty();
         self.owes.store(brought, Ordering::Relaxed);
         if brought {
@@ -362,7 +366,7 @@ impl Revocations {
 
     /// On which timeline the last beat was answered; 0 before the first.
     pub fn timeline(&self) -> u32 {
-        self.timeline.load(Ordering::Relaxed)
+        self.answers.last().map_or(0, |last| last.timeline)
     }
 
     /// How it is, for people and metrics.

@@ -131,8 +131,7 @@ pub async fn sessions(
     user: UserId,
 ) -> Result<Vec<Session>, AdministerError> {
     caller.may_administer_users()?;
-    let known = sso.store.user(user, Freshness::Primary).await?;
-    known.ok_or(AdministerError::NotFound)?;
+    get(sso, caller, &Named::Id(user)).await?;
     Ok(sso.store.live_sessions(user, sso.alive()).await?)
 }
 
@@ -177,11 +176,14 @@ impl Named {
 /// The user of this name.
 pub async fn get(sso: &Sso, caller: &Caller, named: &Named) -> Result<User, AdministerError> {
     caller.may_administer_users()?;
-    let user = match named {
-        Named::Id(id) => sso.store.user(*id, Freshness::Primary).await?,
-        Named::Email(email) => sso.store.user_by_email(email, Freshness::Primary).await?,
-    };
-    user.ok_or(AdministerError::NotFound)
+    sso.confirmed(|| async {
+        let user = match named {
+            Named::Id(id) => sso.store.user(*id, Freshness::Primary).await?,
+            Named::Email(email) => sso.store.user_by_email(email, Freshness::Primary).await?,
+        };
+        user.ok_or(AdministerError::NotFound)
+    })
+    .await
 }
 
 /// Changes a user and revokes what he may no longer use.
@@ -192,7 +194,8 @@ pub async fn change(
     change: Change,
 ) -> Result<Changed, AdministerError> {
     caller.may_administer_users()?;
-    once_more(|| change_once(sso, caller, user, change)).await
+    sso.confirmed(|| once_more(|| change_once(sso, caller, user, change)))
+        .await
 }
 
 async fn change_once(
@@ -220,11 +223,7 @@ pub async fn set_password(
     password: Option<&str>,
 ) -> Result<Changed, AdministerError> {
     caller.may_administer_users()?;
-    let found = sso
-        .store
-        .user(user, Freshness::Primary)
-        .await?
-        .ok_or(AdministerError::NotFound)?;
+    let found = get(sso, caller, &Named::Id(user)).await?;
     let mut fields = Fields::default();
     let password = fields.required("password", password, |text| {
         NewPassword::parse("password", text, &found.email, sso.policy.passwords)
@@ -241,7 +240,8 @@ pub async fn set_password(
         seen: None,
         password_hash,
     };
-    once_more(|| set_once(sso, caller, &change)).await
+    sso.confirmed(|| once_more(|| set_once(sso, caller, &change)))
+        .await
 }
 
 async fn set_once(

@@ -1,6 +1,9 @@
 //! What all proofs of a password have in common: they are admitted, and their failures look alike.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use crate::{
     audit::Repeat,
@@ -8,6 +11,7 @@ use crate::{
     metrics::count_throttled,
     ports::{Attempt, HashError, Match, Permit, Settled, StoreError, Throttled, Work, store::User},
     sso::Sso,
+    usecases::confirmed::RestsOnRow,
     values::{Email, Password},
 };
 
@@ -18,16 +22,47 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Floor {
     arrival: Duration,
-    waited: Duration,
+    /// In microseconds.
+    waited: AtomicU64,
 }
 
 impl Floor {
+    fn from(arrival: Duration) -> Self {
+        Self {
+            arrival,
+            waited: AtomicU64::new(0),
+        }
+    }
+
+    /// Something was waited for that is the same for every account.
+    fn waited(&self, wait: Duration) {
+        let wait = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        self.waited.fetch_add(wait, Ordering::Relaxed);
+    }
+
+    /// Tries the password, as [`Sso::confirmed`]. What is waited for then is the same for every
+    /// account, so it counts as a wait for the pool does.
+    pub(crate) async fn attempt<'a, T, E, F>(
+        &'a self,
+        sso: &Sso,
+        attempt: impl Fn(&'a Self) -> F,
+    ) -> Result<T, E>
+    where
+        E: RestsOnRow,
+        F: Future<Output = Result<T, E>>,
+    {
+        let (result, waited) = sso.confirmed_after(|| attempt(self)).await;
+        self.waited(waited);
+        result
+    }
+
     /// When it may be told, if it is known `now`.
     fn end(&self, now: Duration, floor: Duration) -> Duration {
-        let start = if self.waited < floor / 2 {
+        let waited = Duration::from_micros(self.waited.load(Ordering::Relaxed));
+        let start = if waited < floor / 2 {
             self.arrival
         } else {
-            self.arrival + self.waited
+            self.arrival + waited
         };
         let Some(floors) = now
             .saturating_sub(start)
@@ -97,10 +132,7 @@ impl Sso {
             count_throttled(throttled.reason);
             self.note_throttled(caller, throttled.reason);
         })?;
-        let floor = Floor {
-            arrival: self.clock.monotonic(),
-            waited: Duration::ZERO,
-        };
+        let floor = Floor::from(self.clock.monotonic());
         Ok(Proof { permit, floor })
     }
 
@@ -119,7 +151,7 @@ impl Sso {
         work: Work,
         password: &Password,
         user: Option<&User>,
-        floor: &mut Floor,
+        floor: &Floor,
     ) -> Result<Match, HashError> {
         let hash = user.map(|user| user.password_hash.clone());
         let mut verified = self.hasher.verify(work, password.clone(), hash).await;
@@ -132,7 +164,7 @@ impl Sso {
             Err(HashError::Unreadable(_)) if user.is_some() => return Ok(Match::No),
             verified => verified?,
         };
-        floor.waited += verified.waited;
+        floor.waited(verified.waited);
         Ok(verified.found)
     }
 }
@@ -142,18 +174,14 @@ mod tests {
     use super::*;
 
     const FLOOR: Duration = Duration::from_millis(250);
+    const ARRIVAL: Duration = Duration::from_secs(9);
 
     /// Milliseconds after the arrival at which a failure is told.
     fn told(waited: u64, computed: u64) -> u128 {
-        let floor = Floor {
-            arrival: Duration::from_secs(9),
-            waited: Duration::from_millis(waited),
-        };
-        let now = floor.arrival + floor.waited + Duration::from_millis(computed);
-        floor
-            .end(now, FLOOR)
-            .saturating_sub(floor.arrival)
-            .as_millis()
+        let (floor, waited) = (Floor::from(ARRIVAL), Duration::from_millis(waited));
+        floor.waited(waited);
+        let now = ARRIVAL + waited + Duration::from_millis(computed);
+        floor.end(now, FLOOR).saturating_sub(ARRIVAL).as_millis()
     }
 
     #[test]
@@ -177,10 +205,7 @@ mod tests {
 
     #[test]
     fn no_floor_is_no_wait() {
-        let floor = Floor {
-            arrival: Duration::from_secs(9),
-            waited: Duration::ZERO,
-        };
+        let floor = Floor::from(ARRIVAL);
         let now = Duration::from_secs(10);
         assert_eq!(floor.end(now, Duration::ZERO), now);
     }

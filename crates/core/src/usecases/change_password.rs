@@ -124,23 +124,26 @@ pub async fn change_password(
     caller: &Caller,
     request: ChangePassword,
 ) -> Result<(SignedIn, Reach), ChangePasswordError> {
-    let user = current_row(sso, caller.user()?).await?;
-    let mut proof = sso
+    let claims = caller.user()?;
+    let user = sso.confirmed(|| current_row(sso, claims)).await?;
+    let proof = sso
         .admit::<ChangePasswordError>(caller, &user.email)
         .await?;
-    let result = attempt(sso, caller, request, user, &mut proof.floor).await;
+    let result = proof.floor.attempt(sso, |floor| {
+        attempt(sso, caller, &request, user.clone(), floor)
+    });
+    let result = result.await;
     let settled = match &result {
         Ok(_) | Err(ChangePasswordError::Same) => Settled::Succeeded,
         Err(ChangePasswordError::WrongPassword) => Settled::Failed,
         Err(_) => Settled::Unjudged,
     };
     let wrong = matches!(settled, Settled::Failed);
-    let claims = caller.user().ok();
-    let refused = wrong.then(|| Repeat {
+    let refused = wrong.then_some(Repeat {
         action: AuditAction::PasswordChange,
         result: AuditResult::Refused,
-        user: claims.map(|claims| claims.user),
-        session: claims.map(|claims| claims.session),
+        user: Some(claims.user),
+        session: Some(claims.session),
         detail: None,
     });
     proof.end(sso, caller, settled, refused).await;
@@ -150,16 +153,16 @@ pub async fn change_password(
 async fn attempt(
     sso: &Sso,
     caller: &Caller,
-    request: ChangePassword,
+    request: &ChangePassword,
     mut user: User,
-    floor: &mut Floor,
+    floor: &Floor,
 ) -> Result<(SignedIn, Reach), ChangePasswordError> {
     let claims = caller.user()?;
     let work = Work {
         queue: Queue::Login,
         network: caller.origin.network(),
     };
-    verify(sso, work, &request, &user, floor).await?;
+    verify(sso, work, request, &user, floor).await?;
     if request.current.normalised() == request.new.password().normalised() {
         return Err(ChangePasswordError::Same);
     }
@@ -173,7 +176,7 @@ async fn attempt(
         // The row changed; what was verified still holds if its hash is the same.
         let fresh = current_row(sso, claims).await?;
         if fresh.password_hash != user.password_hash {
-            verify(sso, work, &request, &fresh, floor).await?;
+            verify(sso, work, request, &fresh, floor).await?;
         }
         user = fresh;
     }
@@ -193,7 +196,7 @@ async fn verify(
     work: Work,
     request: &ChangePassword,
     user: &User,
-    floor: &mut Floor,
+    floor: &Floor,
 ) -> Result<(), ChangePasswordError> {
     let current = &request.current;
     match sso.matches(work, current, Some(user), floor).await? {

@@ -3,7 +3,7 @@
 use crate::{
     caller::{Caller, NotAllowed},
     failure::Failure,
-    ports::{StoreError, TokenRefused, store::User},
+    ports::{AccessClaims, StoreError, TokenRefused, store::User},
     sso::Sso,
 };
 
@@ -33,9 +33,16 @@ impl From<InfoError> for Failure {
 
 /// The caller's own row, at least as new as his token and as what was revoked of him.
 pub async fn info(sso: &Sso, caller: &Caller) -> Result<User, InfoError> {
-    let claims = caller.user()?;
-    let fresh = sso.revocations.freshness(claims.user, claims.version);
-    let user = sso.store.user(claims.user, fresh).await?;
-    user.filter(|user| user.honours(claims.version))
-        .ok_or_else(|| TokenRefused::Revoked.into())
+    honouring(sso, caller.user()?).await
+}
+
+/// The row of the user of a token, if it honours that.
+pub(super) async fn honouring(sso: &Sso, claims: &AccessClaims) -> Result<User, InfoError> {
+    sso.confirmed(|| async {
+        let fresh = sso.revocations.freshness(claims.user, claims.version);
+        let user = sso.store.user(claims.user, fresh).await?;
+        let user = user.filter(|user| user.honours(claims.version));
+        Ok(user.ok_or(TokenRefused::Revoked)?)
+    })
+    .await
 }

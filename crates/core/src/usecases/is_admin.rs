@@ -43,11 +43,11 @@ impl From<IsAdminError> for Failure {
 
 /// Whether the user has the admin role and may use it: a disabled one may not.
 pub async fn is_admin(sso: &Sso, user: UserId) -> Result<bool, IsAdminError> {
-    let fresh = sso.revocations.freshness(user, Version::ZERO);
-    let user = sso
-        .store
-        .user(user, fresh)
-        .await?
-        .ok_or(IsAdminError::NotFound)?;
+    let found = || async {
+        let fresh = sso.revocations.freshness(user, Version::ZERO);
+        let user = sso.store.user(user, fresh).await?;
+        user.ok_or(IsAdminError::NotFound)
+    };
+    let user = sso.confirmed(found).await?;
     Ok(user.is_admin && !user.disabled)
 }

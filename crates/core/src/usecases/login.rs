@@ -1,6 +1,6 @@
 //! Login: reads near, decides on the primary.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use crate::{
     audit::Repeat,
@@ -108,9 +108,12 @@ pub async fn login(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedI
 }
 
 async fn throttled(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
-    let mut proof = sso.admit::<LoginError>(caller, &request.email).await?;
-    let mut target = None;
-    let result = attempt(sso, caller, request, &mut target, &mut proof.floor).await;
+    let proof = sso.admit::<LoginError>(caller, &request.email).await?;
+    let target = OnceLock::new();
+    let result = proof.floor.attempt(sso, |floor| {
+        attempt(sso, caller, request.clone(), &target, floor)
+    });
+    let result = result.await;
     let settled = match &result {
         Ok(_) => Settled::Succeeded,
         Err(LoginError::InvalidCredentials) => Settled::Failed,
@@ -119,7 +122,7 @@ async fn throttled(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedI
     let refused = result
         .as_ref()
         .err()
-        .and_then(|error| refused(error, target));
+        .and_then(|error| refused(error, target.get().copied()));
     proof.end(sso, caller, settled, refused).await;
     result
 }
@@ -145,8 +148,8 @@ async fn attempt(
     sso: &Sso,
     caller: &Caller,
     request: Login,
-    target: &mut Option<UserId>,
-    floor: &mut Floor,
+    target: &OnceLock<UserId>,
+    floor: &Floor,
 ) -> Result<SignedIn, LoginError> {
     let Login { email, password } = request;
     let work = Work {
@@ -154,7 +157,9 @@ async fn attempt(
         network: caller.origin.network(),
     };
     let user = sso.store.user_by_email(&email, Freshness::Any).await?;
-    *target = user.as_ref().map(|user| user.id);
+    if let Some(user) = &user {
+        target.get_or_init(|| user.id);
+    }
     // Nobody costs as much as somebody.
     let mut found = sso.matches(work, &password, user.as_ref(), floor).await?;
     let mut user = user.ok_or(LoginError::InvalidCredentials)?;

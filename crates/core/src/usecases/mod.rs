@@ -7,6 +7,7 @@ pub mod admit;
 mod attempts;
 pub mod audit;
 pub mod change_password;
+mod confirmed;
 pub mod events;
 pub mod import;
 pub mod info;

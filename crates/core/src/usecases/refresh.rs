@@ -9,7 +9,7 @@ use crate::{
     failure::{BadFields, Failure, Fields},
     metrics::REFRESH_REUSE,
     ports::{
-        SignError, StoreError, TokenRefused,
+        RefreshClaims, SignError, StoreError, TokenRefused,
         store::{AuditAction, AuditResult, Ended, Revoked, Rotate, Rotation, Session},
     },
     sso::Sso,
@@ -67,6 +67,14 @@ pub async fn refresh(
     request: &Refresh<'_>,
 ) -> Result<SignedIn, RefreshError> {
     let claims = sso.tokens.verify_refresh(request.0, sso.clock.now())?;
+    sso.confirmed(|| rotate(sso, caller, &claims)).await
+}
+
+async fn rotate(
+    sso: &Sso,
+    caller: &Caller,
+    claims: &RefreshClaims,
+) -> Result<SignedIn, RefreshError> {
     let rotate = Rotate {
         session: claims.session,
         generation: claims.generation,

@@ -67,8 +67,11 @@ pub async fn end(sso: &Sso, caller: &Caller, id: &str) -> Result<Reach, Sessions
         user: claims.user,
         session,
     };
-    match once_more(|| logout::end_one(sso, caller, subject, AuditAction::SessionEnd)).await? {
-        One::Now(reach) => Ok(reach),
-        One::Before(_) | One::Unknown => Err(SessionsError::NotFound),
-    }
+    sso.confirmed(|| async {
+        match once_more(|| logout::end_one(sso, caller, subject, AuditAction::SessionEnd)).await? {
+            One::Now(reach) => Ok(reach),
+            One::Before(_) | One::Unknown => Err(SessionsError::NotFound),
+        }
+    })
+    .await
 }

@@ -5,6 +5,7 @@ use crate::{
     caller::{Caller, Identity, Origin},
     ports::{AccessClaims, AccessKind, TokenRefused},
     sso::Sso,
+    usecases::info::{self, InfoError},
 };
 
 /// Verifies an access token and looks whether it is revoked.
@@ -21,10 +22,9 @@ pub async fn validate(sso: &Sso, token: &str) -> Result<AccessClaims, TokenRefus
 /// as it likes: longer than a revocation is remembered. So the user's row decides: it honours such
 /// a token until his sessions are ended for the first time.
 async fn still_honoured(sso: &Sso, claims: &AccessClaims) -> Result<(), TokenRefused> {
-    let fresh = sso.revocations.freshness(claims.user, claims.version);
-    match sso.store.user(claims.user, fresh).await {
-        Ok(Some(user)) if user.honours(claims.version) => Ok(()),
-        Ok(_) => Err(TokenRefused::Revoked),
+    match info::honouring(sso, claims).await {
+        Ok(_) => Ok(()),
+        Err(InfoError::Token(refused)) => Err(refused),
         Err(error) => {
             tracing::warn!(%error, "the user of a token without a session cannot be looked up");
             Err(TokenRefused::Unknowable)

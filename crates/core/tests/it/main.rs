@@ -9,6 +9,7 @@
 mod administer;
 mod admit;
 mod change_password;
+mod deposed;
 mod events;
 mod info;
 mod jumps;

@@ -18,6 +18,7 @@ mod routers;
 use std::{sync::Arc, time::Duration};
 
 use sso_core::usecases::janitor::Ages;
+use sso_store_postgres::servers::GivenUp;
 use sso_telemetry::{LogControl, Metrics};
 use sso_web::listener::Shutdown;
 use tokio::{
@@ -42,7 +43,7 @@ use crate::{
 const FIRST_BEAT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT, or until only another process can go on.
 pub(crate) fn run(loaded: &Loaded) -> Result<Exit, Failed> {
     let fault = |error: &dyn std::error::Error| Failed::from_error(Exit::Failure, error);
     let config = &loaded.config;
@@ -122,8 +123,16 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     grpc_health.set_serving(true);
     banner::show(loaded, &addresses);
 
-    let signal = signals.wait().await;
-    tracing::info!(signal, "draining");
+    let end = tokio::select! {
+        signal = signals.wait() => {
+            tracing::info!(signal, "draining");
+            Ok(Exit::Success)
+        }
+        given_up = given_up(&parts) => {
+            tracing::error!(error = %given_up, "draining");
+            Err(Failed::from_error(Exit::Unavailable, &given_up))
+        }
+    };
     health.draining();
     grpc_health.set_serving(false);
     // A balancer may need its time to see that; a second signal is in a hurry.
@@ -133,7 +142,15 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     connections.wait().await;
     loops.end(&parts, config).await;
     tracing::info!("stopped");
-    Ok(Exit::Success)
+    end
+}
+
+/// Waits until the primary that this process has met will never come back.
+async fn given_up(parts: &Parts) -> GivenUp {
+    match &parts.servers {
+        Some(servers) => servers.given_up().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What this installation depends on beside what every one does.

@@ -22,6 +22,9 @@ pub(super) enum LeaseError {
         /// Of the server that answered.
         timeline: u32,
     },
+    /// The server is not the primary any more, and its standby may never confirm.
+    #[error("the server was deposed while it was asked")]
+    Deposed,
     /// Its connection is closed; the server may still do what was asked.
     #[error("no answer within {0:?}")]
     Deadline(Duration),

@@ -7,7 +7,7 @@ use sso_core::ports::{
     store::{Answer, Question, Snapshot},
 };
 use time::OffsetDateTime;
-use tokio_postgres::{Row, Statement};
+use tokio_postgres::{Row, Statement, types::ToSql};
 use uuid::Uuid;
 
 use super::{Shared, codec, error::LeaseError, metrics, statements, write_back};
@@ -148,21 +148,21 @@ impl Reader {
         shared.servers.beat_sent(registered.id, self.sent);
         let warnings = wire.client.warnings();
         let snapshot = self.snapshot.as_deref().unwrap_or(statements::NOTHING);
-        let rows = wire
-            .client
-            .query(
-                &wire.beat,
-                &[
-                    &registered.id,
-                    &self.sent,
-                    &self.answered,
-                    &i64::from(registered.timeline),
-                    &registered.system,
-                    &snapshot,
-                    &now,
-                ],
-            )
-            .await?;
+        let timeline = i64::from(registered.timeline);
+        let beat: [&(dyn ToSql + Sync); 7] = [
+            &registered.id,
+            &self.sent,
+            &self.answered,
+            &timeline,
+            &registered.system,
+            &snapshot,
+            &now,
+        ];
+        let rows = tokio::select! {
+            rows = wire.client.query(&wire.beat, &beat) => rows?,
+            // It waits for a standby that follows another by now.
+            () = shared.servers.beyond(registered.timeline) => return Err(LeaseError::Deposed),
+        };
         // All rows are here when the server is ready for the next query: it has committed.
         if wire.client.warnings() != warnings {
             return Err(LeaseError::Warned);

@@ -28,6 +28,9 @@ pub struct Identity {
     pub system: i64,
     /// As of when it was asked last.
     pub role: Role,
+    /// Of a replica: the timeline that its data are on. It is of the past only where they were: what
+    /// was on a later one goes to an earlier one by a rewind or a new copy alone. `None`: a primary.
+    pub follows: Option<u32>,
     /// One run of one server: where it listens and when it was started. Two addresses that lead to
     /// one server are known by it to be one, two servers behind one address to be two.
     pub run: Arc<str>,
@@ -61,14 +64,16 @@ impl ServerTime {
 }
 
 /// `pg_control_checkpoint()` still tells the old timeline for a while after a promotion; the name
-/// of the file that is being written does not.
+/// of the file that is being written does not. What a standby must replay at least tells it where the
+/// checkpoint does not yet.
 const WHO: &str = "select s.system_identifier,
        case when pg_is_in_recovery() then null
             else substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end,
        concat_ws(' ', host(inet_server_addr()), inet_server_port(),
                  extract(epoch from pg_postmaster_start_time())),
-       extract(epoch from clock_timestamp())
-  from pg_control_system() s";
+       extract(epoch from clock_timestamp()),
+       greatest(c.timeline_id, r.min_recovery_end_timeline)
+  from pg_control_system() s, pg_control_checkpoint() c, pg_control_recovery() r";
 
 impl Identity {
     /// The address and port of the server's end of the connection; `None`: it is no connection over TCP.
@@ -89,11 +94,17 @@ impl Identity {
         let text = |column: usize| row.try_get(column).map_err(IdentityError::Postgres);
         let readable =
             |text: Option<&str>| text.ok_or(IdentityError::Unreadable).map(str::to_owned);
-        let role = match text(1)? {
-            None => Role::Replica,
-            Some(hex) => Role::Primary {
-                timeline: u32::from_str_radix(hex, 16).map_err(|_| IdentityError::Unreadable)?,
-            },
+        let (role, follows) = match text(1)? {
+            None => {
+                let follows = readable(text(4)?)?.parse();
+                let follows = follows.map_err(|_| IdentityError::Unreadable)?;
+                (Role::Replica, Some(follows))
+            }
+            Some(hex) => {
+                let timeline = u32::from_str_radix(hex, 16);
+                let timeline = timeline.map_err(|_| IdentityError::Unreadable)?;
+                (Role::Primary { timeline }, None)
+            }
         };
         let system = readable(text(0)?)?;
         let said: f64 = readable(text(3)?)?
@@ -105,6 +116,7 @@ impl Identity {
         let identity = Self {
             system: system.parse().map_err(|_| IdentityError::Unreadable)?,
             role,
+            follows,
             run: readable(text(2)?)?.into(),
         };
         Ok((identity, time))

@@ -12,6 +12,7 @@ mod beats;
 mod connection;
 mod deadline;
 mod errors;
+mod given_up;
 mod identity;
 mod instances;
 mod metrics;
@@ -43,6 +44,7 @@ use tokio::{
 pub use connection::{Connection, Dedicated};
 pub use deadline::Allowance;
 pub use errors::{ConnectError, OpenError, severs};
+pub use given_up::GivenUp;
 pub use identity::{Identity, IdentityError, Role};
 #[cfg(test)]
 pub(crate) use instances::STATEMENTS;
@@ -188,6 +190,23 @@ impl Servers {
     /// The primary as it changes; `None` while there is none.
     pub fn changes(&self) -> watch::Receiver<Option<Primary>> {
         self.shared.topology.watch()
+    }
+
+    /// Waits until a timeline after this one is met.
+    pub(crate) async fn beyond(&self, timeline: u32) {
+        let mut changes = self.changes();
+        while self.timeline() <= timeline && changes.changed().await.is_ok() {}
+    }
+
+    /// Waits until the cluster has given up the highest timeline that was met: then this process will
+    /// never have a primary again, and another one, which has not met it, will.
+    pub async fn given_up(&self) -> GivenUp {
+        let mut known = self.shared.topology.given_up();
+        match known.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(given_up)) => given_up.clone(),
+            // The sender is held by `self`.
+            _ => std::future::pending().await,
+        }
     }
 
     /// This process sends the beat `beat` of its row `reader` in `readers` now. What a replica

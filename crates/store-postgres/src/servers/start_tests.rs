@@ -14,6 +14,7 @@ fn said(hosts: &str, answers: &[(&str, i64, Role)]) -> Vec<Said> {
         Ok(Identity {
             system: who.1,
             role: who.2,
+            follows: None,
             run: host.into(),
         })
     };

@@ -12,7 +12,13 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use super::{Identity, Role, beats::Beats, identity::ServerTime, lock, metrics};
+use super::{
+    Identity, Role,
+    beats::Beats,
+    given_up::{GivenUp, Led},
+    identity::ServerTime,
+    lock, metrics,
+};
 
 /// Most runs that are remembered; the longest unheard is forgotten.
 const MAX_RUNS: usize = 64;
@@ -62,6 +68,7 @@ pub(super) struct Topology {
     state: Mutex<State>,
     primary: watch::Sender<Option<Primary>>,
     highest: AtomicU32,
+    given_up: watch::Sender<Option<GivenUp>>,
     /// Wakes all who probe: somebody met an error.
     pub(super) doubt: Notify,
     pub(super) beats: Beats,
@@ -75,6 +82,8 @@ pub(super) struct Topology {
 struct State {
     system: Option<i64>,
     runs: HashMap<Arc<str>, Seen>,
+    /// Who was the primary last on the highest timeline.
+    last: Option<Led>,
 }
 
 struct Seen {
@@ -94,6 +103,7 @@ impl Topology {
             state: Mutex::default(),
             primary: watch::Sender::new(None),
             highest: AtomicU32::new(0),
+            given_up: watch::Sender::new(None),
             doubt: Notify::new(),
             beats: Beats::default(),
             time: Mutex::default(),
@@ -110,6 +120,11 @@ impl Topology {
     /// The primary as it changes.
     pub(super) fn watch(&self) -> watch::Receiver<Option<Primary>> {
         self.primary.subscribe()
+    }
+
+    /// What the cluster has given up, if it has.
+    pub(super) fn given_up(&self) -> watch::Receiver<Option<GivenUp>> {
+        self.given_up.subscribe()
     }
 
     /// The cluster is this one; others are foreign from now on.
@@ -141,7 +156,16 @@ impl Topology {
                 );
             } else {
                 self.hail(&state, address, who, timeline, now);
+                if self.is_primary(&who.run) {
+                    state.last = Led::by(who, timeline);
+                }
             }
+        } else if let Some(given_up) = state.last.as_ref().and_then(|led| led.given_up(who)) {
+            self.given_up.send_if_modified(|known| {
+                let is_news = known.is_none();
+                known.get_or_insert(given_up);
+                is_news
+            });
         }
         forget(&mut state, now);
     }
@@ -182,8 +206,7 @@ impl Topology {
 
     /// A server has said what its clock shows: the primary's counts.
     pub(super) fn tells(&self, run: &str, time: ServerTime) {
-        let of_primary = |one: &Primary| &*one.run == run;
-        if time.is_sharp() && self.primary.borrow().as_ref().is_some_and(of_primary) {
+        if time.is_sharp() && self.is_primary(run) {
             *lock(&self.time) = Some(time);
         }
     }
@@ -229,10 +252,7 @@ impl Topology {
 
     /// What a connection to this run is good for at `now`.
     pub(super) fn usage(&self, run: &str, now: Instant) -> Use {
-        let is_primary = |primary: &Option<Primary>| {
-            primary.as_ref().is_some_and(|primary| &*primary.run == run)
-        };
-        if is_primary(&self.primary.borrow()) {
+        if self.is_primary(run) {
             return Use::Primary;
         }
         let state = lock(&self.state);
@@ -262,6 +282,11 @@ impl Topology {
         addresses
     }
 
+    fn is_primary(&self, run: &str) -> bool {
+        let primary = self.primary.borrow();
+        primary.as_ref().is_some_and(|primary| &*primary.run == run)
+    }
+
     /// How far the replicas at `address` are behind, the furthest of them.
     pub(super) fn furthest(&self, address: usize, now: Instant) -> Option<Duration> {
         let state = lock(&self.state);
@@ -275,8 +300,6 @@ impl Topology {
 
     /// How the best server is that answers at `address`.
     pub(super) fn replica(&self, address: usize, now: Instant) -> ReplicaState {
-        let primary = self.primary.borrow().clone();
-        let is_primary = |run: &str| primary.as_ref().is_some_and(|one| &*one.run == run);
         let state = lock(&self.state);
         let heard = state.runs.iter().filter(|(_, seen)| {
             seen.address == address && now.saturating_duration_since(seen.heard) < self.unheard
@@ -287,7 +310,7 @@ impl Topology {
         match nearest.min_by_key(|lag| lag.unwrap_or(Duration::MAX)) {
             Some(Some(lag)) if lag <= self.max_lag => ReplicaState::Read(lag),
             Some(lag) => ReplicaState::Behind(lag),
-            None if heard.iter().any(|(run, _)| is_primary(run)) => ReplicaState::Primary,
+            None if heard.iter().any(|(run, _)| self.is_primary(run)) => ReplicaState::Primary,
             None => ReplicaState::Away,
         }
     }

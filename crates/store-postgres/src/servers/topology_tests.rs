@@ -11,13 +11,19 @@ fn primary(run: &str, timeline: u32) -> Identity {
     Identity {
         system: 1,
         role: Role::Primary { timeline },
+        follows: None,
         run: run.into(),
     }
 }
 
 fn replica(run: &str) -> Identity {
+    following(run, 1)
+}
+
+fn following(run: &str, timeline: u32) -> Identity {
     Identity {
         role: Role::Replica,
+        follows: Some(timeline),
         ..primary(run, 0)
     }
 }
@@ -56,6 +62,52 @@ fn a_second_primary_on_the_same_timeline_is_used_only_when_the_first_is_not_hear
     assert_eq!(current(&topology).as_deref(), Some("one"));
     topology.observe(1, &primary("two", 1), now + UNHEARD);
     assert_eq!(current(&topology).as_deref(), Some("two"));
+}
+
+/// A run of the server at this port.
+fn run(port: u16, started: u32) -> String {
+    format!("127.0.0.1 {port} {started}")
+}
+
+fn given_up(topology: &Topology) -> Option<GivenUp> {
+    topology.given_up().borrow().clone()
+}
+
+#[test]
+fn a_timeline_is_given_up_when_its_primary_follows_an_earlier_one() {
+    let (topology, now) = (topology(), Instant::now());
+    topology.observe(0, &primary(&run(1, 1), 38), now);
+    topology.observe(1, &primary(&run(2, 1), 39), now);
+    topology.observe(0, &primary(&run(1, 1), 38), now);
+    // Whoever else follows whatever: a standby that is behind, the same run a moment ago.
+    topology.observe(2, &following(&run(3, 7), 38), now);
+    topology.observe(1, &following(&run(2, 1), 38), now);
+    topology.observe(1, &following(&run(2, 2), 39), now);
+    let foreign = Identity {
+        system: 2,
+        ..following(&run(2, 2), 38)
+    };
+    topology.observe(1, &foreign, now);
+    assert_eq!(given_up(&topology), None);
+    // Also when all have forgotten it.
+    topology.lost(&run(2, 1));
+    topology.observe(1, &following(&run(2, 2), 38), now + FORGOTTEN * 2);
+    let known = given_up(&topology).unwrap();
+    assert_eq!((known.timeline, known.follows), (39, 38));
+    assert_eq!(known.server, "127.0.0.1:2");
+    assert_eq!(current(&topology), None);
+}
+
+#[test]
+fn a_timeline_on_which_another_is_the_primary_by_now_was_not_given_up() {
+    let (topology, now) = (topology(), Instant::now());
+    topology.observe(0, &primary(&run(1, 1), 1), now);
+    topology.observe(1, &primary(&run(2, 1), 2), now);
+    topology.observe(0, &following(&run(1, 2), 1), now);
+    assert_eq!(given_up(&topology), None);
+    topology.observe(1, &following(&run(2, 2), 2), now);
+    topology.observe(0, &primary(&run(1, 3), 3), now);
+    assert_eq!(given_up(&topology), None);
 }
 
 #[test]

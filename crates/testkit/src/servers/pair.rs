@@ -1,6 +1,6 @@
 //! A primary and streaming standbys that nobody manages.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use anyhow::{Context, Result, ensure};
 
@@ -66,17 +66,40 @@ impl Pair {
         let name = format!("replica{}", self.replicas.len() + 1);
         let data = self.sandbox.room().folder().join(&name);
         let link = Proxy::start(self.primary.address())?;
-        let mut backup = self.primary.program("pg_basebackup");
-        backup
-            .args(["--checkpoint=fast", "--no-sync", "--wal-method=stream"])
-            .args(["--create-slot", "--slot", &name, "--pgdata"])
-            .arg(&data)
-            .args(["--dbname", &connection(&link, &name)]);
-        output(backup, LIMIT).await?;
+        self.add_slot(&name).await?;
+        self.copy(&data, &link, &name).await?;
         let node = Node::new(self.sandbox.room(), data)?;
         self.attach(node, link, &name).await?;
         self.ready().await?;
         self.replicas.last_mut().context("it was added")
+    }
+
+    /// Makes a replica anew from the running primary, at its old address: as one that was promoted and
+    /// whose timeline was thrown away. It must not run.
+    pub async fn copy_anew(&mut self, replica: usize) -> Result<()> {
+        let name = format!("replica{}", replica + 1);
+        let Replica { node, link } = self.replicas.get(replica).context("no such replica")?;
+        std::fs::remove_dir_all(node.data())?;
+        self.copy(node.data(), link, &name).await?;
+        standby(self.sandbox.room(), &name, link)?;
+        self.replicas[replica].node.start().await
+    }
+
+    async fn add_slot(&self, name: &str) -> Result<String> {
+        let slot = format!("select pg_create_physical_replication_slot('{name}', true)");
+        self.primary.execute(&slot).await
+    }
+
+    /// A base backup of the primary by way of `link`.
+    async fn copy(&self, data: &Path, link: &Proxy, slot: &str) -> Result<()> {
+        let mut backup = self.primary.program("pg_basebackup");
+        backup
+            .args(["--checkpoint=fast", "--no-sync", "--wal-method=stream"])
+            .args(["--slot", slot, "--pgdata"])
+            .arg(data)
+            .args(["--dbname", &connection(link, slot)]);
+        output(backup, LIMIT).await?;
+        Ok(())
     }
 
     /// Waits until every replica streams, as at the start or after a fault was undone.
@@ -98,8 +121,7 @@ impl Pair {
         let room = self.sandbox.room();
         let node = Node::new(room, options.prepare(room, &name)?)?;
         let link = Proxy::start(self.primary.address())?;
-        let slot = format!("select pg_create_physical_replication_slot('{name}', true)");
-        self.primary.execute(&slot).await?;
+        self.add_slot(&name).await?;
         self.attach(node, link, &name).await
     }
 

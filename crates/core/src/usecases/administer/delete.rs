@@ -22,6 +22,10 @@ pub struct Deleted {
 /// be delivered is delivered, and emptied then.
 pub async fn delete(sso: &Sso, caller: &Caller, user: UserId) -> Result<Deleted, AdministerError> {
     caller.may_administer_users()?;
+    sso.confirmed(|| delete_once(sso, caller, user)).await
+}
+
+async fn delete_once(sso: &Sso, caller: &Caller, user: UserId) -> Result<Deleted, AdministerError> {
     let mut tx = sso.store.begin().await?;
     let last = tx
         .delete_user(user, sso.now())

@@ -1,11 +1,11 @@
 //! Everything that is known of a user.
 
-use super::AdministerError;
+use super::{AdministerError, Named, get};
 use crate::{
     caller::Caller,
     ports::{
         StoreError,
-        store::{AuditAction, AuditPage, AuditRecord, Freshness, Session, User, UserEvent},
+        store::{AuditAction, AuditPage, AuditRecord, Session, User, UserEvent},
     },
     sso::Sso,
     values::UserId,
@@ -29,9 +29,7 @@ pub struct UserData {
 
 /// Reads all that is stored of a user. That somebody did so is recorded first.
 pub async fn export(sso: &Sso, caller: &Caller, user: UserId) -> Result<UserData, AdministerError> {
-    caller.may_administer_users()?;
-    let found = sso.store.user(user, Freshness::Primary).await?;
-    let found = found.ok_or(AdministerError::NotFound)?;
+    let found = get(sso, caller, &Named::Id(user)).await?;
     let mut tx = sso.store.begin().await?;
     let record = sso.record(caller, AuditAction::UserExport).about(user);
     tx.append_audit(&record).await?;

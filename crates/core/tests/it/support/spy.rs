@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -42,6 +42,8 @@ pub(crate) struct SpyStore {
     pub(crate) fail_settle: AtomicBool,
     /// The next beat is not answered.
     pub(crate) fail_beat: AtomicBool,
+    /// On which timeline beats are answered.
+    pub(crate) timeline: AtomicU32,
     /// How long a beat is on its way, by this clock.
     beat_takes: Mutex<Option<(Arc<ManualClock>, Duration)>>,
 }
@@ -71,6 +73,7 @@ impl SpyStore {
             undo_commits: Arc::default(),
             fail_settle: AtomicBool::default(),
             fail_beat: AtomicBool::default(),
+            timeline: AtomicU32::default(),
             beat_takes: Mutex::default(),
         })
     }
@@ -252,7 +255,11 @@ impl RevocationFeed for SpyStore {
         if let Some((clock, by)) = takes.as_ref() {
             clock.advance(*by);
         }
-        answer
+        let timeline = self.timeline.load(Relaxed);
+        Ok(Answer {
+            timeline,
+            ..answer?
+        })
     }
 
     async fn acknowledged(

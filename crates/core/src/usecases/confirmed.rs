@@ -1,0 +1,118 @@
+//! Nobody is refused by what a deposed primary says.
+
+use std::time::Duration;
+
+use super::{
+    administer::AdministerError, change_password::ChangePasswordError, info::InfoError,
+    is_admin::IsAdminError, login::LoginError, refresh::RefreshError, sessions::SessionsError,
+};
+use crate::{
+    ports::{StoreError, TokenRefused},
+    sso::Sso,
+};
+
+/// How often it is done: a second promotion meanwhile is none that a client should wait for.
+const ATTEMPTS: usize = 2;
+
+/// Says of an error whether it rests on a row, or on there being none.
+pub(crate) trait RestsOnRow: From<StoreError> {
+    /// Whether another primary could say otherwise.
+    fn rests_on_row(&self) -> bool;
+}
+
+/// The primary was another one each time.
+#[derive(Debug, thiserror::Error)]
+#[error("the primary changed {ATTEMPTS} times")]
+struct Changed;
+
+impl Sso {
+    /// Does it; what is refused by a row counts only if the server that was read was the
+    /// [primary](crate::revocation::Revocations::reading), else it is done once more.
+    pub(crate) async fn confirmed<T, E, F>(&self, step: impl FnMut() -> F) -> Result<T, E>
+    where
+        E: RestsOnRow,
+        F: Future<Output = Result<T, E>>,
+    {
+        self.confirmed_after(step).await.0
+    }
+
+    /// The same, and how long was waited for that to be known.
+    pub(crate) async fn confirmed_after<T, E, F>(
+        &self,
+        mut step: impl FnMut() -> F,
+    ) -> (Result<T, E>, Duration)
+    where
+        E: RestsOnRow,
+        F: Future<Output = Result<T, E>>,
+    {
+        let mut waited = Duration::ZERO;
+        for _ in 0..ATTEMPTS {
+            let reading = self.revocations.reading();
+            let result = step().await;
+            if !result.as_ref().is_err_and(E::rests_on_row) {
+                return (result, waited);
+            }
+            let read = self.clock.monotonic();
+            let stands = reading.stands().await;
+            waited += self.clock.monotonic().saturating_sub(read);
+            match stands {
+                Ok(true) => return (result, waited),
+                Ok(false) => {}
+                Err(error) => return (Err(error.into()), waited),
+            }
+        }
+        let error = StoreError::unavailable(Changed);
+        (Err(error.into()), waited)
+    }
+}
+
+/// Of the token itself nothing else is said by another primary.
+fn is_over(refused: TokenRefused) -> bool {
+    matches!(refused, TokenRefused::Revoked | TokenRefused::Expired)
+}
+
+impl RestsOnRow for LoginError {
+    fn rests_on_row(&self) -> bool {
+        matches!(self, Self::InvalidCredentials | Self::UserDisabled)
+    }
+}
+
+impl RestsOnRow for RefreshError {
+    fn rests_on_row(&self) -> bool {
+        matches!(self, Self::Token(refused) if is_over(*refused))
+    }
+}
+
+impl RestsOnRow for ChangePasswordError {
+    fn rests_on_row(&self) -> bool {
+        match self {
+            Self::Token(refused) => is_over(*refused),
+            Self::WrongPassword => true,
+            _ => false,
+        }
+    }
+}
+
+impl RestsOnRow for InfoError {
+    fn rests_on_row(&self) -> bool {
+        matches!(self, Self::Token(refused) if is_over(*refused))
+    }
+}
+
+impl RestsOnRow for IsAdminError {
+    fn rests_on_row(&self) -> bool {
+        matches!(self, Self::NotFound)
+    }
+}
+
+impl RestsOnRow for SessionsError {
+    fn rests_on_row(&self) -> bool {
+        matches!(self, Self::NotFound)
+    }
+}
+
+impl RestsOnRow for AdministerError {
+    fn rests_on_row(&self) -> bool {
+        matches!(self, Self::NotFound)
+    }
+}

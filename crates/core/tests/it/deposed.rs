@@ -1,0 +1,118 @@
+//! What is refused by a row, where the primary may have been deposed: it waits for a beat.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use sso_core::{
+    Failure, Sso,
+    usecases::{is_admin, login},
+    values::UserId,
+};
+use sso_testkit::app::{App, email_of, password_of};
+use tokio::task::{JoinHandle, yield_now};
+
+use crate::support::{AnyStore, TICK, app, code, on_every_store, spy::SpyStore};
+
+on_every_store! {
+    a_refusal_is_told_when_a_beat_was_answered_on_the_same_timeline
+    a_refusal_of_before_a_promotion_is_not_told_and_asked_for_again
+    a_refusal_without_a_beat_is_no_answer
+    a_login_that_is_refused_waits_for_a_beat_and_one_that_is_not_does_not
+    without_timelines_nothing_is_waited_for
+}
+
+/// Half of the lease of `LeaseTerms::default`.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// An app whose beats are answered on timeline 1.
+async fn on_a_timeline(store: AnyStore) -> (App, Arc<SpyStore>) {
+    let spy = SpyStore::before(store);
+    spy.timeline.store(1, Ordering::Relaxed);
+    (app(spy.clone()).await, spy)
+}
+
+/// Asks for somebody who is not there, until it waits for a beat.
+async fn asked(app: &App) -> JoinHandle<Result<bool, Failure>> {
+    let sso: Sso = app.sso.clone();
+    let nobody = UserId::from_uuid(uuid::Uuid::from_u128(7));
+    let asked = tokio::spawn(async move { Ok(is_admin::is_admin(&sso, nobody).await?) });
+    waits(app).await;
+    assert!(!asked.is_finished());
+    asked
+}
+
+async fn waits(app: &App) {
+    eventually(|| app.clock.sleepers() > 0).await;
+}
+
+async fn eventually(holds: impl Fn() -> bool) {
+    let look = async {
+        while !holds() {
+            yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), look)
+        .await
+        .unwrap();
+}
+
+async fn a_refusal_is_told_when_a_beat_was_answered_on_the_same_timeline(store: AnyStore) {
+    let (app, _) = on_a_timeline(store).await;
+    let asked = asked(&app).await;
+    app.advance(TICK).await.unwrap();
+    assert_eq!(code(asked.await.unwrap()), "not_found");
+}
+
+async fn a_refusal_of_before_a_promotion_is_not_told_and_asked_for_again(store: AnyStore) {
+    let (app, spy) = on_a_timeline(store).await;
+    let asked = asked(&app).await;
+    spy.timeline.store(2, Ordering::Relaxed);
+    app.advance(TICK).await.unwrap();
+    spy.take();
+    // The user once more.
+    eventually(|| spy.take().0 == 1).await;
+    waits(&app).await;
+    assert!(!asked.is_finished());
+    app.advance(TICK).await.unwrap();
+    assert_eq!(code(asked.await.unwrap()), "not_found");
+}
+
+async fn a_refusal_without_a_beat_is_no_answer(store: AnyStore) {
+    let (app, spy) = on_a_timeline(store).await;
+    let asked = asked(&app).await;
+    spy.fail_beat.store(true, Ordering::Relaxed);
+    app.sso.revocations.beat().await.unwrap_err();
+    app.clock.advance(PATIENCE);
+    assert_eq!(code(asked.await.unwrap()), "unavailable");
+}
+
+async fn a_login_that_is_refused_waits_for_a_beat_and_one_that_is_not_does_not(store: AnyStore) {
+    let (app, _) = on_a_timeline(store).await;
+    app.register("alice").await.unwrap();
+    app.login("alice", &password_of("alice")).await.unwrap();
+    let sso = app.sso.clone();
+    let refused = tokio::spawn(async move {
+        let (email, password) = (email_of("alice"), "another one");
+        let input = login::Input {
+            email: Some(&email),
+            password: Some(password),
+        };
+        let request = login::Login::parse(&input)?;
+        Ok(login::login(&sso, &sso_testkit::app::anonymous(), request).await?)
+    });
+    waits(&app).await;
+    assert!(!refused.is_finished());
+    app.advance(TICK).await.unwrap();
+    let refused: Result<_, Failure> = refused.await.unwrap();
+    assert_eq!(code(refused), "invalid_credentials");
+}
+
+async fn without_timelines_nothing_is_waited_for(store: AnyStore) {
+    let spy = SpyStore::before(store);
+    let app = app(spy).await;
+    let nobody = UserId::from_uuid(uuid::Uuid::from_u128(7));
+    let found = is_admin::is_admin(&app.sso, nobody).await;
+    assert!(matches!(found, Err(is_admin::IsAdminError::NotFound)));
+}
