@@ -1,13 +1,14 @@
 //! This process as a reader: its registration, its beats.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, pin::pin, time::Duration};
 
+use futures_util::TryStreamExt as _;
 use sso_core::ports::{
     RandomIds,
     store::{Answer, Question, Snapshot},
 };
 use time::OffsetDateTime;
-use tokio_postgres::{Row, Statement, types::ToSql};
+use tokio_postgres::{RowStream, Statement, types::ToSql};
 use uuid::Uuid;
 
 use super::{Shared, codec, error::LeaseError, metrics, statements, write_back};
@@ -158,16 +159,15 @@ impl Reader {
             &snapshot,
             &now,
         ];
-        let rows = tokio::select! {
-            rows = wire.client.query(&wire.beat, &beat) => rows?,
+        let asked = async { Heard::read(wire.client.query_raw(&wire.beat, beat).await?).await };
+        let heard = tokio::select! {
+            heard = asked => heard?,
             // It waits for a standby that follows another by now.
             () = shared.servers.beyond(registered.timeline) => return Err(LeaseError::Deposed),
         };
-        // All rows are here when the server is ready for the next query: it has committed.
         if wire.client.warnings() != warnings {
             return Err(LeaseError::Warned);
         }
-        let heard = Heard::read(&rows)?;
         if !heard.mine || heard.answer.timeline != registered.timeline {
             self.registered = None;
             return Err(LeaseError::NotRegistered {
@@ -213,18 +213,20 @@ impl Wire {
 }
 
 impl Heard {
-    /// The row without an id is the server's word about itself.
-    fn read(rows: &[Row]) -> Result<Self, LeaseError> {
-        let mut entries = Vec::with_capacity(rows.len());
+    /// Row by row: the first answer has all that there is. It ends when the server is ready for the
+    /// next query: it has committed. The row without an id is the server's word about itself.
+    async fn read(rows: RowStream) -> Result<Self, LeaseError> {
+        let mut rows = pin!(rows);
+        let mut entries = Vec::new();
         let mut word = None;
-        for row in rows {
-            if codec::get::<Option<i64>>(row, "id")?.is_some() {
-                entries.push(codec::revocation(row)?);
+        while let Some(row) = rows.try_next().await? {
+            if codec::get::<Option<i64>>(&row, "id")?.is_some() {
+                entries.push(codec::revocation(&row)?);
             } else {
                 word = Some(row);
             }
         }
-        let word = word.ok_or(LeaseError::Unreadable("answer"))?;
+        let word = &word.ok_or(LeaseError::Unreadable("answer"))?;
         let snapshot: String = codec::get(word, "effect")?;
         let visible: Snapshot = snapshot
             .parse()
