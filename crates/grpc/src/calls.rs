@@ -110,14 +110,14 @@ impl Calls {
     /// this port is a service of ours: what he says of his trace is believed.
     pub(crate) fn span(&self, path: &str, request: &mut Request) -> Span {
         let (method, id) = (self.0.meters.name(path), RequestId::of(request));
-        trace_context::open(request, Trust::Parent, || {
+        trace_context::open(request, Trust::Parent, |trace_id| {
             tracing::info_span!(
                 "rpc",
                 otel.kind = "server",
                 otel.name = method,
                 otel.status_code = Empty,
                 request_id = id.as_str(),
-                trace_id = Empty,
+                trace_id,
                 rpc.system.name = "grpc",
                 rpc.method = method,
                 rpc.response.status_code = Empty,

@@ -107,8 +107,8 @@ async fn observe(State(observer): State<Observer>, mut request: Request, next: N
         Some(ViaProxy) => Trust::Parent,
         None => Trust::Link,
     };
-    let span = trace_context::open(&mut request, trust, || {
-        span::of_request(&seen.id, seen.method, seen.route)
+    let span = trace_context::open(&mut request, trust, |trace_id| {
+        span::of_request(&seen.id, trace_id, seen.method, seen.route)
     });
     async {
         let start = observer.clock.monotonic();

@@ -56,6 +56,39 @@ fn hostile_events() {
 }
 
 #[test]
+fn what_a_span_learns_later_is_beside_what_it_had_and_once() {
+    let text = logged(as_json, || {
+        let span = info_span!(
+            "request",
+            path = "a \"late\":1 } {",
+            late = tracing::field::Empty,
+            r#type = 7,
+            otel.name = "hidden",
+            share = 0.5,
+            nothing = f64::NAN,
+        );
+        let _guard = span.enter();
+        span.record("late", 1);
+        span.record("late", HOSTILE);
+        span.record("otel.name", "hidden too");
+        let bare = info_span!("bare", first = tracing::field::Empty);
+        let _guard = bare.enter();
+        bare.record("first", true);
+        info!("hello");
+    });
+    let line: Value = serde_json::from_str(&text).unwrap();
+    let expected = serde_json::json!([
+        {
+            "name": "request", "path": "a \"late\":1 } {", "late": HOSTILE, "type": 7,
+            "share": 0.5, "nothing": null,
+        },
+        { "name": "bare", "first": true },
+    ]);
+    assert_eq!(line["spans"], expected);
+    assert_eq!(text.matches("\"late\":").count(), 1, "{text}");
+}
+
+#[test]
 fn a_json_event_is_one_line_with_stable_names() {
     let text = logged(as_json, || {
         let outer = info_span!("request", request_id = "r1");

@@ -8,14 +8,19 @@ use crate::RequestId;
 
 /// Of a request to this route (`/auth/sessions/{id}`). To be made in its trace, by
 /// [`trace_context::open`](crate::trace_context::open).
-pub fn of_request(id: &RequestId, method: &'static str, route: &'static str) -> Span {
+pub fn of_request(
+    id: &RequestId,
+    trace_id: Option<&str>,
+    method: &'static str,
+    route: &'static str,
+) -> Span {
     let span = tracing::info_span!(
         "http_request",
         otel.kind = "server",
         otel.name = Empty,
         otel.status_code = Empty,
         request_id = id.as_str(),
-        trace_id = Empty,
+        trace_id,
         http.request.method = method,
         http.route = route,
         http.response.status_code = Empty,

@@ -34,9 +34,9 @@ pub enum Trust {
 }
 
 /// Makes a request's span in its trace, and gives the request its [`TraceContext`] as an extension:
-/// where this span stands, or without traces of ours what the request brought. The span's field
-/// `trace_id` is recorded.
-pub fn open(request: &mut Request, trust: Trust, make: impl FnOnce() -> Span) -> Span {
+/// where this span stands, or without traces of ours what the request brought. `make` is told what is
+/// known of the span's field `trace_id`, which it must have.
+pub fn open(request: &mut Request, trust: Trust, make: impl FnOnce(Option<&str>) -> Span) -> Span {
     let brought = extract(request.headers());
     let named = brought.as_ref().map(|brought| context::Named {
         traceparent: &brought.traceparent,
@@ -49,7 +49,6 @@ pub fn open(request: &mut Request, trust: Trust, make: impl FnOnce() -> Span) ->
         tracestate: place.tracestate,
     });
     if let Some(stands) = own.or(brought) {
-        span.record("trace_id", stands.trace_id());
         request.extensions_mut().insert(stands);
     }
     span

@@ -18,6 +18,10 @@ use futures_util::future::{Either, select};
 use super::Revocations;
 use crate::ports::StoreError;
 
+/// How long a refusal waits for a beat, and no longer than half a lease: a request has waited for its
+/// connection already.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The last answer to a beat.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answered {
@@ -81,7 +85,7 @@ impl Revocations {
 impl Reading<'_> {
     /// To be called when something was read that somebody is to be refused by: whether the server was
     /// the primary then. If not, it is to be read once more. Waits for the next beat, and asks for it
-    /// before its time; fails where none is answered in half a lease.
+    /// before its time; fails where none is answered in time.
     pub(crate) async fn stands(&self) -> Result<bool, StoreError> {
         // A store that has no timelines is one that is never deposed.
         let Some(timeline) = self.timeline.filter(|timeline| *timeline != 0) else {
@@ -89,7 +93,7 @@ impl Reading<'_> {
         };
         let of = self.revocations;
         let read = of.clock.monotonic();
-        let patience = of.terms.lease / 2;
+        let patience = PATIENCE.min(of.terms.lease / 2);
         of.hasten();
         let answer = pin!(of.answers.to_beat_after(read));
         let late = pin!(of.clock.sleep_until(read + patience));

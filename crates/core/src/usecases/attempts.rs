@@ -40,20 +40,28 @@ impl Floor {
         self.waited.fetch_add(wait, Ordering::Relaxed);
     }
 
-    /// Tries the password, as [`Sso::confirmed`]. What is waited for then is the same for every
-    /// account, so it counts as a wait for the pool does.
+    /// Tries the password. A refusal waits for the floor and only then for
+    /// [what confirms it](Sso::confirmed): from a time on that tells nothing of the account.
     pub(crate) async fn attempt<'a, T, E, F>(
         &'a self,
-        sso: &Sso,
+        sso: &'a Sso,
         attempt: impl Fn(&'a Self) -> F,
     ) -> Result<T, E>
     where
         E: RestsOnRow,
         F: Future<Output = Result<T, E>>,
     {
-        let (result, waited) = sso.confirmed_after(|| attempt(self)).await;
-        self.waited(waited);
-        result
+        let told = || {
+            let attempt = attempt(self);
+            async {
+                let result = attempt.await;
+                if result.as_ref().is_err_and(E::rests_on_row) {
+                    sso.wait_for(self).await;
+                }
+                result
+            }
+        };
+        sso.confirmed(told).await
     }
 
     /// When it may be told, if it is known `now`.
@@ -84,19 +92,12 @@ pub(crate) struct Proof {
 }
 
 impl Proof {
-    /// The end of the attempt. What is `refused` is noted and waits for the floor; only after that is
-    /// the attempt settled: whoever waits for it must not learn how long it took.
-    pub(crate) async fn end(
-        self,
-        sso: &Sso,
-        caller: &Caller,
-        settled: Settled,
-        refused: Option<Repeat>,
-    ) {
+    /// The end of the attempt, when its answer may be told: what is `refused` is noted. Not settled
+    /// before: whoever waits for it must not learn how long it took.
+    pub(crate) fn end(self, sso: &Sso, caller: &Caller, settled: Settled, refused: Option<Repeat>) {
         if let Some(repeat) = refused {
             // In memory only: known and unknown accounts cost the same.
             sso.note(caller, repeat);
-            sso.wait_for(self.floor).await;
         }
         self.permit.settle(settled);
     }
@@ -137,7 +138,7 @@ impl Sso {
     }
 
     /// Waits until a failure may be told.
-    async fn wait_for(&self, floor: Floor) {
+    async fn wait_for(&self, floor: &Floor) {
         let now = self.clock.monotonic();
         let end = floor.end(now, self.policy.failure_floor);
         self.clock.sleep_until(end).await;

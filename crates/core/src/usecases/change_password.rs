@@ -129,9 +129,9 @@ pub async fn change_password(
     let proof = sso
         .admit::<ChangePasswordError>(caller, &user.email)
         .await?;
-    let result = proof.floor.attempt(sso, |floor| {
-        attempt(sso, caller, &request, user.clone(), floor)
-    });
+    let result = proof
+        .floor
+        .attempt(sso, |floor| attempt(sso, caller, &request, floor));
     let result = result.await;
     let settled = match &result {
         Ok(_) | Err(ChangePasswordError::Same) => Settled::Succeeded,
@@ -146,7 +146,7 @@ pub async fn change_password(
         session: Some(claims.session),
         detail: None,
     });
-    proof.end(sso, caller, settled, refused).await;
+    proof.end(sso, caller, settled, refused);
     result
 }
 
@@ -154,10 +154,10 @@ async fn attempt(
     sso: &Sso,
     caller: &Caller,
     request: &ChangePassword,
-    mut user: User,
     floor: &Floor,
 ) -> Result<(SignedIn, Reach), ChangePasswordError> {
     let claims = caller.user()?;
+    let mut user = current_row(sso, claims).await?;
     let work = Work {
         queue: Queue::Login,
         network: caller.origin.network(),

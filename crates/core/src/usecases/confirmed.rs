@@ -1,7 +1,5 @@
 //! Nobody is refused by what a deposed primary says.
 
-use std::time::Duration;
-
 use super::{
     administer::AdministerError, change_password::ChangePasswordError, info::InfoError,
     is_admin::IsAdminError, login::LoginError, refresh::RefreshError, sessions::SessionsError,
@@ -33,36 +31,28 @@ impl Sso {
         E: RestsOnRow,
         F: Future<Output = Result<T, E>>,
     {
-        self.confirmed_after(step).await.0
+        let is_refused = |result: &Result<T, E>| result.as_ref().is_err_and(E::rests_on_row);
+        self.confirmed_where(is_refused, step).await
     }
 
-    /// The same, and how long was waited for that to be known.
-    pub(crate) async fn confirmed_after<T, E, F>(
+    /// The same with what counts only then.
+    pub(crate) async fn confirmed_where<T, E, F>(
         &self,
+        rests: impl Fn(&Result<T, E>) -> bool,
         mut step: impl FnMut() -> F,
-    ) -> (Result<T, E>, Duration)
+    ) -> Result<T, E>
     where
-        E: RestsOnRow,
+        E: From<StoreError>,
         F: Future<Output = Result<T, E>>,
     {
-        let mut waited = Duration::ZERO;
         for _ in 0..ATTEMPTS {
             let reading = self.revocations.reading();
             let result = step().await;
-            if !result.as_ref().is_err_and(E::rests_on_row) {
-                return (result, waited);
-            }
-            let read = self.clock.monotonic();
-            let stands = reading.stands().await;
-            waited += self.clock.monotonic().saturating_sub(read);
-            match stands {
-                Ok(true) => return (result, waited),
-                Ok(false) => {}
-                Err(error) => return (Err(error.into()), waited),
+            if !rests(&result) || reading.stands().await? {
+                return result;
             }
         }
-        let error = StoreError::unavailable(Changed);
-        (Err(error.into()), waited)
+        Err(StoreError::unavailable(Changed).into())
     }
 }
 

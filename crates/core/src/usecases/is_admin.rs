@@ -2,8 +2,12 @@
 
 use crate::{
     failure::{BadFields, Failure, FieldError, Fields, Kind},
-    ports::StoreError,
+    ports::{
+        StoreError,
+        store::{Freshness, User},
+    },
     sso::Sso,
+    usecases::confirmed::RestsOnRow as _,
     values::{UserId, Version},
 };
 
@@ -46,8 +50,15 @@ pub async fn is_admin(sso: &Sso, user: UserId) -> Result<bool, IsAdminError> {
     let found = || async {
         let fresh = sso.revocations.freshness(user, Version::ZERO);
         let user = sso.store.user(user, fresh).await?;
-        user.ok_or(IsAdminError::NotFound)
+        let user = user.ok_or(IsAdminError::NotFound)?;
+        let is_fresh = matches!(fresh, Freshness::AtLeast(known) if user.version >= known);
+        Ok((user, is_fresh))
     };
-    let user = sso.confirmed(found).await?;
+    // Without a lease, or of a row that is known to be old, a deposed primary may have said it.
+    let rests = |found: &Result<(User, bool), IsAdminError>| match found {
+        Ok((_, is_fresh)) => !is_fresh,
+        Err(error) => error.rests_on_row(),
+    };
+    let (user, _) = sso.confirmed_where(rests, found).await?;
     Ok(user.is_admin && !user.disabled)
 }

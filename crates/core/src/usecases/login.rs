@@ -123,7 +123,7 @@ async fn throttled(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedI
         .as_ref()
         .err()
         .and_then(|error| refused(error, target.get().copied()));
-    proof.end(sso, caller, settled, refused).await;
+    proof.end(sso, caller, settled, refused);
     result
 }
 

@@ -19,12 +19,15 @@ on_every_store! {
     a_refusal_is_told_when_a_beat_was_answered_on_the_same_timeline
     a_refusal_of_before_a_promotion_is_not_told_and_asked_for_again
     a_refusal_without_a_beat_is_no_answer
+    without_a_lease_no_answer_of_the_primary_is_told_before_a_beat
     a_login_that_is_refused_waits_for_a_beat_and_one_that_is_not_does_not
     without_timelines_nothing_is_waited_for
 }
 
-/// Half of the lease of `LeaseTerms::default`.
+/// Longer than a refusal waits.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// As in `LeaseTerms::default`.
+const LEASE: Duration = Duration::from_secs(10);
 
 /// An app whose beats are answered on timeline 1.
 async fn on_a_timeline(store: AnyStore) -> (App, Arc<SpyStore>) {
@@ -35,9 +38,12 @@ async fn on_a_timeline(store: AnyStore) -> (App, Arc<SpyStore>) {
 
 /// Asks for somebody who is not there, until it waits for a beat.
 async fn asked(app: &App) -> JoinHandle<Result<bool, Failure>> {
+    asked_for(app, UserId::from_uuid(uuid::Uuid::from_u128(7))).await
+}
+
+async fn asked_for(app: &App, user: UserId) -> JoinHandle<Result<bool, Failure>> {
     let sso: Sso = app.sso.clone();
-    let nobody = UserId::from_uuid(uuid::Uuid::from_u128(7));
-    let asked = tokio::spawn(async move { Ok(is_admin::is_admin(&sso, nobody).await?) });
+    let asked = tokio::spawn(async move { Ok(is_admin::is_admin(&sso, user).await?) });
     waits(app).await;
     assert!(!asked.is_finished());
     asked
@@ -86,6 +92,16 @@ async fn a_refusal_without_a_beat_is_no_answer(store: AnyStore) {
     app.sso.revocations.beat().await.unwrap_err();
     app.clock.advance(PATIENCE);
     assert_eq!(code(asked.await.unwrap()), "unavailable");
+}
+
+async fn without_a_lease_no_answer_of_the_primary_is_told_before_a_beat(store: AnyStore) {
+    let (app, _) = on_a_timeline(store).await;
+    let alice = app.register("alice").await.unwrap().user;
+    assert!(!is_admin::is_admin(&app.sso, alice).await.unwrap());
+    app.clock.advance(LEASE);
+    let asked = asked_for(&app, alice).await;
+    app.advance(TICK).await.unwrap();
+    assert!(!asked.await.unwrap().unwrap());
 }
 
 async fn a_login_that_is_refused_waits_for_a_beat_and_one_that_is_not_does_not(store: AnyStore) {

@@ -70,15 +70,27 @@ impl Reader {
             // Whoever was asked last may not be the primary any more.
             _ => Wire::open(shared).await?,
         };
-        let registered = match self.registered {
-            Some(registered) => registered,
-            None => self.register(shared, &mut wire, question).await?,
+        let timeline = wire.client.identity().role.timeline();
+        let answer = tokio::select! {
+            answer = self.answer(shared, &mut wire, question) => answer?,
+            // It waits for a standby that follows another by now.
+            () = shared.servers.beyond(timeline) => return Err(LeaseError::Deposed),
         };
-        let answer = self
-            .ask(shared, &mut wire, registered, question.now)
-            .await?;
         self.wire = Some(wire);
         Ok(answer)
+    }
+
+    async fn answer(
+        &mut self,
+        shared: &Shared,
+        wire: &mut Wire,
+        question: Question<'_>,
+    ) -> Result<Answer, LeaseError> {
+        let registered = match self.registered {
+            Some(registered) => registered,
+            None => self.register(shared, wire, question).await?,
+        };
+        self.ask(shared, wire, registered, question.now).await
     }
 
     /// Whether somebody has met a timeline after the one that this reader is registered on.
@@ -159,12 +171,8 @@ impl Reader {
             &snapshot,
             &now,
         ];
-        let asked = async { Heard::read(wire.client.query_raw(&wire.beat, beat).await?).await };
-        let heard = tokio::select! {
-            heard = asked => heard?,
-            // It waits for a standby that follows another by now.
-            () = shared.servers.beyond(registered.timeline) => return Err(LeaseError::Deposed),
-        };
+        let rows = wire.client.query_raw(&wire.beat, beat).await?;
+        let heard = Heard::read(rows).await?;
         if wire.client.warnings() != warnings {
             return Err(LeaseError::Warned);
         }

@@ -5,9 +5,13 @@
 //! and nobody will ever be on its timeline again. No partition, pause or deposed primary looks like
 //! that: data that were on a timeline are on an earlier one only if who owns them threw it away.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use super::{Identity, Role};
+use super::Identity;
 
 /// A timeline that was met and that nobody is on any more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +34,8 @@ pub(super) struct Led {
     timeline: u32,
     run: Arc<str>,
     at: (IpAddr, u16),
+    /// Since when it is seen on an earlier timeline.
+    follows_since: Option<Instant>,
 }
 
 impl Led {
@@ -39,18 +45,28 @@ impl Led {
             timeline,
             run: Arc::clone(&who.run),
             at: who.listens_at()?,
+            follows_since: None,
         })
     }
 
-    /// Whether a server of this cluster shows that the timeline was given up. Not the same run: nothing
-    /// is rewound while it runs, so this is an answer of before the promotion that comes late.
-    pub(super) fn given_up(&self, who: &Identity) -> Option<GivenUp> {
+    /// Whether a server of this cluster, in which nobody leads on the highest timeline, has shown for
+    /// `patience` that it was given up. Not the same run: nothing is rewound while it runs, so that is an
+    /// answer of before the promotion. And not at once: where servers give the same address for
+    /// themselves (NAT) it may be another one while the leader restarts.
+    pub(super) fn given_up(
+        &mut self,
+        who: &Identity,
+        now: Instant,
+        patience: Duration,
+    ) -> Option<GivenUp> {
         let follows = who.follows.filter(|follows| *follows < self.timeline)?;
-        let is_it =
-            who.role == Role::Replica && who.run != self.run && who.listens_at() == Some(self.at);
-        is_it.then(|| GivenUp {
+        if who.run == self.run || who.listens_at() != Some(self.at) {
+            return None;
+        }
+        let since = *self.follows_since.get_or_insert(now);
+        (now.saturating_duration_since(since) >= patience).then(|| GivenUp {
             timeline: self.timeline,
-            server: std::net::SocketAddr::from(self.at).to_string(),
+            server: SocketAddr::from(self.at).to_string(),
             follows,
         })
     }

@@ -21,6 +21,16 @@ pub enum Role {
     Replica,
 }
 
+impl Role {
+    /// On which it accepts writes; 0: it does not.
+    pub(crate) const fn timeline(self) -> u32 {
+        match self {
+            Self::Primary { timeline } => timeline,
+            Self::Replica => 0,
+        }
+    }
+}
+
 /// Who answers on a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {

@@ -160,7 +160,10 @@ impl Topology {
                     state.last = Led::by(who, timeline);
                 }
             }
-        } else if let Some(given_up) = state.last.as_ref().and_then(|led| led.given_up(who)) {
+        } else if self.primary.borrow().is_none()
+            && let Some(led) = &mut state.last
+            && let Some(given_up) = led.given_up(who, now, self.unheard)
+        {
             self.given_up.send_if_modified(|known| {
                 let is_news = known.is_none();
                 known.get_or_insert(given_up);

@@ -88,10 +88,16 @@ fn a_timeline_is_given_up_when_its_primary_follows_an_earlier_one() {
         ..following(&run(2, 2), 38)
     };
     topology.observe(1, &foreign, now);
+    // One that gives the same address for itself, while the primary is there.
+    topology.observe(1, &following(&run(2, 2), 38), now);
+    topology.observe(1, &following(&run(2, 2), 38), now + UNHEARD);
     assert_eq!(given_up(&topology), None);
     // Also when all have forgotten it.
     topology.lost(&run(2, 1));
-    topology.observe(1, &following(&run(2, 2), 38), now + FORGOTTEN * 2);
+    let later = now + FORGOTTEN * 2;
+    topology.observe(1, &following(&run(2, 2), 38), later);
+    assert_eq!(given_up(&topology), None, "it may be another one");
+    topology.observe(1, &following(&run(2, 2), 38), later + UNHEARD);
     let known = given_up(&topology).unwrap();
     assert_eq!((known.timeline, known.follows), (39, 38));
     assert_eq!(known.server, "127.0.0.1:2");
@@ -105,8 +111,13 @@ fn a_timeline_on_which_another_is_the_primary_by_now_was_not_given_up() {
     topology.observe(1, &primary(&run(2, 1), 2), now);
     topology.observe(0, &following(&run(1, 2), 1), now);
     assert_eq!(given_up(&topology), None);
+    topology.lost(&run(2, 1));
     topology.observe(1, &following(&run(2, 2), 2), now);
-    topology.observe(0, &primary(&run(1, 3), 3), now);
+    topology.observe(1, &following(&run(2, 2), 2), now + UNHEARD);
+    topology.observe(0, &following(&run(1, 2), 1), now + UNHEARD);
+    assert_eq!(given_up(&topology), None);
+    topology.observe(0, &primary(&run(1, 3), 3), now + UNHEARD);
+    topology.observe(1, &following(&run(2, 2), 2), now + UNHEARD * 2);
     assert_eq!(given_up(&topology), None);
 }
 

@@ -4,6 +4,7 @@
 
 use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
 use opentelemetry::{
     Context,
     trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState},
@@ -43,10 +44,15 @@ pub struct Named<'a> {
 }
 
 /// Makes the span of a request, and tells where it stands: `None` where no traces are sent. A trace that is
-/// not sampled has its ids too, for who goes on with it and for the log.
-pub fn open(named: Option<Named<'_>>, make: impl FnOnce() -> Span) -> (Span, Option<Place>) {
+/// not sampled has its ids too, for who goes on with it and for the log. What makes the span is told the id
+/// of the trace for its field `trace_id`; where only the span itself knows, the field is recorded after.
+pub fn open(
+    named: Option<Named<'_>>,
+    make: impl FnOnce(Option<&str>) -> Span,
+) -> (Span, Option<Place>) {
     let Some(ratio) = Ratio::in_force() else {
-        return (make(), None);
+        let brought = named.and_then(|named| trace_id(named.traceparent));
+        return (make(brought), None);
     };
     let named = named.and_then(|named| {
         let context = parse(named.traceparent, named.tracestate)?;
@@ -62,15 +68,15 @@ pub fn open(named: Option<Named<'_>>, make: impl FnOnce() -> Span) -> (Span, Opt
         None => ratio.begin(),
     };
     let settled = Settled::hold(is_sampled);
-    let span = make();
     if !is_sampled {
         let state = parent.map(|parent| parent.trace_state().header());
         let place = Place {
-            traceparent: format!("00-{trace}-{}-00", new_span_id()),
+            traceparent: traceparent(trace, new_span_id(), TraceFlags::NOT_SAMPLED),
             tracestate: state.filter(|state| !state.is_empty()),
         };
-        return (span, Some(place));
+        return (make(Some(place.trace_id())), Some(place));
     }
+    let span = make(None);
     let around = match parent {
         Some(parent) => Context::new().with_remote_span_context(parent),
         None => Context::new(),
@@ -83,7 +89,21 @@ pub fn open(named: Option<Named<'_>>, make: impl FnOnce() -> Span) -> (Span, Opt
     // Here it is sampled.
     let place = place(&span);
     drop(settled);
+    if let Some(place) = &place {
+        span.record("trace_id", place.trace_id());
+    }
     (span, place)
+}
+
+fn traceparent(trace: TraceId, span: SpanId, flags: TraceFlags) -> String {
+    let mut text = String::with_capacity(55);
+    text.push_str("00-");
+    HEXLOWER.encode_append(&trace.to_bytes(), &mut text);
+    text.push('-');
+    HEXLOWER.encode_append(&span.to_bytes(), &mut text);
+    text.push('-');
+    HEXLOWER.encode_append(&[flags.to_u8()], &mut text);
+    text
 }
 
 /// Where the span stands. `None` where no traces are sent, and for a request that is not sampled.
@@ -93,10 +113,10 @@ pub fn place(span: &Span) -> Option<Place> {
     if !own.is_valid() {
         return None;
     }
-    let flags = own.trace_flags().to_u8() & TraceFlags::SAMPLED.to_u8();
+    let flags = own.trace_flags() & TraceFlags::SAMPLED;
     let state = own.trace_state().header();
     Some(Place {
-        traceparent: format!("00-{}-{}-{flags:02x}", own.trace_id(), own.span_id()),
+        traceparent: traceparent(own.trace_id(), own.span_id(), flags),
         tracestate: (!state.is_empty()).then_some(state),
     })
 }

@@ -55,8 +55,8 @@ async fn observe(State(series): State<Series>, mut request: Request, next: Next)
     let route = routes
         .find(|route| Some(*route) == matched)
         .unwrap_or(UNMATCHED);
-    let span = trace_context::open(&mut request, Trust::Link, || {
-        span::of_request(&id, method, route)
+    let span = trace_context::open(&mut request, Trust::Link, |trace_id| {
+        span::of_request(&id, trace_id, method, route)
     });
     async {
         let start = Instant::now();
