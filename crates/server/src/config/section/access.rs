@@ -90,8 +90,9 @@ pub(crate) struct Sessions {
     #[serde(with = "duration")]
     #[schemars(with = "duration::Text", extend("x-minimum" = "0s", "x-maximum" = "10m"))]
     pub(crate) refresh_grace: Duration,
-    /// A session that was not refreshed for this long is over. Longer than `tokens.access_ttl`:
-    /// clients refresh when their access token expires.
+    /// A session that was not refreshed for this long is over. Should be several times
+    /// `tokens.access_ttl`, since clients refresh when their access token expires; `sso doctor` warns
+    /// of less.
     #[serde(with = "text")]
     #[schemars(with = "Text<DurationOrOff>")]
     pub(crate) idle_ttl: DurationOrOff,
