@@ -17,6 +17,7 @@ pub mod proxies;
 pub mod rate;
 pub mod request_id;
 pub mod shield;
+pub mod signals;
 pub mod span;
 pub mod swagger;
 pub mod tls;

@@ -5,10 +5,12 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use sso_kafka::consumer::{Consumer, ConsumerHealth};
 use sso_telemetry::Metrics;
-use sso_web::listener::{self, Limits, Settings, Shutdown};
+use sso_web::{
+    listener::{self, Limits, Settings, Shutdown},
+    signals::Signals,
+};
 use tokio::{
     net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -36,7 +38,8 @@ pub(crate) async fn serve<S: Service>(config: &S::Config, metrics: Metrics) -> R
         shutdown: end,
         ..
     } = config.common();
-    let mut signals = Signals::new()?;
+    let signals = Signals::catch();
+    let mut signals = signals.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
     let service = S::open(config).await?;
     let listener = bind(http.listen).await?;
     let settings = kafka::consumer(kafka, end.drain_timeout)?;
@@ -168,27 +171,4 @@ async fn look<S: Service>(
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
     let _ = stop.run_until_cancelled(work).await;
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failed> {
-        let listen = |kind| signal(kind).map_err(|error| Failed::from_error(Exit::Failure, &error));
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn wait(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }

@@ -20,11 +20,8 @@ use std::{sync::Arc, time::Duration};
 use sso_core::usecases::janitor::Ages;
 use sso_store_postgres::servers::GivenUp;
 use sso_telemetry::{LogControl, Metrics};
-use sso_web::listener::Shutdown;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, timeout},
-};
+use sso_web::{listener::Shutdown, signals::Signals};
+use tokio::time::{Instant, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
@@ -85,7 +82,8 @@ pub(crate) fn register_metrics() {
 
 async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exit, Failed> {
     let config = &loaded.config;
-    let mut signals = Signals::new()?;
+    let signals = Signals::catch();
+    let mut signals = signals.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
     descriptors::raise_limit();
     let certificates = Certificates::load(config)?;
     let parts = wiring::open(config, Role::Server, config.revocation.ack_wait).await?;
@@ -268,28 +266,5 @@ impl Loops {
             tracing::warn!("work was still under way at the end of the drain deadline");
         }
         parts.hashes.stop();
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failed> {
-        let listen = |kind| signal(kind).map_err(|error| Failed::from_error(Exit::Failure, &error));
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn wait(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }
