@@ -12,8 +12,9 @@ use super::AWAY;
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
-/// When an operator looks why the cluster does not come back.
-const OPERATOR: Duration = Duration::from_secs(40);
+/// How long a leader hangs on when another has replaced it. One that wakes up in the moment of the promotion
+/// may take the lock back, and Patroni (3.0.2) may then not come back at all (decision 0044).
+const SETTLED: Duration = Patroni::FAILOVER;
 /// How far a replica shows what it has late.
 const LATE: Duration = Duration::from_secs(2);
 
@@ -82,9 +83,9 @@ pub(super) async fn happen(cluster: &mut Patroni, fault: OfPostgres) -> Result<(
         OfPostgres::FreezeLeader => {
             cluster.freeze_node(leader)?;
             let replaced = replaced(cluster, leader).await;
+            sleep(SETTLED).await;
             cluster.thaw_node(leader)?;
             replaced?;
-            return repaired(cluster).await;
         }
         OfPostgres::KillReplica => {
             let replica = other(cluster, leader);
@@ -121,19 +122,6 @@ pub(super) async fn happen(cluster: &mut Patroni, fault: OfPostgres) -> Result<(
             cluster.thaw_haproxy()?;
         }
     }
-    cluster.ready().await
-}
-
-/// A leader that wakes up while another is being promoted may take the lock back. Patroni (3.0.2) may
-/// then leave who was promoted on a timeline that nobody leads, and the leader waiting for him as its
-/// synchronous standby: nothing is written until an operator makes him anew.
-async fn repaired(cluster: &Patroni) -> Result<()> {
-    let by_itself = tokio::time::timeout(OPERATOR, cluster.ready()).await;
-    if by_itself.is_ok_and(|ready| ready.is_ok()) {
-        return Ok(());
-    }
-    let made = cluster.reinitialize_stragglers().await?;
-    eprintln!("          an operator makes {made} replicas anew: Patroni left them behind");
     cluster.ready().await
 }
 

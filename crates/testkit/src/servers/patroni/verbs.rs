@@ -55,34 +55,6 @@ impl Patroni {
         self.nodes[node].start(&room, &config::name(node))
     }
 
-    /// Makes every replica anew that does not stream from the leader, as an operator does whose
-    /// cluster does not come back by itself; how many.
-    pub async fn reinitialize_stragglers(&self) -> Result<usize> {
-        let leader = self.leader().await?;
-        let streaming = "select application_name from pg_stat_replication";
-        let streaming = self.server(leader).execute(streaming).await?;
-        let mut made = 0;
-        for (number, node) in self.nodes.iter().enumerate() {
-            let streams = streaming.lines().any(|name| name == config::name(number));
-            if number == leader || streams || node.patroni.is_none() {
-                continue;
-            }
-            let rest = Http::new(node.rest.address());
-            let body = serde_json::json!({ "force": true }).to_string();
-            let headers = [("content-type", "application/json")];
-            let reply = rest
-                .send(Method::POST, "/reinitialize", &headers, body)
-                .await?;
-            ensure!(
-                reply.status == 200,
-                "Patroni refuses: {}",
-                String::from_utf8_lossy(&reply.bytes)
-            );
-            made += 1;
-        }
-        Ok(made)
-    }
-
     /// Asks Patroni to make another node the leader, and waits for it; the new leader.
     pub async fn switchover(&self) -> Result<usize> {
         let leader = self.leader().await?;
