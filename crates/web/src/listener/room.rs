@@ -49,6 +49,11 @@ struct Seat {
 }
 
 impl Seat {
+    /// Was told to leave, and does so at once: he is idle.
+    fn is_leaving(&self) -> bool {
+        self.leave.is_cancelled() && self.in_flight.load(Ordering::Acquire) == 0
+    }
+
     fn idle_since(&self) -> Option<u64> {
         let idle = self.in_flight.load(Ordering::Acquire) == 0 && !self.leave.is_cancelled();
         idle.then(|| self.idle_since.load(Ordering::Acquire))
@@ -134,17 +139,20 @@ impl Room {
         })
     }
 
-    /// Tells the longest idle to leave, whoever they are; how many.
+    /// Tells the longest idle to leave, whoever they are; how many. Those who leave already count: on a
+    /// busy machine they take their time, and everybody else would be told meanwhile.
     pub(super) fn make_room(&self) -> usize {
         let seats = self.seats();
         let all = seats.values().map(Vec::len).sum::<usize>();
+        let leaving = seats.values().flatten().filter(|seat| seat.is_leaving());
+        let wanted = (all / SHARE).max(1).saturating_sub(leaving.count());
         let mut idle: Vec<(u64, &Arc<Seat>)> = seats
             .values()
             .flatten()
             .filter_map(|seat| Some((seat.idle_since()?, seat)))
             .collect();
         idle.sort_unstable_by_key(|(since, _)| *since);
-        idle.truncate((all / SHARE).max(1));
+        idle.truncate(wanted);
         for (_, seat) in &idle {
             seat.leave.cancel();
         }
@@ -322,7 +330,10 @@ mod tests {
         assert_eq!(room.make_room(), 2);
         let gone: Vec<_> = (0..64).filter(|at| leaves(&guests[*at])).collect();
         assert_eq!(gone, [1, 2]);
-        assert_eq!(room.make_room(), 2);
-        assert!(leaves(&guests[3]));
+        assert_eq!(room.make_room(), 0, "they are about to go");
+        let mut guests = guests;
+        guests.drain(1..3);
+        assert_eq!(room.make_room(), 1);
+        assert!(leaves(&guests[1]) && !leaves(&guests[2]));
     }
 }
