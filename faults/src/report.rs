@@ -10,8 +10,8 @@ const HEAD: &str = "# Fault report
 tests read them (`crates/testkit/src/history`): it complains of every answer that no order of events explains. The system is
 three instances (two by way of HAProxy with reads on replicas, one that knows every PostgreSQL node), Patroni x3 with
 `synchronous_mode`, etcd, Redis x3 with Sentinel x3, Kafka x3, a Schema Registry, welcome and loyalty; all on one machine of two
-cores, so that what takes long here takes long also because everything shares them. An instance that
-ends by itself (69) is started, as a supervisor would.
+cores, so that what takes long here takes long also because everything shares them. An instance that ends by itself (69) is
+started, as a supervisor would.
 
 Promised, whatever happens: no acknowledged write is lost; nothing that was ended is accepted after `everywhere`, nor later than
 1.2 L after `pending`; no stale decision; every acknowledged registration becomes one event, one mail at least, and its points

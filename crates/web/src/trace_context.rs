@@ -16,13 +16,6 @@ pub struct TraceContext {
     pub tracestate: Option<String>,
 }
 
-impl TraceContext {
-    /// The id of the trace: 32 hex digits.
-    pub fn trace_id(&self) -> &str {
-        self.traceparent.get(3..35).unwrap_or_default()
-    }
-}
-
 /// What the trace context of a request is to its span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {

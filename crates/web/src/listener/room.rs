@@ -49,13 +49,18 @@ struct Seat {
 }
 
 impl Seat {
-    /// Was told to leave, and does so at once: he is idle.
+    /// No request is being answered.
+    fn is_idle(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) == 0
+    }
+
+    /// Was told to leave, and does so at once.
     fn is_leaving(&self) -> bool {
-        self.leave.is_cancelled() && self.in_flight.load(Ordering::Acquire) == 0
+        self.leave.is_cancelled() && self.is_idle()
     }
 
     fn idle_since(&self) -> Option<u64> {
-        let idle = self.in_flight.load(Ordering::Acquire) == 0 && !self.leave.is_cancelled();
+        let idle = self.is_idle() && !self.leave.is_cancelled();
         idle.then(|| self.idle_since.load(Ordering::Acquire))
     }
 }
@@ -178,7 +183,7 @@ impl Guest {
 
     /// Whether no request is being answered.
     pub(super) fn is_idle(&self) -> bool {
-        self.seat.in_flight.load(Ordering::Acquire) == 0
+        self.seat.is_idle()
     }
 
     /// Resolves when the connection is to make room.
