@@ -5,7 +5,7 @@ use std::{
     error::Error,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -17,6 +17,7 @@ use rdkafka::{
     error::KafkaError,
     statistics::Statistics,
 };
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{context::Context, metrics};
@@ -35,7 +36,7 @@ pub(super) struct Membership {
     context: Context,
     claims: Mutex<HashMap<i32, Claim>>,
     generations: AtomicU64,
-    changed: AtomicBool,
+    changed: Notify,
 }
 
 impl Membership {
@@ -44,7 +45,7 @@ impl Membership {
             context,
             claims: Mutex::default(),
             generations: AtomicU64::new(0),
-            changed: AtomicBool::new(false),
+            changed: Notify::new(),
         }
     }
 
@@ -58,9 +59,16 @@ impl Membership {
         self.claims().get(&partition).cloned()
     }
 
-    /// Whether partitions have come since the last time this was asked.
-    pub(super) fn changed(&self) -> bool {
-        self.changed.swap(false, Ordering::Relaxed)
+    /// Whether this is the claim to a partition that we have now.
+    pub(super) fn holds(&self, partition: i32, generation: u64) -> bool {
+        let claims = self.claims();
+        let claim = claims.get(&partition);
+        claim.is_some_and(|claim| claim.generation == generation)
+    }
+
+    /// Returns once partitions have come or gone since it returned last.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Ends what waits, in all partitions. They stay assigned, so that offsets can be stored.
@@ -75,7 +83,6 @@ impl Membership {
     }
 
     fn come(&self, partitions: &TopicPartitionList) {
-        self.changed.store(true, Ordering::Relaxed);
         for partition in partitions.elements() {
             let claim = Claim {
                 generation: self.generations.fetch_add(1, Ordering::Relaxed),
@@ -83,6 +90,7 @@ impl Membership {
             };
             self.claims().insert(partition.partition(), claim);
         }
+        self.changed.notify_one();
     }
 
     fn go(&self, partitions: &TopicPartitionList) {
@@ -91,6 +99,7 @@ impl Membership {
                 claim.over.cancel();
             }
         }
+        self.changed.notify_one();
     }
 }
 

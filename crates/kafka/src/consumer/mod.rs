@@ -35,7 +35,7 @@ use sso_events::{
 use tokio::{
     sync::Semaphore,
     task::{JoinSet, spawn_blocking},
-    time::{sleep, timeout},
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -182,8 +182,17 @@ pub struct Consumer {
     work: Arc<Work>,
 }
 
-/// Pause after an error of the client itself.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Whether records are taken.
+#[derive(Debug, Default)]
+struct Flow {
+    paused: bool,
+    /// What all partitions that are assigned were told of it. One that comes may be either: librdkafka
+    /// keeps the pause of a partition that went and comes again.
+    told: Option<bool>,
+}
+
+/// How often at most an error of the client itself is told: while no broker answers there are many a second.
+const TELLING: Duration = Duration::from_secs(10);
 
 impl Consumer {
     /// A consumer. Connects to nothing yet: brokers and registry may be away.
@@ -227,21 +236,28 @@ impl Consumer {
     /// Consumes until it is told to stop; then what is under way may end, and its offsets are committed.
     pub async fn run(self, stop: CancellationToken) -> Result<(), SettingsError> {
         self.member.subscribe(&[&self.settings.topic])?;
+        let membership = self.member.context();
         let mut assigned = Assigned::default();
         let mut running: JoinSet<Finished> = JoinSet::new();
-        let mut paused = false;
+        let mut flow = Flow::default();
+        let mut told = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(finished) = running.join_next() => {
                     self.finish(finished, &mut assigned, &mut running);
                 }
+                () = membership.changed() => {
+                    assigned.keep(|partition, generation| membership.holds(partition, generation));
+                    flow.told = None;
+                }
                 message = self.member.recv() => match message {
                     Ok(message) => self.take(&message, &mut assigned, &mut running),
-                    Err(error) => self.trouble(&error).await,
+                    // No pause: rebalances wait in the same queue.
+                    Err(error) => self.trouble(&error, &mut told),
                 },
             }
-            self.limit(&assigned, &mut paused);
+            self.limit(&assigned, &mut flow);
         }
         self.drain(assigned, running).await;
         Ok(())
@@ -301,37 +317,31 @@ impl Consumer {
     }
 
     /// Takes no more while there is too much.
-    fn limit(&self, assigned: &Assigned, paused: &mut bool) {
-        let full =
-            assigned.pending() >= self.settings.pending || assigned.ahead() >= self.settings.ahead;
-        let low = assigned.pending() <= self.settings.pending / 2
-            && assigned.ahead() <= self.settings.ahead / 2;
-        let (change, pause) = match *paused {
-            // Also what was assigned since.
-            _ if full => (true, true),
-            true if low => (true, false),
-            _ => (false, false),
-        };
-        if !change || (pause && *paused && !self.member.context().changed()) {
+    fn limit(&self, assigned: &Assigned, flow: &mut Flow) {
+        let (pending, ahead) = (assigned.pending(), assigned.ahead());
+        let full = pending >= self.settings.pending || ahead >= self.settings.ahead;
+        let low = pending <= self.settings.pending / 2 && ahead <= self.settings.ahead / 2;
+        flow.paused = full || (flow.paused && !low);
+        if flow.told == Some(flow.paused) {
             return;
         }
-        let done = self.member.assignment().and_then(|partitions| {
-            if pause {
-                self.member.pause(&partitions)
-            } else {
-                self.member.resume(&partitions)
-            }
+        let partitions = self.member.assignment();
+        let done = partitions.and_then(|partitions| match flow.paused {
+            true => self.member.pause(&partitions),
+            false => self.member.resume(&partitions),
         });
         match done {
-            Ok(()) => *paused = pause,
+            Ok(()) => flow.told = Some(flow.paused),
             Err(error) => tracing::debug!(%error, "partitions cannot be paused or resumed"),
         }
     }
 
-    async fn trouble(&self, error: &KafkaError) {
-        let why = verdict::shown(error);
-        tracing::warn!(why, topic = self.settings.topic, "no events can be read");
-        sleep(PAUSE).await;
+    fn trouble(&self, error: &KafkaError, told: &mut Option<Instant>) {
+        if told.is_none_or(|at| at.elapsed() >= TELLING) {
+            *told = Some(Instant::now());
+            let why = verdict::shown(error);
+            tracing::warn!(why, topic = self.settings.topic, "no events can be read");
+        }
     }
 
     async fn drain(self, mut assigned: Assigned, mut running: JoinSet<Finished>) {

@@ -77,6 +77,12 @@ impl Assigned {
         }
     }
 
+    /// Forgets what was taken in partitions that are not held: it comes again, to whoever has them.
+    pub(super) fn keep(&mut self, holds: impl Fn(i32, u64) -> bool) {
+        self.partitions
+            .retain(|number, partition| holds(*number, partition.generation));
+    }
+
     /// How many were taken and are not finished.
     pub(super) fn pending(&self) -> usize {
         self.partitions.values().map(|found| found.pending).sum()
@@ -187,5 +193,10 @@ mod tests {
         };
         assigned.take(taken(2, "a"), claim(2));
         assert_eq!(assigned.finish(&given_up).commit, None);
+        assert_eq!((assigned.pending(), assigned.ahead()), (1, 1));
+        assigned.keep(|_, generation| generation == 2);
+        assert_eq!((assigned.pending(), assigned.ahead()), (1, 1));
+        assigned.keep(|_, generation| generation == 3);
+        assert_eq!((assigned.pending(), assigned.ahead()), (0, 0));
     }
 }

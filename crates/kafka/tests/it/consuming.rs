@@ -1,8 +1,11 @@
 //! The consumer, on real brokers.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -14,7 +17,7 @@ use sso_kafka::consumer::{
     dead_letter::{self, DeadLetter},
 };
 use sso_testkit::servers::{kafka::Kafka, registry::Registry};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -31,6 +34,8 @@ struct Notes {
     parked: InMemory,
     /// By user: what to answer, the last first.
     orders: Mutex<HashMap<Uuid, Vec<Outcome>>>,
+    /// While it is, every event is retried.
+    closed: AtomicBool,
 }
 
 impl Notes {
@@ -46,15 +51,41 @@ impl Notes {
             .collect()
     }
 
+    /// How many events it was given.
+    fn count(&self) -> usize {
+        let seen = self.seen();
+        let events: HashSet<_> = seen.iter().map(|(event, _)| event).collect();
+        events.len()
+    }
+
     fn order(&self, user: Uuid, outcomes: &[Outcome]) {
         self.orders.lock().unwrap().insert(user, outcomes.to_vec());
+    }
+
+    fn closed() -> Self {
+        Self {
+            closed: true.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Forgets what it was given; from now on events are done.
+    fn open(&self) {
+        let mut seen = self.seen.lock().unwrap();
+        self.closed.store(false, Relaxed);
+        seen.clear();
     }
 }
 
 #[async_trait]
 impl Handler for Notes {
     async fn handle(&self, event: &Event) -> Outcome {
-        self.seen.lock().unwrap().push((event.id, event.user));
+        let mut seen = self.seen.lock().unwrap();
+        seen.push((event.id, event.user));
+        if self.closed.load(Relaxed) {
+            return Outcome::Retry(Duration::from_millis(50));
+        }
+        drop(seen);
         let mut orders = self.orders.lock().unwrap();
         let order = orders.get_mut(&event.user).and_then(Vec::pop);
         drop(orders);
@@ -386,15 +417,59 @@ async fn members_that_come_and_go_lose_nothing() -> Result<()> {
             .iter()
             .all(Result::is_ok)
     );
-    eventually("each is handled", async || {
-        let mut seen: Vec<_> = notes.seen().into_iter().map(|(event, _)| event).collect();
-        seen.sort();
-        seen.dedup();
-        Ok(seen.len() == 900)
-    })
-    .await?;
+    eventually("each is handled", async || Ok(notes.count() == 900)).await?;
     second.stop().await?;
     third.stop().await
+}
+
+/// What was pending in partitions that go is pending no more: a member that was full reads on.
+#[tokio::test]
+async fn a_full_member_reads_on_after_its_partitions_went_and_came() -> Result<()> {
+    let (mut kafka, registry) = topics(6).await?;
+    let sink = sink(&kafka, &registry)?;
+    assert!(
+        sink.deliver(&events(0..300))
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
+    let full = |settings: &mut ConsumerSettings| settings.pending = 290;
+    let notes = Arc::new(Notes::closed());
+    let first = Running::start_with(&kafka, &registry, &notes, full)?;
+    eventually("it is full", async || Ok(notes.count() >= 290)).await?;
+
+    // To others, who then leave.
+    let others = Arc::new(Notes::closed());
+    let second = Running::start(&kafka, &registry, &others)?;
+    let third = Running::start(&kafka, &registry, &others)?;
+    eventually("most of it went", async || Ok(others.count() > 150)).await?;
+    second.stop().await?;
+    third.stop().await?;
+    notes.open();
+    eventually("all came back", async || Ok(notes.count() == 300)).await?;
+
+    // To nobody, because no broker answers for longer than a session lasts.
+    let notes = Arc::new(Notes::closed());
+    first.stop().await?;
+    assert!(
+        sink.deliver(&events(300..600))
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
+    let first = Running::start_with(&kafka, &registry, &notes, full)?;
+    eventually("it is full", async || Ok(notes.count() >= 290)).await?;
+    kafka.kill_all();
+    eventually("its partitions went", async || {
+        let before = notes.seen().len();
+        sleep(Duration::from_secs(1)).await;
+        Ok(notes.seen().len() == before)
+    })
+    .await?;
+    kafka.start_all().await?;
+    notes.open();
+    eventually("they came back", async || Ok(notes.count() == 300)).await?;
+    first.stop().await
 }
 
 #[tokio::test]
