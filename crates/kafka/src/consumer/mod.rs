@@ -326,9 +326,12 @@ impl Consumer {
             return;
         }
         let partitions = self.member.assignment();
-        let done = partitions.and_then(|partitions| match flow.paused {
-            true => self.member.pause(&partitions),
-            false => self.member.resume(&partitions),
+        let done = partitions.and_then(|partitions| {
+            if flow.paused {
+                self.member.pause(&partitions)
+            } else {
+                self.member.resume(&partitions)
+            }
         });
         match done {
             Ok(()) => flow.told = Some(flow.paused),
