@@ -10,6 +10,10 @@ use bytes::Bytes;
 use http::Method;
 use rdkafka::client::OAuthToken;
 use serde::Deserialize;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::block_in_place,
+};
 
 use crate::{
     Secret, SettingsError,
@@ -77,10 +81,21 @@ impl ClientCredentials {
             .enable_all()
             .build()
             .map_err(told)?;
-        let fetched = thread::scope(|scope| {
-            let fetching = scope.spawn(|| runtime.block_on(self.fetch()));
-            fetching.join()
+        let fetch = || {
+            thread::scope(|scope| {
+                let fetching = scope.spawn(|| runtime.block_on(self.fetch()));
+                fetching.join()
+            })
+        };
+        let of_runtime = Handle::try_current().is_ok_and(|handle| {
+            // In the other flavour nobody else can take what waits for this thread.
+            handle.runtime_flavor() == RuntimeFlavor::MultiThread
         });
+        let fetched = if of_runtime {
+            block_in_place(fetch)
+        } else {
+            fetch()
+        };
         fetched.unwrap_or_else(|_| Err("the question for a token panicked".to_owned()))
     }
 

@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Verifier, WhenSilent,
     ask::Questions,
+    clock::Steady,
     jwks::Jwks,
     metrics::Metrics,
     net::{Address, BadAddress, Means},
@@ -210,6 +211,7 @@ impl Builder {
             max_entries: self.max_revocations,
             jwks: Arc::clone(&jwks),
             set: OverSet::default(),
+            clock: Steady::new(),
             trust: Trust::default(),
             metrics: Metrics::new(),
             view: std::sync::Mutex::default(),

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use tonic::{Request, Status, Streaming};
 
 use crate::{
-    clock::{monotonic, now},
+    clock::{Steady, monotonic, now},
     jwks::Jwks,
     metrics::Metrics,
     net::{Address, NoChannel},
@@ -42,6 +42,8 @@ pub(crate) struct Watcher {
     pub(crate) max_entries: usize,
     pub(crate) jwks: Arc<Jwks>,
     pub(crate) set: OverSet,
+    /// By which entries of it are forgotten.
+    pub(crate) clock: Steady,
     pub(crate) trust: Trust,
     pub(crate) metrics: Metrics,
     pub(crate) view: Mutex<View>,
@@ -179,8 +181,9 @@ impl Watcher {
     }
 
     fn sweep(&self) {
+        let now = self.clock.at(now(), monotonic());
         self.set
-            .forget_before(now().unix_timestamp(), &self.jwks.keys());
+            .forget_before(now.unix_timestamp(), &self.jwks.keys());
         self.metrics.entries(self.set.len());
     }
 }

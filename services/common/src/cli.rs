@@ -220,7 +220,10 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failed> {
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
-    Ok(runtime.block_on(future))
+    let done = runtime.block_on(future);
+    // What still blocks a thread, such as a mail server that says nothing, holds up no end.
+    runtime.shutdown_background();
+    Ok(done)
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

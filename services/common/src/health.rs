@@ -27,6 +27,8 @@ pub(crate) struct Health(RwLock<Seen>);
 #[derive(Debug)]
 struct Seen {
     phase: Phase,
+    /// Whether anybody has looked at them.
+    looked: bool,
     /// Each with the time since when it is as it is.
     needs: BTreeMap<&'static str, (Need, OffsetDateTime)>,
 }
@@ -36,6 +38,7 @@ impl Health {
         describe_gauge!(UP, "Whether a dependency answers: 1 or 0.");
         Arc::new(Self(RwLock::new(Seen {
             phase: Phase::Starting,
+            looked: false,
             needs: BTreeMap::new(),
         })))
     }
@@ -64,6 +67,12 @@ impl Health {
         }
     }
 
+    /// From now on everything has been looked at.
+    pub(crate) fn looked(&self) {
+        let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        seen.looked = true;
+    }
+
     /// From now on requests are welcome.
     pub(crate) fn serving(&self) {
         self.enter(Phase::Serving);
@@ -89,8 +98,9 @@ impl Health {
             .any(|(need, _)| need.required && down(need));
         let any = seen.needs.values().any(|(need, _)| down(need));
         let (state, ready) = match seen.phase {
-            Phase::Starting => ("starting", false),
             Phase::Draining => ("draining", false),
+            Phase::Serving if !seen.looked => ("starting", false),
+            Phase::Starting => ("starting", false),
             Phase::Serving if any => ("degraded", !required),
             Phase::Serving => ("ready", true),
         };

@@ -12,10 +12,9 @@ pub mod kafka;
 pub mod section;
 mod serve;
 mod service;
-pub mod trace;
 pub mod web;
 pub mod world;
 
 pub use cli::run;
-pub use service::{Common, Configured, Need, Routes, Service};
+pub use service::{Common, Configured, Need, Routes, Service, problem};
 pub use sso_config::exit::{self, Exit, Failed};

@@ -27,8 +27,6 @@ use crate::{
 const LISTENER: &str = "http";
 /// How often dependencies are looked at.
 const LOOK: Duration = Duration::from_secs(2);
-/// How long one look may take.
-const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn serve<S: Service>(config: &S::Config, metrics: Metrics) -> Result<(), Failed> {
@@ -73,16 +71,28 @@ pub(crate) async fn serve<S: Service>(config: &S::Config, metrics: Metrics) -> R
     );
     running.spawn(until(stop.clone(), looks));
     running.spawn(Arc::clone(&service).background(stop.clone()));
-    let events = tokio::spawn(consumer.run(shutdown.stop.clone()));
-    let requests = tokio::spawn(accept(listener, router, limits(config), shutdown.clone()));
+    // Without one of them it is no service: it ends, and its supervisor starts it again.
+    let broken = CancellationToken::new();
+    let events = consumer.run(shutdown.stop.clone());
+    let events = tokio::spawn(vital(broken.clone(), events));
+    let requests = accept(listener, router, limits(config), shutdown.clone());
+    let requests = tokio::spawn(vital(broken.clone(), requests));
     health.serving();
     tracing::info!(
         program = <S::Config as sso_config::Sections>::PROGRAM,
         "serving"
     );
 
-    let signal = signals.wait().await;
-    tracing::info!(signal, "draining");
+    let broke = tokio::select! {
+        signal = signals.wait() => {
+            tracing::info!(signal, "draining");
+            false
+        }
+        () = broken.cancelled() => {
+            tracing::error!("a part of the service has ended by itself: draining");
+            true
+        }
+    };
     health.draining();
     // A balancer may need its time to see that; a second signal is in a hurry.
     let _ = timeout(end.delay, signals.wait()).await;
@@ -94,6 +104,10 @@ pub(crate) async fn serve<S: Service>(config: &S::Config, metrics: Metrics) -> R
     let _ = timeout(end.drain_timeout, running.wait()).await;
     tracing::info!("stopped");
     match events {
+        Ok(Ok(())) if broke => {
+            let text = "a part of the service has ended by itself".to_owned();
+            Err(Failed::new(Exit::Failure, text))
+        }
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(of_settings(&error)),
         Err(error) => Err(Failed::from_error(Exit::Failure, &error)),
@@ -159,14 +173,17 @@ async fn look<S: Service>(
             };
             health.set(vec![kafka]);
         };
-        let ((), needs) = tokio::join!(look, timeout(LOOK_LIMIT, service.needs()));
-        if let Ok(needs) = needs {
-            health.set(needs);
-        } else {
-            tracing::warn!("dependencies did not answer in time");
-        }
+        let others = async { health.set(service.needs().await) };
+        tokio::join!(look, others);
+        health.looked();
         metrics.run_upkeep();
     }
+}
+
+/// Tells of the end of this work, also by a panic.
+async fn vital<T>(broken: CancellationToken, work: impl Future<Output = T>) -> T {
+    let _broken = broken.drop_guard();
+    work.await
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {

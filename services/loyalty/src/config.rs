@@ -159,7 +159,8 @@ impl Default for Points {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Ledger {
-    /// How often it is checked whether it sums to zero, for the metrics. It reads all of it.
+    /// How often it is checked whether it sums to zero, for the metrics. It reads all of it,
+    /// for ten minutes at most.
     #[serde(with = "duration")]
     #[schemars(with = "duration::Text", extend("x-minimum" = "1s", "x-maximum" = "7d"))]
     pub(crate) check_every: Duration,

@@ -205,5 +205,5 @@ pub(crate) fn of(opened: &Opened) -> Arc<dyn Ledger> {
         Opened::Postgres(pool) => Arc::new(InPostgres(pool)),
         Opened::Sqlite(sqlite) => Arc::new(InSqlite(sqlite)),
     };
-    Arc::new(Observed(ledger, opened.system()))
+    Arc::new(Observed(ledger, opened.clone()))
 }

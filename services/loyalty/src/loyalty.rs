@@ -101,7 +101,6 @@ impl Service for Loyalty {
     }
 
     async fn needs(&self) -> Vec<Need> {
-        let database = self.ledger.ping().await.err();
         let status = self.verifier.status();
         let sso = (!self.verifier.ready()).then(|| {
             let unknown = || "revocations are not heard".to_owned();
@@ -111,7 +110,7 @@ impl Service for Loyalty {
             Need {
                 name: "database",
                 meaning: "points cannot be read or changed",
-                problem: database.map(|error| error.to_string()),
+                problem: sso_service::problem(self.ledger.ping()).await,
                 required: true,
             },
             Need {
@@ -171,7 +170,10 @@ impl Loyalty {
                     tracing::error!(?checked, "the ledger does not balance");
                 }
             }
-            Err(error) => tracing::warn!(%error, "the ledger cannot be checked now"),
+            Err(error) => {
+                metrics::unchecked();
+                tracing::warn!(%error, "the ledger cannot be checked now");
+            }
         }
     }
 

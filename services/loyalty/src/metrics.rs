@@ -8,6 +8,7 @@ const CREDITS: &str = "loyalty_credits_total";
 const ORDERS: &str = "loyalty_orders_total";
 const SUM: &str = "loyalty_ledger_sum";
 const UNBALANCED: &str = "loyalty_ledger_unbalanced";
+const CHECKS: &str = "loyalty_ledger_checks_total";
 
 /// Values of the label `outcome` of orders.
 const OUTCOMES: [&str; 6] = [
@@ -37,6 +38,14 @@ pub(crate) fn register() {
         "Transfers that do not sum to 0, and accounts whose balance is not the sum of their entries: \
          always 0."
     );
+    describe_counter!(
+        CHECKS,
+        Unit::Count,
+        "Checks of the ledger by whether they were done. One that failed says nothing of the ledger."
+    );
+    for outcome in ["done", "failed"] {
+        counter!(CHECKS, "outcome" => outcome).absolute(0);
+    }
     for outcome in ["credited", "known", "too_much"] {
         counter!(CREDITS, "outcome" => outcome).absolute(0);
     }
@@ -70,6 +79,11 @@ pub(crate) fn order(operation: &'static str, posted: &Posted) {
     reason = "0, or an alarm of about this size"
 )]
 pub(crate) fn checked(checked: &Checked) {
+    counter!(CHECKS, "outcome" => "done").increment(1);
     gauge!(SUM).set(checked.sum as f64);
     gauge!(UNBALANCED).set((checked.transfers + checked.accounts) as f64);
+}
+
+pub(crate) fn unchecked() {
+    counter!(CHECKS, "outcome" => "failed").increment(1);
 }

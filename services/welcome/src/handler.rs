@@ -1,16 +1,12 @@
 //! What is done with a registration.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sso_events::failpoint::{self, Step};
 use sso_kafka::consumer::{Event, Handler, Outcome};
 use sso_service::{database::StoreError, world};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::{
@@ -18,10 +14,13 @@ use crate::{
     metrics,
     smtp::{Mailer, NotSent},
     store::{Claim, Mail, Store},
+    tries::{Failed, Tries},
 };
 
 /// Pause while the store is away.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// Pause while the same mail is under way.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// How much longer a claim holds than sending may take: for the mark.
 const CLAIM_MARGIN: Duration = Duration::from_secs(30);
 
@@ -45,35 +44,17 @@ pub(crate) struct Patience {
     pub(crate) command: Duration,
     /// First and longest pause.
     pub(crate) pause: (Duration, Duration),
-    /// All tries of one mail.
+    /// All tries of one mail that the server does not take now.
     pub(crate) retry_for: Duration,
-}
-
-/// The mails that were tried in vain, each with how often and since when. As many as there are events
-/// under way, which the consumer bounds.
-#[derive(Debug, Default)]
-pub(crate) struct Tries(Mutex<HashMap<Uuid, (u32, Instant)>>);
-
-impl Tries {
-    /// One more; how many that makes and since when.
-    fn failed(&self, event: Uuid) -> (u32, Duration) {
-        let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, since) = tries.entry(event).or_insert_with(|| (0, Instant::now()));
-        *count = count.saturating_add(1);
-        (*count, since.elapsed())
-    }
-
-    fn over(&self, event: Uuid) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&event);
-    }
 }
 
 #[async_trait]
 impl Handler for Greeter {
     async fn handle(&self, event: &Event) -> Outcome {
+        // Its partition may have gone and come again while it is sent.
+        let Some(_turn) = self.tries.begin(event.id) else {
+            return Outcome::Retry(BUSY_PAUSE);
+        };
         let outcome = self.greet(event).await;
         if !matches!(outcome, Outcome::Retry(_)) {
             self.tries.over(event.id);
@@ -114,7 +95,7 @@ impl Greeter {
         match self.mailer.send(message).await {
             Ok(()) => {
                 failpoint::passed(Step::Effected);
-                self.mark(event.id).await;
+                self.mark(mail).await;
                 failpoint::passed(Step::Noted);
                 metrics::mail("sent");
                 tracing::info!("the welcome mail is sent");
@@ -131,22 +112,24 @@ impl Greeter {
     }
 
     /// The server has the mail: nothing but the end of this process may keep that from being noted.
-    async fn mark(&self, event: Uuid) {
-        while let Err(error) = self.store.sent(event).await {
+    async fn mark(&self, mail: Mail) {
+        while let Err(error) = self.store.sent(mail, self.me).await {
             tracing::error!(%error, "a mail is sent, and that cannot be noted yet");
             sleep(STORE_PAUSE).await;
         }
     }
 
     fn not_sent(&self, event: Uuid, why: NotSent) -> Outcome {
-        let (count, since) = self.tries.failed(event);
+        let not_now = matches!(why, NotSent::NotNow(_));
+        let stale = self.patience.pause.1 * 2 + self.hold();
+        let Failed { count, refused_for } = self.tries.failed(event, not_now, stale);
         let pause = pause(self.patience.pause, count);
         match why {
             NotSent::Never(why) => {
                 metrics::mail("parked");
                 Outcome::Park(why)
             }
-            NotSent::NotNow(why) if since >= self.patience.retry_for => {
+            NotSent::NotNow(why) if refused_for >= self.patience.retry_for => {
                 metrics::mail("gave_up");
                 Outcome::Park(format!("{why}, after {count} tries"))
             }

@@ -8,6 +8,7 @@ mod smtp;
 mod smtp_url;
 mod store;
 mod templates;
+mod tries;
 mod welcome;
 
 use std::process::ExitCode;

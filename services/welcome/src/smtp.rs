@@ -1,12 +1,14 @@
 //! The mail server.
 
 use std::{
+    error::Error as _,
+    io,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    Message, SmtpTransport, Transport,
     transport::smtp::{
         self, PoolConfig,
         authentication::Credentials,
@@ -14,8 +16,8 @@ use lettre::{
     },
 };
 use sso_service::{Exit, Failed};
-use tokio::sync::Semaphore;
-use tracing::{Instrument, Span, field::Empty};
+use tokio::{sync::Semaphore, task::spawn_blocking};
+use tracing::{Span, field::Empty};
 
 use crate::{
     config::Smtp,
@@ -23,12 +25,13 @@ use crate::{
     smtp_url::{SmtpUrl, Tls},
 };
 
-/// Sends messages, over a bounded number of connections.
+/// Sends messages, over a bounded number of connections, each with a thread: lettre's asynchronous client
+/// bounds the time to connect and nothing after it, so that a server that falls silent holds it for ever.
 pub(crate) struct Mailer {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    transport: SmtpTransport,
     host: String,
     port: u16,
-    room: Semaphore,
+    room: Arc<Semaphore>,
     /// What was wrong with the server when it was last used.
     trouble: Mutex<Option<String>>,
 }
@@ -61,7 +64,7 @@ impl Mailer {
         let url = settings.url.as_ref();
         let url = url.ok_or_else(|| wrong("smtp.url: must be set".to_owned()))?;
         let tls = tls(url, settings.tls_ca.as_deref()).map_err(wrong)?;
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(url.host.clone())
+        let mut builder = SmtpTransport::builder_dangerous(url.host.clone())
             .port(url.port)
             .tls(tls)
             .timeout(Some(settings.timeout))
@@ -74,18 +77,28 @@ impl Mailer {
             transport: builder.build(),
             host: url.host.clone(),
             port: url.port,
-            room: Semaphore::new(usize::try_from(settings.max_connections).unwrap_or(1)),
+            room: Arc::new(Semaphore::new(
+                usize::try_from(settings.max_connections).unwrap_or(1),
+            )),
             trouble: Mutex::default(),
         })
     }
 
     /// Sends one; when this returns `Ok`, the server has said 250.
     pub(crate) async fn send(&self, message: Message) -> Result<(), NotSent> {
-        let room = self.room.acquire().await;
-        let _room = room.map_err(|_| NotSent::Away("it is closed".to_owned()))?;
-        let span = self.span();
-        let sent = self.transport.send(message).instrument(span.clone()).await;
-        let not_sent = sent.err().map(|error| judge(&error));
+        let room = Arc::clone(&self.room).acquire_owned().await;
+        let room = room.map_err(|_| NotSent::Away("it is closed".to_owned()))?;
+        let (span, transport) = (self.span(), self.transport.clone());
+        let of_thread = span.clone();
+        let sent = spawn_blocking(move || {
+            // Until it is sent or not, also if nobody waits any more.
+            let _room = room;
+            of_thread.in_scope(|| transport.send(&message))
+        });
+        let not_sent = match sent.await {
+            Ok(sent) => sent.err().map(|error| judge(&error)),
+            Err(error) => Some(NotSent::Away(error.to_string())),
+        };
         if let Some(why) = &not_sent {
             span.record("otel.status_code", "ERROR");
             span.record("error.type", why.word());
@@ -120,7 +133,8 @@ impl Mailer {
 
     /// Says goodbye.
     pub(crate) async fn close(&self) {
-        self.transport.shutdown().await;
+        let transport = self.transport.clone();
+        let _ = spawn_blocking(move || transport.shutdown()).await;
     }
 }
 
@@ -148,13 +162,28 @@ fn tls(url: &SmtpUrl, ca: Option<&Path>) -> Result<Mode, String> {
     })
 }
 
+/// A socket whose time is over says that it would block.
+fn is_timeout(error: &smtp::Error) -> bool {
+    let mut source = error.source();
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return matches!(
+                error.kind(),
+                io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+            );
+        }
+        source = error.source();
+    }
+    false
+}
+
 /// What an error says of the mail, and of the server.
 fn judge(error: &smtp::Error) -> NotSent {
     let Some(code) = error.status() else {
         metrics::failure("unreachable");
         let kind = if error.is_tls() {
             "its TLS cannot be trusted"
-        } else if error.is_timeout() {
+        } else if is_timeout(error) {
             "it does not answer in time"
         } else {
             "it cannot be reached or breaks off"

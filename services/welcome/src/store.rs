@@ -33,8 +33,8 @@ pub(crate) trait Store: Send + Sync {
     /// Asks to send the mail of an event, for `hold` at most.
     async fn claim(&self, mail: Mail, by: Uuid, hold: Duration) -> Result<Claim, StoreError>;
 
-    /// It is sent.
-    async fn sent(&self, event: Uuid) -> Result<(), StoreError>;
+    /// It is sent by whoever had claimed it.
+    async fn sent(&self, mail: Mail, by: Uuid) -> Result<(), StoreError>;
 
     /// It is not, and another one may try.
     async fn release(&self, event: Uuid, by: Uuid) -> Result<(), StoreError>;
@@ -84,5 +84,5 @@ pub(crate) async fn of(opened: &Opened, role: Role) -> Result<Arc<dyn Store>, Fa
             Arc::new(store)
         }
     };
-    Ok(Arc::new(Observed(store, opened.system())))
+    Ok(Arc::new(Observed(store, opened.clone())))
 }

@@ -116,12 +116,11 @@ impl Service for Welcome {
     }
 
     async fn needs(&self) -> Vec<Need> {
-        let database = self.store.check().await.err();
         vec![
             Need {
                 name: "database",
                 meaning: "mails wait",
-                problem: database.map(|error| error.to_string()),
+                problem: sso_service::problem(self.store.check()).await,
                 required: false,
             },
             Need {

@@ -62,8 +62,8 @@ pub(super) enum Signed {
     SeedRefresh,
 }
 
-/// What kind of token it is. The seed knows four claims; what else is in its tokens is not looked
-/// at, but for `adm`, which no token of the secret has.
+/// What kind of token it is. The seed knows four claims, and whoever else has the secret may write more:
+/// of those that we know ([`fits`]) none may say another thing than ours would, and none is `adm`.
 pub(super) fn read(token: &str, claims: &Claims) -> Option<Signed> {
     if claims.contains_key("adm") {
         return None;
@@ -83,9 +83,21 @@ pub(super) fn read(token: &str, claims: &Claims) -> Option<Signed> {
             email_verified: false,
             is_admin: false,
             id: Uuid::nil(),
-            issued_at: OffsetDateTime::UNIX_EPOCH,
+            issued_at: claims::time(claims, "iat").unwrap_or(OffsetDateTime::UNIX_EPOCH),
             expires_at,
         })),
         _ => None,
     }
+}
+
+/// Whether nothing of a token of the seed speaks against it: another issuer's token must not pass by leaving
+/// its `sid` out.
+pub(super) fn fits(claims: &Claims, issuer: &str, audiences: &[String]) -> bool {
+    let absent_or = |name, fits: &dyn Fn() -> bool| !claims.contains_key(name) || fits();
+    absent_or("iss", &|| claims::text(claims, "iss") == Some(issuer))
+        && absent_or("aud", &|| claims::is_for(claims, audiences))
+        && absent_or("sub", &|| {
+            claims::text(claims, "sub") == claims::text(claims, "uid")
+        })
+        && absent_or("iat", &|| claims::time(claims, "iat").is_some())
 }

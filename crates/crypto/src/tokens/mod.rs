@@ -151,7 +151,10 @@ impl JwsTokens {
                 Opened::Compat(claims)
             }
             Signed::Ours => return None,
-            Signed::Seed(claims) => Opened::Seed(claims),
+            Signed::Seed(read) if compat::fits(&claims, &self.issuer, &self.audiences) => {
+                Opened::Seed(read)
+            }
+            Signed::Seed(_) => return None,
             Signed::SeedRefresh => Opened::SeedRefresh,
         })
     }

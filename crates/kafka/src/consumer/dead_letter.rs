@@ -5,7 +5,10 @@
 //! topic that it came from, with the headers `dead-letter-resent` (the group it is for) and `dead-letter-origin`, and
 //! to the dead-letter topic a record without value that says which letter is settled.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -152,20 +155,33 @@ pub async fn list(
     Ok(letters.collect())
 }
 
-/// Sends one again to where it came from, for the group that parked it.
+/// Sends some again to where they came from, for the groups that parked them: one after the other, up to
+/// the first that cannot be sent. Each is named by its partition and offset in the dead-letter topic.
 pub async fn resend(
     connection: &Connection,
     topic: &str,
-    partition: i32,
-    offset: i64,
+    places: &[(i32, i64)],
 ) -> Result<(), DeadLetterError> {
     let unsettled = unsettled(connection, topic).await?;
-    let place = |taken: &&Taken| (taken.partition, taken.offset) == (partition, offset);
-    let taken = unsettled
-        .iter()
-        .find(place)
-        .ok_or(DeadLetterError::Unknown { partition, offset })?;
+    let unsettled: HashMap<_, _> = unsettled
+        .into_iter()
+        .map(|taken| ((taken.partition, taken.offset), taken))
+        .collect();
     let producer = producer(connection, connection.context())?;
+    for &(partition, offset) in places {
+        let taken = unsettled
+            .get(&(partition, offset))
+            .ok_or(DeadLetterError::Unknown { partition, offset })?;
+        resend_one(&producer, topic, taken).await?;
+    }
+    Ok(())
+}
+
+async fn resend_one(
+    producer: &FutureProducer<Context>,
+    topic: &str,
+    taken: &Taken,
+) -> Result<(), DeadLetterError> {
     let from = taken.header(TOPIC).unwrap_or_default();
     let mut headers = OwnedHeaders::new();
     for (key, value) in &taken.headers {
@@ -188,11 +204,11 @@ pub async fn resend(
     let settled = add(
         OwnedHeaders::new(),
         SETTLED,
-        &format!("{partition}:{offset}"),
+        &format!("{}:{}", taken.partition, taken.offset),
     );
     let record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(topic)
         .key(taken.key.as_slice())
-        .partition(partition)
+        .partition(taken.partition)
         .headers(settled);
     producer.send(record, patience).await.map_err(|(e, _)| e)?;
     Ok(())
@@ -204,7 +220,7 @@ fn producer(
 ) -> Result<FutureProducer<Context>, SettingsError> {
     let mut config = connection.client_config();
     config
-        .set("enable.idempotence", "true")
+        // Not idempotent: what is fatal then lasts as long as the producer, and a letter twice is harmless.
         .set("acks", "all")
         .set("linger.ms", "0")
         .set("message.timeout.ms", PATIENCE.as_millis().to_string())
@@ -244,7 +260,7 @@ fn read_all(connection: &Connection, topic: &str) -> Result<Vec<Taken>, DeadLett
     }
     let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
     let mut assignment = TopicPartitionList::new();
-    let mut ends = std::collections::HashMap::new();
+    let mut ends = HashMap::new();
     for partition in partitions {
         let (first, end) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE)?;
         if end > first {

@@ -15,7 +15,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, ConsumerContext, Rebalance},
     error::KafkaError,
-    statistics::Statistics,
+    statistics::{Partition, Statistics},
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -118,14 +118,25 @@ impl ClientContext for Membership {
         self.context.generate_oauth_token(config)
     }
 
-    /// Tells of partitions of others, too. Where nothing was ever committed a lag is -1: unknown.
+    /// Tells of partitions of others, too.
     fn stats(&self, statistics: Statistics) {
         let topics = statistics.topics.values();
         let partitions = topics.flat_map(|topic| &topic.partitions);
         let ours = partitions.filter(|(number, _)| self.claim(**number).is_some());
-        let behind = ours.map(|(_, partition)| partition.consumer_lag.max(0));
+        let behind = ours.map(|(_, partition)| lag(partition));
         metrics::lags(behind.sum());
     }
+}
+
+/// How many records of a partition are not committed. Where nothing ever was the library says -1: then it
+/// is all that there is.
+fn lag(partition: &Partition) -> i64 {
+    if partition.consumer_lag >= 0 {
+        return partition.consumer_lag;
+    }
+    let (first, end) = (partition.lo_offset, partition.ls_offset);
+    // Both are negative until a broker has told.
+    if first < 0 { 0 } else { (end - first).max(0) }
 }
 
 impl ConsumerContext for Membership {

@@ -290,7 +290,7 @@ impl Consumer {
         running: &mut JoinSet<Finished>,
     ) {
         let Ok(finished) = finished else {
-            // Panics of handlers end within their work; a task is aborted only with the runtime.
+            // Panics end within their work; a task is aborted only with the runtime.
             return;
         };
         let outcome = assigned.finish(&finished);

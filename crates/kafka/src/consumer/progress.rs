@@ -1,6 +1,6 @@
 //! What was taken, what is finished, and up to where offsets may be committed.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque, btree_map::Entry};
 
 use super::{Taken, membership::Claim, work::Finished};
 
@@ -40,9 +40,11 @@ impl Assigned {
             // It went, and came again: from the offset that was committed.
             *partition = Partition::new(claim.generation);
         }
-        if partition.taken.insert(taken.offset, false).is_some() {
+        // One that is known comes again if the topic was cut short behind us: it is under way or done.
+        let Entry::Vacant(place) = partition.taken.entry(taken.offset) else {
             return None;
-        }
+        };
+        place.insert(false);
         partition.pending += 1;
         if let Some(waiting) = partition.waiting.get_mut(&taken.key) {
             waiting.push_back((taken, claim));
@@ -161,6 +163,18 @@ mod tests {
         assert_eq!(assigned.finish(&done(3, "a", 1)).commit, Some(4));
         assert_eq!((assigned.pending(), assigned.ahead()), (1, 2));
         assert_eq!(assigned.finish(&done(4, "b", 1)).commit, Some(7));
+        assert_eq!((assigned.pending(), assigned.ahead()), (0, 0));
+    }
+
+    #[test]
+    fn one_that_comes_again_is_not_begun_again() {
+        let mut assigned = Assigned::default();
+        assert!(assigned.take(taken(1, "a"), claim(1)).is_some());
+        assert!(assigned.take(taken(2, "b"), claim(1)).is_some());
+        assert_eq!(assigned.finish(&done(2, "b", 1)).commit, None);
+        assert!(assigned.take(taken(1, "a"), claim(1)).is_none());
+        assert!(assigned.take(taken(2, "b"), claim(1)).is_none());
+        assert_eq!(assigned.finish(&done(1, "a", 1)).commit, Some(3));
         assert_eq!((assigned.pending(), assigned.ahead()), (0, 0));
     }
 

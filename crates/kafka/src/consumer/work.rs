@@ -51,7 +51,16 @@ struct Over;
 
 impl Work {
     pub(super) async fn run(self: Arc<Self>, taken: Taken, claim: Claim) -> Finished {
-        let done = self.process(&taken, &claim).await.is_ok();
+        let done = loop {
+            let processed = AssertUnwindSafe(self.process(&taken, &claim)).catch_unwind();
+            if let Ok(processed) = processed.await {
+                break processed.is_ok();
+            }
+            tracing::error!(offset = taken.offset, "an event panicked outside of its handler");
+            if wait(&claim, PAUSE.1).await.is_err() {
+                break false;
+            }
+        };
         Finished {
             taken,
             generation: claim.generation,

@@ -74,6 +74,14 @@ impl RegistryError {
         }
     }
 
+    /// Whether a registry has said it that accepts our credentials.
+    pub(super) const fn is_of_a_registry(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Unauthorised(_) | Self::Foreign(_) => false,
+            Self::Unknown(_) | Self::Incompatible(_) | Self::Invalid(_) | Self::Unexpected { .. } => true,
+        }
+    }
+
     /// What is not there is `None`.
     pub(super) fn absent<T>(answer: Result<T, Self>) -> Result<Option<T>, Self> {
         match answer {

@@ -68,7 +68,7 @@ pub struct Registry {
     addresses: Vec<Address>,
     http: Http,
     credentials: Option<Credentials>,
-    /// The address that answered last.
+    /// The address where a registry answered last.
     current: AtomicUsize,
     texts: Mutex<HashMap<u32, String>>,
 }
@@ -185,7 +185,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Asks one address after another, the one that answered last first.
+    /// Asks one address after another, the one where a registry answered last first. If none does, what is
+    /// told is rather of one that is no registry, or refuses us, than of one that is away.
     async fn ask<T: for<'de> Deserialize<'de>>(
         &self,
         operation: &'static str,
@@ -212,7 +213,12 @@ impl Registry {
             let answer = self.ask_one(&self.addresses[at], &question).await;
             metrics::registry_asked(operation, answer.as_ref().err());
             match answer {
-                Err(error @ RegistryError::Unreachable(_)) => last = error,
+                // Another address may be a registry that knows us.
+                Err(error) if !error.is_of_a_registry() => {
+                    if matches!(last, RegistryError::Unreachable(_)) {
+                        last = error;
+                    }
+                }
                 answer => {
                     self.current.store(at, Ordering::Relaxed);
                     return answer;

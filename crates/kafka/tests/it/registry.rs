@@ -78,6 +78,18 @@ async fn the_next_address_is_asked_when_one_is_away() -> Result<()> {
     second.fail(Some(503));
     client.level(SUBJECT).await?;
     assert_eq!(first.requests(), 2);
+    // One that refuses us, or that is none, is left for the next as well.
+    first.fail(Some(401));
+    second.fail(None);
+    client.level(SUBJECT).await?;
+    client.level(SUBJECT).await?;
+    assert_eq!((first.requests(), second.requests()), (3, 5));
+    second.fail(Some(404));
+    let answer = client.level(SUBJECT).await;
+    assert!(
+        matches!(answer, Err(RegistryError::Foreign(_))),
+        "{answer:?}"
+    );
     first.go_away();
     second.go_away();
     let answer = client.level(SUBJECT).await;

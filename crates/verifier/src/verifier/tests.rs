@@ -116,6 +116,7 @@ impl Fixture {
             max_entries: 10,
             jwks: Arc::clone(&jwks),
             set: OverSet::default(),
+            clock: Steady::new(),
             trust: Trust::default(),
             metrics: Metrics::new(),
             view: Mutex::default(),

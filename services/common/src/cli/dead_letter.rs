@@ -50,12 +50,11 @@ pub(super) async fn run(kafka: &Kafka, command: &DeadLetterCommand) -> Result<St
             let letters = dead_letter::list(&connection, &topic, MOST).await;
             let letters = letters.map_err(|error| of(&error))?;
             let chosen = choose(&letters, which, *all)?;
-            for letter in &chosen {
-                let sent =
-                    dead_letter::resend(&connection, &topic, letter.partition, letter.offset);
-                sent.await.map_err(|error| of(&error))?;
-            }
-            Ok(format!("sent again: {}", chosen.len()))
+            let place = |letter: &&DeadLetter| (letter.partition, letter.offset);
+            let places: Vec<_> = chosen.iter().map(place).collect();
+            let sent = dead_letter::resend(&connection, &topic, &places).await;
+            sent.map_err(|error| of(&error))?;
+            Ok(format!("sent again: {}", places.len()))
         }
     }
 }

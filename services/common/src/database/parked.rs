@@ -32,7 +32,10 @@ impl ParkedKeys for Parked {
     async fn all(&self) -> Result<Vec<(Place, Vec<u8>)>, String> {
         let all = match &self.database {
             Opened::Sqlite(sqlite) => self.all_in_sqlite(sqlite).await,
-            Opened::Postgres(postgres) => self.all_in_postgres(postgres).await,
+            Opened::Postgres(postgres) => {
+                let work = self.all_in_postgres(postgres);
+                self.database.limited(work).await
+            }
         };
         all.map_err(|error| error.to_string())
     }
@@ -40,7 +43,10 @@ impl ParkedKeys for Parked {
     async fn park(&self, place: Place, key: &[u8]) -> Result<(), String> {
         let parked = match &self.database {
             Opened::Sqlite(sqlite) => self.park_in_sqlite(sqlite, place, key).await,
-            Opened::Postgres(postgres) => self.park_in_postgres(postgres, place, key).await,
+            Opened::Postgres(postgres) => {
+                let work = self.park_in_postgres(postgres, place, key);
+                self.database.limited(work).await
+            }
         };
         parked.map_err(|error| error.to_string())
     }
@@ -48,7 +54,10 @@ impl ParkedKeys for Parked {
     async fn release(&self, place: Place) -> Result<(), String> {
         let released = match &self.database {
             Opened::Sqlite(sqlite) => self.release_in_sqlite(sqlite, place).await,
-            Opened::Postgres(postgres) => self.release_in_postgres(postgres, place).await,
+            Opened::Postgres(postgres) => {
+                let work = self.release_in_postgres(postgres, place);
+                self.database.limited(work).await
+            }
         };
         released.map_err(|error| error.to_string())
     }

@@ -21,10 +21,18 @@ use crate::{Exit, Failed};
 /// Under it versions are looked at and migrations run.
 const MIGRATION_LOCK: i64 = 0x0073_736f_5f73_7663;
 
+/// How many times longer than one statement a whole operation may take. The server's own limits end most
+/// earlier; but a frozen one ends nothing, nor a COMMIT that waits for a standby.
+const OPERATION: u32 = 3;
+/// How long migrations may take, and whoever waits for them.
+const MIGRATION_LIMITS: &str = "SET LOCAL statement_timeout = '10min'; SET LOCAL lock_timeout = '10min'";
+
 /// A pool. Cheap to clone.
 #[derive(Clone)]
 pub struct Postgres {
     pool: Pool,
+    /// How long the whole of what is asked of it at once may take.
+    pub(super) limit: Duration,
 }
 
 /// What a URL says.
@@ -111,8 +119,9 @@ impl Postgres {
             .connect_timeout(patience)
             .tcp_user_timeout(patience)
             .keepalives_idle(Duration::from_secs(5));
+        // One whose last question nobody waited for answers no other in time, and is closed.
         let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
+            recycling_method: RecyclingMethod::Verified,
         };
         let manager = if tls {
             let tls = connector(settings.tls_ca.as_deref()).map_err(wrong)?;
@@ -131,7 +140,10 @@ impl Postgres {
             .runtime(Runtime::Tokio1)
             .build();
         let pool = pool.map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            limit: patience.saturating_mul(OPERATION),
+        })
     }
 
     /// A connection.
@@ -156,10 +168,12 @@ impl Postgres {
         Ok(u32::try_from(found).unwrap_or_default())
     }
 
-    /// Brings the database to its version. Of several instances one does it, the others wait.
+    /// Brings the database to its version. Of several instances one does it, the others wait, ten minutes at
+    /// most.
     pub async fn advance(&self, migrations: Migrations) -> Result<(), StoreError> {
         let mut client = self.get().await?;
         let transaction = client.transaction().await?;
+        transaction.batch_execute(MIGRATION_LIMITS).await?;
         transaction
             .query_one("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
             .await?;
@@ -195,6 +209,9 @@ fn connector(ca: Option<&Path>) -> Result<MakeRustlsConnect, String> {
             for certificate in found {
                 let certificate = certificate.map_err(|error| wrong(&error))?;
                 roots.add(certificate).map_err(|error| wrong(&error))?;
+            }
+            if roots.is_empty() {
+                return Err(wrong(&"there is no certificate in it"));
             }
         }
         None => {

@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use sso_telemetry::statements::Family;
+use tokio::time::timeout;
+use tracing::Instrument;
+
 use super::{
-    Database, DatabaseUrl,
+    Database, DatabaseUrl, StoreError,
     postgres::Postgres,
     sqlite::{Role, Sqlite},
 };
@@ -39,6 +43,33 @@ impl Opened {
             Self::Sqlite(_) => "sqlite",
             Self::Postgres(_) => "postgresql",
         }
+    }
+
+    /// Waits for what is asked of it at once, and not for longer than its limit: then it may be done or
+    /// not. (SQLite's limits are at its doors: what has begun there ends.)
+    pub async fn limited<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match self {
+            Self::Sqlite(_) => work.await,
+            Self::Postgres(postgres) => timeout(postgres.limit, work).await.unwrap_or_else(|_| {
+                Err(StoreError::Unavailable("it does not answer in time".to_owned()))
+            }),
+        }
+    }
+
+    /// The same as one span and one duration: `operation` (`INSERT`, `SELECT`, ..) on `table`. Without a
+    /// caller that has a span, who may be in the trace of the request that caused an event, it has none.
+    pub async fn observed<T>(
+        &self,
+        operation: &'static str,
+        table: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let statement = Family { operation, table }.start(self.system());
+        let done = self.limited(work).instrument(statement.span().clone()).await;
+        statement.end(done)
     }
 }
 

@@ -21,7 +21,11 @@ const CLAIM: &str = "
 const LOOK: &str = "
     SELECT sent_at IS NOT NULL, extract(epoch FROM claimed_until - now())::float8
     FROM mails WHERE event_id = $1";
-const SENT: &str = "UPDATE mails SET sent_at = now() WHERE event_id = $1 AND sent_at IS NULL";
+/// The claim may have been lost in a failover.
+const SENT: &str = "
+    INSERT INTO mails (event_id, user_id, claimed_by, claimed_until, sent_at)
+    VALUES ($1, $2, $3, now(), now())
+    ON CONFLICT (event_id) DO UPDATE SET sent_at = excluded.sent_at WHERE mails.sent_at IS NULL";
 const RELEASE: &str = "
     UPDATE mails SET claimed_until = 'epoch'
     WHERE event_id = $1 AND claimed_by = $2 AND sent_at IS NULL";
@@ -55,9 +59,11 @@ impl Store for InPostgres {
         })
     }
 
-    async fn sent(&self, event: Uuid) -> Result<(), StoreError> {
+    async fn sent(&self, mail: Mail, by: Uuid) -> Result<(), StoreError> {
         let client = self.0.get().await?;
-        Ok(client.execute(SENT, &[&event]).await.map(drop)?)
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+            [&mail.event, &mail.user, &by];
+        Ok(client.execute(SENT, &values).await.map(drop)?)
     }
 
     async fn release(&self, event: Uuid, by: Uuid) -> Result<(), StoreError> {

@@ -65,10 +65,9 @@ impl Store for InSqlite {
         self.0.write(work).await
     }
 
-    async fn sent(&self, event: Uuid) -> Result<(), StoreError> {
-        let at = now().unix_timestamp();
-        let work =
-            move |tx: &rusqlite::Transaction<'_>| tx.execute(SENT, params![event.into_bytes(), at]);
+    async fn sent(&self, mail: Mail, _: Uuid) -> Result<(), StoreError> {
+        let (event, at) = (mail.event.into_bytes(), now().unix_timestamp());
+        let work = move |tx: &rusqlite::Transaction<'_>| tx.execute(SENT, params![event, at]);
         self.0.write(work).await.map(drop)
     }
 

@@ -108,12 +108,41 @@ fn a_token_of_the_seed_is_good_until_its_exp() {
         Ok(TokenOwner::Seed(claims.clone()))
     );
 
-    // Whose issuer it was nobody asked then.
-    for iss in [json!("https://elsewhere.example"), json!(""), json!(7)] {
-        let token = signed(SECRET, &seed_header(), &with(&seed_claims(), "iss", iss));
-        let other = fixture.verify(&token).unwrap();
+    for (name, value) in [
+        ("iss", json!(ISSUER)),
+        ("aud", json!(ISSUER)),
+        ("sub", json!(USER.to_string())),
+        ("iat", json!(NOW.unix_timestamp())),
+        ("theirs", json!({})),
+    ] {
+        let claims_more = with(&seed_claims(), name, value);
+        let other = fixture.verify(&signed(SECRET, &seed_header(), &claims_more));
+        let other = other.unwrap_or_else(|refused| panic!("{name}: {refused:?}"));
         assert_ne!(other.session, claims.session, "another token ends alone");
     }
+}
+
+#[test]
+fn what_another_issuer_signs_with_the_secret_does_not_pass_without_a_session() {
+    let fixture = compat();
+    for (name, bad) in [
+        ("iss", json!("https://elsewhere.example")),
+        ("iss", json!("")),
+        ("iss", json!(7)),
+        ("aud", json!("elsewhere")),
+        ("aud", json!([])),
+        ("aud", json!([ISSUER, 7])),
+        ("sub", json!(SESSION.to_string())),
+        ("sub", json!(null)),
+        ("iat", json!("1795349700")),
+        ("iat", json!(1.5)),
+    ] {
+        let claims = with(&seed_claims(), name, bad);
+        fixture.assert_invalid(&signed(SECRET, &seed_header(), &claims));
+    }
+    let later = (NOW + Duration::MINUTE).unix_timestamp();
+    let token = signed(SECRET, &seed_header(), &with(&seed_claims(), "iat", json!(later)));
+    assert!(fixture.verify(&token).is_err());
 }
 
 #[test]

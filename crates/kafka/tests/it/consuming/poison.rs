@@ -46,7 +46,7 @@ async fn poison_is_parked_with_its_reason_and_what_follows_of_its_key_too() -> R
     for letter in letters {
         let (partition, offset) = (letter.partition, letter.offset);
         let connection = connection(&kafka.brokers());
-        dead_letter::resend(&connection, DEAD_LETTERS, partition, offset).await?;
+        dead_letter::resend(&connection, DEAD_LETTERS, &[(partition, offset)]).await?;
     }
     assert_eq!(dead_letters(&kafka).await?, []);
     let done = async || Ok(notes.of(poisoned) == [1, 1, 2].map(id));
@@ -87,7 +87,7 @@ async fn what_follows_a_parked_event_follows_it_after_a_restart_and_on_another_m
         let letter = dead_letters(&kafka).await?.remove(0);
         let (partition, offset) = (letter.partition, letter.offset);
         let connection = connection(&kafka.brokers());
-        dead_letter::resend(&connection, DEAD_LETTERS, partition, offset).await?;
+        dead_letter::resend(&connection, DEAD_LETTERS, &[(partition, offset)]).await?;
         eventually("it is handled", async || {
             Ok(notes.of(poisoned).len() == 4 - left)
         })

@@ -1,0 +1,137 @@
+//! The mails that are under way, and those that were tried in vain.
+
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// From this number on, what nobody has tried for long is looked for and forgotten: its partition went to
+/// another instance.
+const MANY: usize = 10_000;
+
+/// By event. As many as the consumer lets be under way.
+#[derive(Debug, Default)]
+pub(crate) struct Tries(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    under_way: HashSet<Uuid>,
+    failed: HashMap<Uuid, Try>,
+}
+
+#[derive(Debug)]
+struct Try {
+    count: u32,
+    /// When the server first said "not now" since it was away last.
+    refused: Option<Instant>,
+    last: Instant,
+}
+
+/// How often a mail was tried in vain, and for how long the server has said "not now".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Failed {
+    pub(crate) count: u32,
+    pub(crate) refused_for: Duration,
+}
+
+/// The right to send one mail in this process, until it is dropped.
+pub(crate) struct Turn<'a>(&'a Tries, Uuid);
+
+impl Tries {
+    /// `None`: it is under way.
+    pub(crate) fn begin(&self, event: Uuid) -> Option<Turn<'_>> {
+        let begun = self.known().under_way.insert(event);
+        begun.then_some(Turn(self, event))
+    }
+
+    /// One more has failed. A mail that was not tried for the time `stale` begins anew.
+    pub(crate) fn failed(&self, event: Uuid, not_now: bool, stale: Duration) -> Failed {
+        let now = Instant::now();
+        let fresh = |found: &Try| now - found.last < stale;
+        let mut known = self.known();
+        if known.failed.len() >= MANY {
+            known.failed.retain(|_, found| fresh(found));
+        }
+        let new = Try {
+            count: 0,
+            refused: None,
+            last: now,
+        };
+        let found = match known.failed.entry(event) {
+            Entry::Occupied(found) if fresh(found.get()) => found.into_mut(),
+            entry => entry.insert_entry(new).into_mut(),
+        };
+        found.count = found.count.saturating_add(1);
+        found.last = now;
+        if !not_now {
+            found.refused = None;
+        } else if found.refused.is_none() {
+            found.refused = Some(now);
+        }
+        Failed {
+            count: found.count,
+            refused_for: found.refused.map_or(Duration::ZERO, |since| now - since),
+        }
+    }
+
+    /// It is sent, or never will be.
+    pub(crate) fn over(&self, event: Uuid) {
+        self.known().failed.remove(&event);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.known().under_way.remove(&self.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const EVENT: Uuid = Uuid::from_u128(1);
+    const STALE: Duration = Duration::from_hours(1);
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn a_mail_is_under_way_once() {
+        let tries = Tries::default();
+        let turn = tries.begin(EVENT);
+        assert!(turn.is_some() && tries.begin(EVENT).is_none());
+        assert!(tries.begin(Uuid::from_u128(2)).is_some());
+        drop(turn);
+        assert!(tries.begin(EVENT).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_the_server_refuses_now_counts_against_a_mail() {
+        let tries = Tries::default();
+        let mut failed = async |not_now, after| {
+            advance(after).await;
+            let Failed { count, refused_for } = tries.failed(EVENT, not_now, STALE);
+            (count, refused_for)
+        };
+        assert_eq!(failed(false, MINUTE).await, (1, Duration::ZERO));
+        // Away for long, and then not now.
+        assert_eq!(failed(false, 50 * MINUTE).await, (2, Duration::ZERO));
+        assert_eq!(failed(true, MINUTE).await, (3, Duration::ZERO));
+        assert_eq!(failed(true, MINUTE).await, (4, MINUTE));
+        assert_eq!(failed(false, MINUTE).await, (5, Duration::ZERO));
+        assert_eq!(failed(true, MINUTE).await, (6, Duration::ZERO));
+        // Another instance had it meanwhile.
+        assert_eq!(failed(true, STALE).await, (1, Duration::ZERO));
+        tries.over(EVENT);
+        assert_eq!(failed(true, MINUTE).await, (1, Duration::ZERO));
+    }
+}
