@@ -29,6 +29,8 @@ pub struct Health {
 enum State {
     Starting,
     Serving,
+    /// Nothing that is asked of it can be done.
+    Unable,
     /// Watches end here, so that a drain need not wait for them.
     Draining,
 }
@@ -54,6 +56,18 @@ impl Health {
             State::Serving
         } else {
             State::Draining
+        });
+    }
+
+    /// Whether what is served can do its work: while it cannot, it is NOT_SERVING, and watches go on.
+    pub fn set_able(&self, able: bool) {
+        self.state.send_if_modified(|state| {
+            let next = match *state {
+                State::Serving if !able => State::Unable,
+                State::Unable if able => State::Serving,
+                other => other,
+            };
+            std::mem::replace(state, next) != next
         });
     }
 
@@ -126,7 +140,7 @@ fn is_known(service: &str) -> bool {
 const fn status_of(state: State) -> ServingStatus {
     match state {
         State::Serving => ServingStatus::Serving,
-        State::Starting | State::Draining => ServingStatus::NotServing,
+        State::Starting | State::Unable | State::Draining => ServingStatus::NotServing,
     }
 }
 

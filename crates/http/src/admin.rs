@@ -68,10 +68,9 @@ pub fn admin_router(state: AdminState) -> Router {
         .route("/metrics", get(metrics))
         .route("/auth/ready", get(ready))
         .route("/auth/healthz", get(healthz))
-        .route("/log-level", get(level).put(set_level))
-        .route("/profile", get(take_profile))
-        .fallback(async || HttpError::of_status(StatusCode::NOT_FOUND))
-        .with_state(state.clone());
+        .with_state(state.clone())
+        .merge(operator_routes(state.clone()))
+        .fallback(async || HttpError::of_status(StatusCode::NOT_FOUND));
     // From the inside out.
     let router = panics::layer(router, |_| HttpError::broken().into_response());
     let router = deadline::layer(router, TIMEOUT, |_| HttpError::late().into_response());
@@ -82,6 +81,14 @@ pub fn admin_router(state: AdminState) -> Router {
     };
     let router = observe::layer_unmeasured(router, state.clock);
     request_id::layer(shield::layer(router), state.new_request_id)
+}
+
+/// `/log-level` and `/profile`, without what is around them.
+pub(crate) fn operator_routes(state: AdminState) -> Router {
+    Router::new()
+        .route("/log-level", get(level).put(set_level))
+        .route("/profile", get(take_profile))
+        .with_state(state)
 }
 
 async fn metrics(State(state): State<AdminState>, asked: HeaderMap) -> Response {

@@ -7,7 +7,9 @@ use tower_http::compression::{
     predicate::{NotForContentType, SizeAbove},
 };
 
-use crate::{cors, error::HttpError, observe, openapi, routes, state::HttpState};
+use crate::{
+    admin::operator_routes, cors, error::HttpError, observe, openapi, routes, state::HttpState,
+};
 
 /// Below this gzip makes an answer longer, or no shorter worth its time.
 const MIN_COMPRESSED: u64 = 1024;
@@ -25,6 +27,9 @@ pub fn router(state: HttpState) -> Router {
             "/metrics",
             get(async move |asked: HeaderMap| routes::metrics::text(&render, &asked)),
         );
+    }
+    if let Some(admin) = &state.admin {
+        router = router.merge(operator_routes(admin.clone()));
     }
     let router = router.fallback(async || HttpError::of_status(axum::http::StatusCode::NOT_FOUND));
 

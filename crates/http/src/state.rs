@@ -5,7 +5,7 @@ use serde_json::Value;
 use sso_core::Sso;
 use sso_web::{rate::Rates, request_id::Generator};
 
-use crate::health::Health;
+use crate::{admin::AdminState, health::Health};
 
 /// Renders the metrics for a scraper whose header `Accept` is this.
 pub type Metrics = Arc<dyn Fn(Option<&str>) -> Rendered + Send + Sync>;
@@ -35,6 +35,8 @@ pub struct HttpState {
     pub jwks_max_age: Duration,
     /// `GET /metrics`, where this listener has it.
     pub metrics: Option<Metrics>,
+    /// Development mode, which has no admin listener: its other routes, and causes in `/auth/ready`.
+    pub admin: Option<AdminState>,
     /// Makes request ids.
     pub new_request_id: Generator,
     /// From a request's head to its answer's; 10 s by contract.

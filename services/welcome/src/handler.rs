@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sso_events::failpoint::{self, Step};
 use sso_kafka::consumer::{Event, Handler, Outcome};
 use sso_service::{database::StoreError, world};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::{
@@ -48,6 +48,19 @@ pub(crate) struct Patience {
     pub(crate) retry_for: Duration,
 }
 
+impl Patience {
+    /// From the connection over TLS, the account and the envelope to the end of the text: a dozen
+    /// answers at most.
+    fn hold(&self) -> Duration {
+        self.command * 12 + CLAIM_MARGIN
+    }
+
+    /// Longer than between two tries of a mail by the same process.
+    pub(crate) fn stale(&self) -> Duration {
+        self.pause.1 * 2 + self.hold()
+    }
+}
+
 #[async_trait]
 impl Handler for Greeter {
     async fn handle(&self, event: &Event) -> Outcome {
@@ -81,7 +94,7 @@ impl Greeter {
             event: event.id,
             user: event.user,
         };
-        match self.store.claim(mail, self.me, self.hold()).await {
+        match self.store.claim(mail, self.me, self.patience.hold()).await {
             Ok(Claim::Granted) => {}
             Ok(Claim::Sent) => {
                 metrics::mail("known");
@@ -121,8 +134,7 @@ impl Greeter {
 
     fn not_sent(&self, event: Uuid, why: NotSent) -> Outcome {
         let not_now = matches!(why, NotSent::NotNow(_));
-        let stale = self.patience.pause.1 * 2 + self.hold();
-        let Failed { count, refused_for } = self.tries.failed(event, not_now, stale);
+        let Failed { count, refused_for } = self.tries.failed(event, not_now, Instant::now());
         let pause = pause(self.patience.pause, count);
         match why {
             NotSent::Never(why) => {
@@ -152,12 +164,6 @@ impl Greeter {
         };
         let age = world::now().unix_timestamp().saturating_sub(at.seconds);
         u64::try_from(age).is_ok_and(|age| age > self.patience.remember.as_secs())
-    }
-
-    /// From the connection over TLS, the account and the envelope to the end of the text: a dozen
-    /// answers at most.
-    fn hold(&self) -> Duration {
-        self.patience.command * 12 + CLAIM_MARGIN
     }
 }
 

@@ -14,8 +14,12 @@ use uuid::Uuid;
 const MANY: usize = 10_000;
 
 /// By event. As many as the consumer lets be under way.
-#[derive(Debug, Default)]
-pub(crate) struct Tries(Mutex<Known>);
+#[derive(Debug)]
+pub(crate) struct Tries {
+    /// A mail that was not tried for so long begins anew.
+    stale: Duration,
+    known: Mutex<Known>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -42,16 +46,22 @@ pub(crate) struct Failed {
 pub(crate) struct Turn<'a>(&'a Tries, Uuid);
 
 impl Tries {
+    pub(crate) fn new(stale: Duration) -> Self {
+        Self {
+            stale,
+            known: Mutex::default(),
+        }
+    }
+
     /// `None`: it is under way.
     pub(crate) fn begin(&self, event: Uuid) -> Option<Turn<'_>> {
         let begun = self.known().under_way.insert(event);
         begun.then_some(Turn(self, event))
     }
 
-    /// One more has failed. A mail that was not tried for the time `stale` begins anew.
-    pub(crate) fn failed(&self, event: Uuid, not_now: bool, stale: Duration) -> Failed {
-        let now = Instant::now();
-        let fresh = |found: &Try| now - found.last < stale;
+    /// One more has failed, just now.
+    pub(crate) fn failed(&self, event: Uuid, not_now: bool, now: Instant) -> Failed {
+        let fresh = |found: &Try| now - found.last < self.stale;
         let mut known = self.known();
         if known.failed.len() >= MANY {
             known.failed.retain(|_, found| fresh(found));
@@ -84,7 +94,7 @@ impl Tries {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,8 +106,6 @@ impl Drop for Turn<'_> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::advance;
-
     use super::*;
 
     const EVENT: Uuid = Uuid::from_u128(1);
@@ -106,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_mail_is_under_way_once() {
-        let tries = Tries::default();
+        let tries = Tries::new(STALE);
         let turn = tries.begin(EVENT);
         assert!(turn.is_some() && tries.begin(EVENT).is_none());
         assert!(tries.begin(Uuid::from_u128(2)).is_some());
@@ -114,24 +122,25 @@ mod tests {
         assert!(tries.begin(EVENT).is_some());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn only_what_the_server_refuses_now_counts_against_a_mail() {
-        let tries = Tries::default();
-        let mut failed = async |not_now, after| {
-            advance(after).await;
-            let Failed { count, refused_for } = tries.failed(EVENT, not_now, STALE);
+    #[test]
+    fn only_what_the_server_refuses_now_counts_against_a_mail() {
+        let tries = Tries::new(STALE);
+        let mut now = Instant::now();
+        let mut failed = |not_now, after| {
+            now += after;
+            let Failed { count, refused_for } = tries.failed(EVENT, not_now, now);
             (count, refused_for)
         };
-        assert_eq!(failed(false, MINUTE).await, (1, Duration::ZERO));
+        assert_eq!(failed(false, MINUTE), (1, Duration::ZERO));
         // Away for long, and then not now.
-        assert_eq!(failed(false, 50 * MINUTE).await, (2, Duration::ZERO));
-        assert_eq!(failed(true, MINUTE).await, (3, Duration::ZERO));
-        assert_eq!(failed(true, MINUTE).await, (4, MINUTE));
-        assert_eq!(failed(false, MINUTE).await, (5, Duration::ZERO));
-        assert_eq!(failed(true, MINUTE).await, (6, Duration::ZERO));
+        assert_eq!(failed(false, 50 * MINUTE), (2, Duration::ZERO));
+        assert_eq!(failed(true, MINUTE), (3, Duration::ZERO));
+        assert_eq!(failed(true, MINUTE), (4, MINUTE));
+        assert_eq!(failed(false, MINUTE), (5, Duration::ZERO));
+        assert_eq!(failed(true, MINUTE), (6, Duration::ZERO));
         // Another instance had it meanwhile.
-        assert_eq!(failed(true, STALE).await, (1, Duration::ZERO));
+        assert_eq!(failed(true, STALE), (1, Duration::ZERO));
         tries.over(EVENT);
-        assert_eq!(failed(true, MINUTE).await, (1, Duration::ZERO));
+        assert_eq!(failed(true, MINUTE), (1, Duration::ZERO));
     }
 }

@@ -16,12 +16,13 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
-    handler::{Greeter, Patience, Tries},
+    handler::{Greeter, Patience},
     mail::Composer,
     metrics,
     smtp::Mailer,
     store::{self, Store},
     templates::Templates,
+    tries::Tries,
 };
 
 /// How often what is too old is deleted, and how much at once.
@@ -69,6 +70,12 @@ impl Service for Welcome {
         let from = from.ok_or_else(|| wrong("smtp.from: must be set".to_owned()))?;
         let database = store::open(config, Role::Server).await?;
         let store = store::of(&database, Role::Server).await?;
+        let patience = Patience {
+            remember: config.mail.remember,
+            command: config.smtp.timeout,
+            pause: (config.smtp.retry_first, config.smtp.retry_longest),
+            retry_for: config.smtp.retry_for,
+        };
         let greeter = Greeter {
             store: Arc::clone(&store),
             mailer: Arc::clone(&mailer),
@@ -78,14 +85,9 @@ impl Service for Welcome {
                 locale: config.mail.locale,
                 templates,
             },
-            patience: Patience {
-                remember: config.mail.remember,
-                command: config.smtp.timeout,
-                pause: (config.smtp.retry_first, config.smtp.retry_longest),
-                retry_for: config.smtp.retry_for,
-            },
+            tries: Tries::new(patience.stale()),
+            patience,
             me: world::new_id(),
-            tries: Tries::default(),
         };
         Ok(Arc::new(Self {
             database,

@@ -9,8 +9,8 @@ use axum::{
     response::Response,
 };
 use prost::Message;
-use prost_reflect::{DynamicMessage, SerializeOptions};
-use serde_json::{Serializer, Value, json};
+use prost_reflect::{DynamicMessage, ReflectMessage, SerializeOptions, Value as Field};
+use serde_json::{Value, json};
 use sso_core::Failure;
 use tonic::{Code, Status};
 use tonic_types::{StatusExt, pb};
@@ -30,17 +30,53 @@ const ANY: &str = "google.protobuf.Any";
 pub(super) fn answer(method: &'static Method, answer: Answer) -> Result<Response, Failure> {
     let descriptor = method.descriptor.output();
     let message = DynamicMessage::decode(descriptor, answer.message).map_err(Failure::internal)?;
-    let options = SerializeOptions::new().skip_default_fields(false);
-    let mut body = Vec::with_capacity(1024);
-    message
-        .serialize_with_options(&mut Serializer::new(&mut body), &options)
+    let mut body = message
+        .serialize_with_options(serde_json::value::Serializer, &unset_too())
         .map_err(Failure::internal)?;
+    tell_unset(&message, &mut body);
 
-    let mut response = respond(StatusCode::OK, body);
+    let mut response = respond(StatusCode::OK, body.to_string().into_bytes());
     if let Some(reach) = answer.headers.get(REVOCATION) {
         response.headers_mut().insert(X_REVOCATION, reach.clone());
     }
     Ok(response)
+}
+
+fn unset_too() -> SerializeOptions {
+    SerializeOptions::new().skip_default_fields(false)
+}
+
+/// Messages that are not set as `null`, which proto3's mapping reads as that. An unset member of a oneof is
+/// left out: another one of it is there.
+fn tell_unset(message: &DynamicMessage, written: &mut Value) {
+    // Those of `google.protobuf` have a mapping of their own.
+    let Value::Object(members) = written else {
+        return;
+    };
+    for field in message.descriptor().fields() {
+        if field.kind().as_message().is_none() || field.is_map() {
+            continue;
+        }
+        let name = field.json_name();
+        if field.is_list() {
+            let value = message.get_field(&field);
+            let inner = value.as_list().unwrap_or_default().iter();
+            let outer = members.get_mut(name).and_then(Value::as_array_mut);
+            for (inner, outer) in inner.zip(outer.into_iter().flatten()) {
+                if let Field::Message(inner) = inner {
+                    tell_unset(inner, outer);
+                }
+            }
+        } else if !message.has_field(&field) {
+            if field.containing_oneof().is_none() {
+                members.insert(name.to_owned(), Value::Null);
+            }
+        } else if let Some(outer) = members.get_mut(name)
+            && let Some(inner) = message.get_field(&field).as_message()
+        {
+            tell_unset(inner, outer);
+        }
+    }
 }
 
 /// A `google.rpc.Status` as JSON, with HTTP's code and `Retry-After`.
@@ -159,6 +195,29 @@ mod tests {
             let status = status::of(&Failure::new(Kind::Invalid, reason, ""), "");
             assert_eq!(error(&status).status().as_u16(), expected, "{reason}");
         }
+    }
+
+    #[test]
+    fn messages_that_are_not_set_are_null_at_any_depth() {
+        let descriptor = methods::descriptors().get_message_by_name("sso.v1.ListKeysResponse");
+        let given = r#"{"keys":[{"keyId":"a","createdAt":"2026-11-23T12:00:00Z"}]}"#;
+        let mut given = serde_json::Deserializer::from_str(given);
+        let message = DynamicMessage::deserialize(descriptor.unwrap(), &mut given).unwrap();
+        let options = unset_too();
+        let mut written = message
+            .serialize_with_options(serde_json::value::Serializer, &options)
+            .unwrap();
+        tell_unset(&message, &mut written);
+        let expected = json!({ "keys": [{
+            "keyId": "a",
+            "use": "",
+            "algorithm": "",
+            "state": "",
+            "createdAt": "2026-11-23T12:00:00Z",
+            "signsFrom": null,
+            "retiredAt": null,
+        }]});
+        assert_eq!(written, expected);
     }
 
     #[test]

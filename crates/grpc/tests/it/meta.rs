@@ -126,7 +126,20 @@ async fn who_watches_is_told_of_changes_and_let_go_at_the_end() -> Result<()> {
     assert_eq!(next().await?, Some(ServingStatus::Serving));
     let first = unknown.message().await?.map(|message| message.status());
     assert_eq!(first, Some(ServingStatus::ServiceUnknown));
+    // Told again only when it changes.
+    for (able, status) in [
+        (true, None),
+        (false, Some(ServingStatus::NotServing)),
+        (false, None),
+        (true, Some(ServingStatus::Serving)),
+    ] {
+        port.health.set_able(able);
+        if status.is_some() {
+            assert_eq!(next().await?, status);
+        }
+    }
     port.health.set_serving(false);
+    port.health.set_able(true);
     assert_eq!(next().await?, Some(ServingStatus::NotServing));
     assert_eq!(next().await?, None);
     Ok(())

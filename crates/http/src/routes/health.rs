@@ -143,7 +143,11 @@ pub(crate) async fn ready(
     State(state): State<Shared>,
     Extension(id): Extension<RequestId>,
 ) -> Response {
-    answer(state.health.report(), &id, Reader::Public)
+    let reader = match state.admin {
+        Some(_) => Reader::Operator,
+        None => Reader::Public,
+    };
+    answer(state.health.report(), &id, reader)
 }
 
 /// Alive?

@@ -107,6 +107,7 @@ impl App {
             health: health.clone(),
             jwks: Arc::new(move || tokens.ring().jwks()),
             jwks_max_age: Duration::from_mins(5),
+            admin: None,
             metrics: options.metrics.then(|| Arc::new(page) as sso_http::Metrics),
             new_request_id: Arc::new(move || {
                 format!("request-{}", ids.fetch_add(1, Ordering::Relaxed))

@@ -56,7 +56,10 @@ impl Work {
             if let Ok(processed) = processed.await {
                 break processed.is_ok();
             }
-            tracing::error!(offset = taken.offset, "an event panicked outside of its handler");
+            tracing::error!(
+                offset = taken.offset,
+                "an event panicked outside of its handler"
+            );
             if wait(&claim, PAUSE.1).await.is_err() {
                 break false;
             }

@@ -78,7 +78,10 @@ impl RegistryError {
     pub(super) const fn is_of_a_registry(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Unauthorised(_) | Self::Foreign(_) => false,
-            Self::Unknown(_) | Self::Incompatible(_) | Self::Invalid(_) | Self::Unexpected { .. } => true,
+            Self::Unknown(_)
+            | Self::Incompatible(_)
+            | Self::Invalid(_)
+            | Self::Unexpected { .. } => true,
         }
     }
 

@@ -6,6 +6,7 @@ use metrics::{Unit, describe_gauge, gauge};
 use sso_core::{
     Sso,
     ports::{StoreError, store::Swept},
+    revocation::Revocations,
     usecases::{
         audit,
         janitor::{self, Ages},
@@ -164,6 +165,19 @@ async fn clear(sso: &Sso, table: Swept, ages: &Ages) -> Result<(), StoreError> {
         tokio::time::sleep(BREATH).await;
     }
     Ok(())
+}
+
+/// Tells gRPC's health what readiness says, as often as a beat may change that.
+pub(super) async fn tell(
+    revocations: Arc<Revocations>,
+    health: sso_grpc::Health,
+    stop: CancellationToken,
+) {
+    let mut ticks = interval(BEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        health.set_able(revocations.is_trusted());
+    }
 }
 
 /// Keeps what the metrics hold in memory bounded between scrapes.

@@ -119,6 +119,9 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     listeners.serve(config, &certificates, routers, &shutdown, &connections);
     health.serving();
     grpc_health.set_serving(true);
+    let revocations = parts.sso.revocations.clone();
+    let tell = background::tell(revocations, grpc_health.clone(), loops.stop.clone());
+    loops.running.spawn(tell);
     banner::show(loaded, &addresses);
 
     let end = tokio::select! {

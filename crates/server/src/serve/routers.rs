@@ -38,7 +38,7 @@ pub(super) fn build(world: &World<'_>, log: &LogControl, metrics: &Metrics) -> R
     let by_tls = config.http.tls_cert.is_some() || config.http.public_url.is_https();
     Routers {
         http: transport(
-            patient(sso_http::router(http(world, metrics)), config),
+            patient(sso_http::router(http(world, log, metrics)), config),
             by_tls,
         ),
         grpc: transport(
@@ -78,7 +78,8 @@ fn patient(router: Router, config: &Config) -> Router {
     router.layer(middleware::from_fn(bounded))
 }
 
-fn http(world: &World<'_>, metrics: &Metrics) -> HttpState {
+fn http(world: &World<'_>, log: &LogControl, metrics: &Metrics) -> HttpState {
+    let development = world.loaded.development;
     let http = &world.loaded.config.http;
     let tokens = Arc::clone(&world.parts.keys.tokens);
     HttpState {
@@ -87,11 +88,12 @@ fn http(world: &World<'_>, metrics: &Metrics) -> HttpState {
         jwks: Arc::new(move || tokens.jwks()),
         jwks_max_age: world.loaded.config.keys.jwks_max_age,
         metrics: http.expose_metrics.then(|| render(metrics)),
+        admin: development.then(|| admin(world, log, metrics)),
         new_request_id: request_ids(&world.parts.sso),
         request_timeout: http.request_timeout,
         cors_origins: http.cors_origins.iter().filter_map(origin).collect(),
         rates: rates(world, world.loaded.config.throttle.requests_per_second),
-        loopback_only: world.loaded.development,
+        loopback_only: development,
     }
 }
 

@@ -48,6 +48,24 @@ async fn the_first_clients_lines_work_as_they_are_written() -> Result<()> {
     Ok(())
 }
 
+/// The contract has them on port 8000 here.
+#[tokio::test]
+async fn what_the_admin_listener_has_is_on_the_port_of_http() -> Result<()> {
+    let site = Site::development(SSO)?;
+    let http = &site.serve_with(&[]).await?.http;
+    assert_eq!(http.get("/metrics", None).await?.status, StatusCode::OK);
+    let level = http.get("/log-level", None).await?;
+    assert_eq!(
+        (level.status, &*level.text("status")),
+        (StatusCode::OK, "Success")
+    );
+    let profile = http.get("/profile?seconds=1", None).await?;
+    assert_eq!(profile.json()["seconds"], 1);
+    let unknown = http.get("/log-levels", None).await?;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    Ok(())
+}
+
 #[tokio::test]
 async fn it_says_where_it_listens_and_what_is_relaxed() -> Result<()> {
     let mut site = Site::new(SSO)?;

@@ -15,6 +15,7 @@ use uuid::uuid;
 
 use super::*;
 use crate::{
+    clock::Steady,
     keys::{KeySet, tag_of},
     metrics::Metrics,
     proto::v1::{Revocation, TokensBelow, revocation::Over},

@@ -25,7 +25,8 @@ const MIGRATION_LOCK: i64 = 0x0073_736f_5f73_7663;
 /// earlier; but a frozen one ends nothing, nor a COMMIT that waits for a standby.
 const OPERATION: u32 = 3;
 /// How long migrations may take, and whoever waits for them.
-const MIGRATION_LIMITS: &str = "SET LOCAL statement_timeout = '10min'; SET LOCAL lock_timeout = '10min'";
+const MIGRATION_LIMITS: &str =
+    "SET LOCAL statement_timeout = '10min'; SET LOCAL lock_timeout = '10min'";
 
 /// A pool. Cheap to clone.
 #[derive(Clone)]

@@ -54,7 +54,9 @@ impl Opened {
         match self {
             Self::Sqlite(_) => work.await,
             Self::Postgres(postgres) => timeout(postgres.limit, work).await.unwrap_or_else(|_| {
-                Err(StoreError::Unavailable("it does not answer in time".to_owned()))
+                Err(StoreError::Unavailable(
+                    "it does not answer in time".to_owned(),
+                ))
             }),
         }
     }
@@ -68,7 +70,10 @@ impl Opened {
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let statement = Family { operation, table }.start(self.system());
-        let done = self.limited(work).instrument(statement.span().clone()).await;
+        let done = self
+            .limited(work)
+            .instrument(statement.span().clone())
+            .await;
         statement.end(done)
     }
 }

@@ -124,13 +124,18 @@ pub(crate) async fn entries(
     Ok(fresh(StatusCode::OK, body))
 }
 
+/// `?cursor=` gives none.
+fn given(value: Option<&String>) -> Option<&str> {
+    value.map(String::as_str).filter(|text| !text.is_empty())
+}
+
 impl Page {
     fn read(&self) -> Result<(Option<i64>, u32), Problem> {
         let mut bad = Vec::new();
         let mut refuse = |field, code, error: String| {
             bad.push(FieldBody { field, code, error });
         };
-        let before = self.cursor.as_deref().map(str::parse::<i64>);
+        let before = given(self.cursor.as_ref()).map(str::parse::<i64>);
         let before = match before {
             Some(Ok(before)) if before > 0 => Some(before),
             None => None,
@@ -140,7 +145,7 @@ impl Page {
                 None
             }
         };
-        let limit = self.limit.as_deref().map_or(Ok(USUAL), str::parse::<u32>);
+        let limit = given(self.limit.as_ref()).map_or(Ok(USUAL), str::parse::<u32>);
         let limit = limit.unwrap_or_default();
         if !(1..=MOST).contains(&limit) {
             let error = format!("limit must be a whole number from 1 to {MOST}");

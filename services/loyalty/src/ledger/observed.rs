@@ -19,11 +19,15 @@ impl Ledger for Observed {
     }
 
     async fn post(&self, order: Order) -> Result<Posted, StoreError> {
-        self.1.observed("INSERT", "transfers", self.0.post(order)).await
+        self.1
+            .observed("INSERT", "transfers", self.0.post(order))
+            .await
     }
 
     async fn balance(&self, user: Uuid) -> Result<Option<i64>, StoreError> {
-        self.1.observed("SELECT", "accounts", self.0.balance(user)).await
+        self.1
+            .observed("SELECT", "accounts", self.0.balance(user))
+            .await
     }
 
     async fn lines(

@@ -258,6 +258,11 @@ async fn lines_come_newest_first(store: Store) -> Result<()> {
         (points, balances),
         (vec![5, 4, 3, 2, 1], vec![15, 10, 6, 3, 1])
     );
+    let all = running
+        .http
+        .get(&format!("{path}?cursor=&limit="), Some(&alice.access))
+        .await?;
+    assert_eq!(all.json()["entries"].as_array().map(Vec::len), Some(5));
     for (query, code) in [
         ("?limit=0", "invalid_limit"),
         ("?limit=101", "invalid_limit"),

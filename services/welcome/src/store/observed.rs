@@ -19,11 +19,15 @@ impl Store for Observed {
     }
 
     async fn sent(&self, mail: Mail, by: Uuid) -> Result<(), StoreError> {
-        self.1.observed("UPDATE", "mails", self.0.sent(mail, by)).await
+        self.1
+            .observed("UPDATE", "mails", self.0.sent(mail, by))
+            .await
     }
 
     async fn release(&self, event: Uuid, by: Uuid) -> Result<(), StoreError> {
-        self.1.observed("UPDATE", "mails", self.0.release(event, by)).await
+        self.1
+            .observed("UPDATE", "mails", self.0.release(event, by))
+            .await
     }
 
     async fn forget(&self, user: Uuid) -> Result<u64, StoreError> {

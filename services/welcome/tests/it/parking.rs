@@ -46,7 +46,9 @@ async fn a_server_that_falls_silent_is_left_in_time_and_others_do_not_wait() -> 
     })
     .await?;
     for number in 2..6 {
-        world.register(&User::new(number, "bob@example.com")).await?;
+        world
+            .register(&User::new(number, "bob@example.com"))
+            .await?;
     }
     assert_eq!(world.mails(4).await?.len(), 4);
     // Nor does it hold up the end.

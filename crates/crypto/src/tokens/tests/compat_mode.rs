@@ -141,7 +141,11 @@ fn what_another_issuer_signs_with_the_secret_does_not_pass_without_a_session() {
         fixture.assert_invalid(&signed(SECRET, &seed_header(), &claims));
     }
     let later = (NOW + Duration::MINUTE).unix_timestamp();
-    let token = signed(SECRET, &seed_header(), &with(&seed_claims(), "iat", json!(later)));
+    let token = signed(
+        SECRET,
+        &seed_header(),
+        &with(&seed_claims(), "iat", json!(later)),
+    );
     assert!(fixture.verify(&token).is_err());
 }
 

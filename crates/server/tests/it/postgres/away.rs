@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::ensure;
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use sso_testkit::{
     persona::Persona,
     servers::{Options, Postgres, Proxy},
@@ -215,9 +215,17 @@ impl Scene {
         Persona::register(&self.at.server.http, "bob").await?;
         eventually_within(LONG, "readiness", async || {
             let ready = self.at.server.http.get("/auth/ready", None).await?;
-            Ok(ready.json()["state"] == "ready")
+            Ok(ready.json()["state"] == "ready" && self.health().await? == "SERVING")
         })
         .await
+    }
+
+    /// As gRPC tells it.
+    async fn health(&self) -> Result<Value> {
+        let grpc = self.at.server.grpc_json();
+        let asked = json!({ "service": "auth.Auth" });
+        let reply = grpc.post("/grpc.health.v1.Health/Check", &asked).await?;
+        Ok(reply.json()["status"].clone())
     }
 }
 
@@ -246,6 +254,7 @@ async fn goes_away(how: How) -> Result<()> {
     }
     let ready = scene.at.server.http.get("/auth/ready", None).await?;
     ensure!(ready.status == StatusCode::SERVICE_UNAVAILABLE, "{ready:?}");
+    ensure!(scene.health().await? == "NOT_SERVING");
 
     scene.come_back().await?;
     scene.all_is_well().await?;
