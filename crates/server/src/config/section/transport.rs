@@ -171,7 +171,8 @@ impl Default for Grpc {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Admin {
-    /// Where to listen, or `off`. There is no authentication: keep it to an inner network.
+    /// Where to listen, or `off`. There is no authentication: keep it to an inner network. Development
+    /// mode has its routes on `http.listen`.
     #[serde(with = "text")]
     #[schemars(with = "Text<AddressOrOff>")]
     pub(crate) listen: AddressOrOff,
