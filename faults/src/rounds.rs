@@ -55,6 +55,7 @@ pub(crate) async fn run(system: &mut System, faults: &[Fault]) -> Result<Round> 
     let names: Vec<_> = names.collect();
     let happening = async {
         system.parts().happen(faults).await?;
+        system.services.ready().await?;
         system.instances.ready().await
     };
     let happened = tokio::time::timeout(PATIENCE, happening).await;

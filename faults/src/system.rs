@@ -42,7 +42,7 @@ const CALLER_SHA256: &str = "3eead2c999af2a9dddf0cdcadac63a57147231ece30209157ae
 pub(crate) struct System {
     workload: Workload,
     pub(crate) history: History,
-    services: Services,
+    pub(crate) services: Services,
     pub(crate) instances: Instances,
     events: Events,
     redis: RedisSentinel,

@@ -178,12 +178,17 @@ impl Running {
     pub async fn ended(&mut self) -> Result<ExitStatus> {
         let started = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.status()? {
                 return Ok(status);
             }
             ensure!(started.elapsed() < LIMIT, "it does not end");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// How it ended; `None`: it runs.
+    pub fn status(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     /// A series of its metrics that is a whole number, such as `welcome_mails_total{outcome="sent"}`.

@@ -1,6 +1,8 @@
 //! What happens to the services that live on the events, and to the mail server.
 
-use anyhow::Result;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
 use sso_testkit::{
     program::{Program, Running},
     servers::SmtpSink,
@@ -8,6 +10,14 @@ use sso_testkit::{
 use tokio::time::sleep;
 
 use super::AWAY;
+
+/// How long a service may take until it serves, whatever else is away meanwhile.
+const PATIENCE: Duration = Duration::from_mins(3);
+/// How one ends that finds no database at its start; its supervisor starts it.
+const UNAVAILABLE: i32 = 69;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Mails that a full mail server refuses for now.
 const REFUSED: u32 = 50;
@@ -67,6 +77,14 @@ impl Services {
     }
 }
 
+impl Services {
+    /// Waits until both serve.
+    pub(crate) async fn ready(&mut self) -> Result<()> {
+        self.welcome.ready().await.context("welcome")?;
+        self.loyalty.ready().await.context("loyalty")
+    }
+}
+
 impl Service {
     pub(crate) async fn start(program: Program) -> Result<Self> {
         let running = program.start().await?;
@@ -78,6 +96,26 @@ impl Service {
         sleep(AWAY / 4).await;
         self.running = self.program.spawn()?;
         Ok(())
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            match self.running.status()? {
+                Some(status) if status.code() == Some(UNAVAILABLE) => {
+                    self.running = self.program.spawn()?;
+                }
+                Some(status) => bail!("it ended with {status}"),
+                None => {
+                    let reply = self.running.http.get("/metrics", None).await;
+                    if reply.is_ok_and(|reply| reply.status == 200) {
+                        return Ok(());
+                    }
+                }
+            }
+            ensure!(began.elapsed() < PATIENCE, "it does not serve");
+            sleep(PAUSE).await;
+        }
     }
 
     async fn restart(&mut self) -> Result<()> {

@@ -16,5 +16,5 @@ pub mod web;
 pub mod world;
 
 pub use cli::run;
-pub use service::{Common, Configured, Need, Routes, Service, problem};
+pub use service::{Common, Configured, Need, Routes, Service};
 pub use sso_config::exit::{self, Exit, Failed};

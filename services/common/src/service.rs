@@ -1,11 +1,10 @@
 //! What a service is.
 
-use std::{fmt::Display, future::Future, path::Path, sync::Arc, time::Duration};
+use std::{future::Future, path::Path, sync::Arc};
 
 use axum::Router;
 use sso_config::{Sections, telemetry::Telemetry};
 use sso_kafka::consumer::Handler;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -62,17 +61,6 @@ pub struct Need {
     pub required: bool,
 }
 
-/// How long a need may take to show itself.
-const LOOK: Duration = Duration::from_secs(3);
-
-/// What is wrong with a need that is asked so, silence included.
-pub async fn problem<E: Display>(look: impl Future<Output = Result<(), E>>) -> Option<String> {
-    match timeout(LOOK, look).await {
-        Ok(looked) => looked.err().map(|error| error.to_string()),
-        Err(_) => Some("it does not answer in time".to_owned()),
-    }
-}
-
 /// A service: consumes registrations, and has some routes.
 pub trait Service: Sized + Send + Sync + 'static {
     /// What can be set.
@@ -100,8 +88,8 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// What is served.
     fn routes(self: &Arc<Self>) -> Routes;
 
-    /// How everything is that it needs beside Kafka. Asked every two seconds; answers within
-    /// a few ([`problem`]).
+    /// How everything is that it needs beside Kafka. Asked every two seconds; bounds each
+    /// look by itself, and until it has answered all stays as it was seen last.
     fn needs(&self) -> impl Future<Output = Vec<Need>> + Send;
 
     /// What runs beside, until `stop`.

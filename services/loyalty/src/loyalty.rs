@@ -101,6 +101,7 @@ impl Service for Loyalty {
     }
 
     async fn needs(&self) -> Vec<Need> {
+        let database = self.ledger.ping().await.err();
         let status = self.verifier.status();
         let sso = (!self.verifier.ready()).then(|| {
             let unknown = || "revocations are not heard".to_owned();
@@ -110,7 +111,7 @@ impl Service for Loyalty {
             Need {
                 name: "database",
                 meaning: "points cannot be read or changed",
-                problem: sso_service::problem(self.ledger.ping()).await,
+                problem: database.map(|error| error.to_string()),
                 required: true,
             },
             Need {

@@ -85,6 +85,11 @@ pub(crate) struct Smtp {
     #[serde(with = "duration")]
     #[schemars(with = "duration::Text", extend("x-minimum" = "1s", "x-maximum" = "10m"))]
     pub(crate) timeout: Duration,
+    /// How long it may take for the answer to the text of a mail. Its filters run then; one that has the
+    /// mail and is not waited for gets it again (RFC 5321, section 4.5.3.2.6).
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Text", extend("x-minimum" = "1s", "x-maximum" = "1h"))]
+    pub(crate) data_timeout: Duration,
     /// Most connections to it.
     #[schemars(range(min = 1, max = 100))]
     pub(crate) max_connections: u32,
@@ -112,6 +117,7 @@ impl Default for Smtp {
             password_file: None,
             tls_ca: None,
             timeout: Duration::from_secs(30),
+            data_timeout: Duration::from_mins(10),
             max_connections: 8,
             retry_first: Duration::from_secs(1),
             retry_longest: Duration::from_mins(5),

@@ -40,8 +40,10 @@ pub(crate) struct Greeter {
 pub(crate) struct Patience {
     /// Registrations that are older get no mail.
     pub(crate) remember: Duration,
-    /// One command of SMTP.
-    pub(crate) command: Duration,
+    /// One answer of the mail server.
+    pub(crate) answer: Duration,
+    /// The answer to the text.
+    pub(crate) text: Duration,
     /// First and longest pause.
     pub(crate) pause: (Duration, Duration),
     /// All tries of one mail that the server does not take now.
@@ -49,15 +51,15 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// From the connection over TLS, the account and the envelope to the end of the text: a dozen
-    /// answers at most.
+    /// From the connection over TLS, the account and the envelope to the text: a dozen answers at
+    /// most, and the last.
     fn hold(&self) -> Duration {
-        self.command * 12 + CLAIM_MARGIN
+        self.answer * 12 + self.text + CLAIM_MARGIN
     }
 
-    /// Longer than between two tries of a mail by the same process.
+    /// After that nobody tries a mail any more that this process has begun with.
     pub(crate) fn stale(&self) -> Duration {
-        self.pause.1 * 2 + self.hold()
+        self.retry_for + self.pause.1 * 2 + self.hold()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Consumes registrations and sends the welcome mail.
 
 mod config;
+mod dialogue;
 mod handler;
 mod mail;
 mod metrics;

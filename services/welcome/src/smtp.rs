@@ -8,9 +8,9 @@ use std::{
 };
 
 use lettre::{
-    Message, SmtpTransport, Transport,
+    Message,
     transport::smtp::{
-        self, PoolConfig,
+        self,
         authentication::Credentials,
         client::{Certificate, CertificateStore, Tls as Mode, TlsParameters},
     },
@@ -21,6 +21,7 @@ use tracing::{Span, field::Empty};
 
 use crate::{
     config::Smtp,
+    dialogue::Dialogues,
     metrics,
     smtp_url::{SmtpUrl, Tls},
 };
@@ -28,9 +29,7 @@ use crate::{
 /// Sends messages, over a bounded number of connections, each with a thread: lettre's asynchronous client
 /// bounds the time to connect and nothing after it, so that a server that falls silent holds it for ever.
 pub(crate) struct Mailer {
-    transport: SmtpTransport,
-    host: String,
-    port: u16,
+    dialogues: Arc<Dialogues>,
     room: Arc<Semaphore>,
     /// What was wrong with the server when it was last used.
     trouble: Mutex<Option<String>>,
@@ -64,19 +63,20 @@ impl Mailer {
         let url = settings.url.as_ref();
         let url = url.ok_or_else(|| wrong("smtp.url: must be set".to_owned()))?;
         let tls = tls(url, settings.tls_ca.as_deref()).map_err(wrong)?;
-        let mut builder = SmtpTransport::builder_dangerous(url.host.clone())
-            .port(url.port)
-            .tls(tls)
-            .timeout(Some(settings.timeout))
-            .pool_config(PoolConfig::new().max_size(settings.max_connections));
-        if let (Some(user), Some(password)) = (&settings.username, &settings.password) {
-            let credentials = Credentials::new(user.clone(), password.reveal().to_owned());
-            builder = builder.credentials(credentials);
-        }
-        Ok(Self {
-            transport: builder.build(),
+        let credentials = settings.username.clone().zip(settings.password.as_ref());
+        let credentials = credentials
+            .map(|(user, password)| Credentials::new(user, password.reveal().to_owned()));
+        let dialogues = Dialogues {
             host: url.host.clone(),
             port: url.port,
+            tls,
+            credentials,
+            answer: settings.timeout,
+            text: settings.data_timeout,
+            idle: Mutex::default(),
+        };
+        Ok(Self {
+            dialogues: Arc::new(dialogues),
             room: Arc::new(Semaphore::new(
                 usize::try_from(settings.max_connections).unwrap_or(1),
             )),
@@ -88,12 +88,12 @@ impl Mailer {
     pub(crate) async fn send(&self, message: Message) -> Result<(), NotSent> {
         let room = Arc::clone(&self.room).acquire_owned().await;
         let room = room.map_err(|_| NotSent::Away("it is closed".to_owned()))?;
-        let (span, transport) = (self.span(), self.transport.clone());
+        let (span, dialogues) = (self.span(), Arc::clone(&self.dialogues));
         let of_thread = span.clone();
         let sent = spawn_blocking(move || {
             // Until it is sent or not, also if nobody waits any more.
             let _room = room;
-            of_thread.in_scope(|| transport.send(&message))
+            of_thread.in_scope(|| dialogues.send(&message))
         });
         let not_sent = match sent.await {
             Ok(sent) => sent.err().map(|error| judge(&error)),
@@ -119,8 +119,8 @@ impl Mailer {
             otel.name = "send mail",
             otel.status_code = Empty,
             network.protocol.name = "smtp",
-            server.address = self.host,
-            server.port = self.port,
+            server.address = self.dialogues.host,
+            server.port = self.dialogues.port,
             "error.type" = Empty,
         )
     }
@@ -133,8 +133,8 @@ impl Mailer {
 
     /// Says goodbye.
     pub(crate) async fn close(&self) {
-        let transport = self.transport.clone();
-        let _ = spawn_blocking(move || transport.shutdown()).await;
+        let dialogues = Arc::clone(&self.dialogues);
+        let _ = spawn_blocking(move || dialogues.close()).await;
     }
 }
 
@@ -162,26 +162,38 @@ fn tls(url: &SmtpUrl, ca: Option<&Path>) -> Result<Mode, String> {
     })
 }
 
-/// A socket whose time is over says that it would block.
-fn is_timeout(error: &smtp::Error) -> bool {
+/// What the operating system, or TLS beneath it, has said.
+fn cause(error: &smtp::Error) -> Option<&io::Error> {
     let mut source = error.source();
     while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return matches!(
-                error.kind(),
-                io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
-            );
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
         }
         source = error.source();
     }
-    false
+    None
+}
+
+/// A socket whose time is over says that it would block.
+fn is_timeout(error: &smtp::Error) -> bool {
+    let kind = cause(error).map(io::Error::kind);
+    matches!(
+        kind,
+        Some(io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+    )
+}
+
+/// The handshake is part of the first word, so that what is wrong with it comes as an error of that.
+fn is_of_tls(error: &smtp::Error) -> bool {
+    let inner = cause(error).and_then(io::Error::get_ref);
+    error.is_tls() || matches!(inner, Some(inner) if inner.is::<rustls::Error>())
 }
 
 /// What an error says of the mail, and of the server.
 fn judge(error: &smtp::Error) -> NotSent {
     let Some(code) = error.status() else {
         metrics::failure("unreachable");
-        let kind = if error.is_tls() {
+        let kind = if is_of_tls(error) {
             "its TLS cannot be trusted"
         } else if is_timeout(error) {
             "it does not answer in time"

@@ -72,7 +72,8 @@ impl Service for Welcome {
         let store = store::of(&database, Role::Server).await?;
         let patience = Patience {
             remember: config.mail.remember,
-            command: config.smtp.timeout,
+            answer: config.smtp.timeout,
+            text: config.smtp.data_timeout,
             pause: (config.smtp.retry_first, config.smtp.retry_longest),
             retry_for: config.smtp.retry_for,
         };
@@ -118,11 +119,12 @@ impl Service for Welcome {
     }
 
     async fn needs(&self) -> Vec<Need> {
+        let database = self.store.check().await.err();
         vec![
             Need {
                 name: "database",
                 meaning: "mails wait",
-                problem: sso_service::problem(self.store.check()).await,
+                problem: database.map(|error| error.to_string()),
                 required: false,
             },
             Need {

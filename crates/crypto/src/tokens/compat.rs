@@ -62,8 +62,8 @@ pub(super) enum Signed {
     SeedRefresh,
 }
 
-/// What kind of token it is. The seed knows four claims, and whoever else has the secret may write more:
-/// of those that we know ([`fits`]) none may say another thing than ours would, and none is `adm`.
+/// What kind of token it is. The seed knows four claims, and whoever else has the secret may write more. None
+/// is `adm`; what an access token says of issuer, audience, subject and time is for [`fits`] to judge.
 pub(super) fn read(token: &str, claims: &Claims) -> Option<Signed> {
     if claims.contains_key("adm") {
         return None;

@@ -40,7 +40,7 @@ impl Assigned {
             // It went, and came again: from the offset that was committed.
             *partition = Partition::new(claim.generation);
         }
-        // One that is known comes again if the topic was cut short behind us: it is under way or done.
+        // One that is known comes again if the client went back to an earlier offset: it is under way or done.
         let Entry::Vacant(place) = partition.taken.entry(taken.offset) else {
             return None;
         };

@@ -47,8 +47,9 @@ sso {version}, development mode: not for production
   gRPC   {grpc}          Swagger UI  {grpc_scheme}://{grpc}/sw/
   data   {data}
 
-  Relaxed: passwords from {least} characters, common ones are {common}; metrics on
-  {http_scheme}://{http}/metrics; loopback only, other Host headers are refused.
+  Relaxed: passwords from {least} characters, common ones are {common}; what the admin
+  listener has is on {http_scheme}://{http} (/metrics, /log-level, /profile); loopback
+  only, other Host headers are refused.
   Any setting ends development mode; `sso config example` shows them all.
 
   curl -d '{{\"email\":\"test@test.com\",\"password\":\"test\"}}' \\

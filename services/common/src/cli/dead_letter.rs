@@ -26,7 +26,8 @@ pub(super) enum DeadLetterCommand {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
-    /// Send events again to where they came from. Those of one user go on in order after that.
+    /// Send events again to where they came from. Those of one user go on in order after that. By one
+    /// person at a time: two would send what both have read twice.
     Resend {
         /// Which: PARTITION:OFFSET as `list` shows it, or an event's id.
         #[arg(required_unless_present = "all")]

@@ -27,6 +27,8 @@ const OPERATION: u32 = 3;
 /// How long migrations may take, and whoever waits for them.
 const MIGRATION_LIMITS: &str =
     "SET LOCAL statement_timeout = '10min'; SET LOCAL lock_timeout = '10min'";
+/// But no migration waits so long for a table: whoever comes after it would wait, too.
+const USUAL_LOCK_LIMIT: &str = "SET LOCAL lock_timeout = DEFAULT";
 
 /// A pool. Cheap to clone.
 #[derive(Clone)]
@@ -178,6 +180,7 @@ impl Postgres {
         transaction
             .query_one("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
             .await?;
+        transaction.batch_execute(USUAL_LOCK_LIMIT).await?;
         transaction
             .batch_execute(
                 "CREATE TABLE IF NOT EXISTS service_version (

@@ -46,7 +46,7 @@ const LINES: &str = "
     FROM entries JOIN transfers ON transfers.id = transfer_id
     WHERE account_id = $1 AND transfer_id < $2
     ORDER BY transfer_id DESC LIMIT $3";
-/// A check reads everything, and holds nothing up.
+/// A check reads everything. Nobody waits for it but who changes the tables.
 const CHECK_LIMIT: &str = "SET LOCAL statement_timeout = '10min'";
 /// For the answer that never comes.
 const CHECK_PATIENCE: Duration = Duration::from_mins(11);

@@ -38,7 +38,8 @@ async fn killed_at_any_step_a_mail_is_sent_and_a_second_only_between_the_250_and
             // One at a time: what a kill interrupts is the event at the step, and no other.
             lane.welcome
                 .set("kafka.concurrency", 1)
-                .set("smtp.timeout", "1s");
+                .set("smtp.timeout", "1s")
+                .set("smtp.data_timeout", "1s");
             if number % 2 == 1 {
                 lane.welcome.set("database.url", database().await?);
             }

@@ -7,4 +7,5 @@ mod crashes;
 mod instances;
 mod mails;
 mod parking;
+mod silence;
 mod support;

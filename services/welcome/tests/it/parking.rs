@@ -1,9 +1,7 @@
 //! "Not now" is tried again, "never" is parked, and other users do not wait.
 
-use std::time::Duration;
-
 use anyhow::Result;
-use sso_testkit::{program::eventually, servers::smtp};
+use sso_testkit::program::eventually;
 
 use crate::support::{DEAD_LETTERS, User, World, database};
 
@@ -27,32 +25,6 @@ async fn not_now_is_tried_again_until_it_is_taken_and_others_do_not_wait() -> Re
         Ok(running.metric(temporary).await? >= 4 && running.metric(retried).await? >= 4)
     })
     .await?;
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_server_that_falls_silent_is_left_in_time_and_others_do_not_wait() -> Result<()> {
-    let silent = smtp::Options::new().slow(Duration::from_mins(10));
-    let mut world = World::with_mail_server(silent.start()?).await?;
-    world
-        .welcome
-        .set("smtp.timeout", "1s")
-        .set("smtp.max_connections", "1");
-    world.register(&User::new(1, "slow@example.com")).await?;
-    let mut running = world.welcome.start().await?;
-    let unreachable = "welcome_smtp_failures_total{reason=\"unreachable\"}";
-    eventually("it is left", async || {
-        Ok(running.metric(unreachable).await? >= 1)
-    })
-    .await?;
-    for number in 2..6 {
-        world
-            .register(&User::new(number, "bob@example.com"))
-            .await?;
-    }
-    assert_eq!(world.mails(4).await?.len(), 4);
-    // Nor does it hold up the end.
-    assert!(running.stop().await?.success());
     Ok(())
 }
 

@@ -67,7 +67,7 @@ async fn a_full_member_reads_on_after_no_broker_answered_for_longer_than_a_sessi
     kafka.kill_all();
     eventually("its partitions went", async || {
         let before = notes.seen().len();
-        sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(3)).await;
         Ok(notes.seen().len() == before)
     })
     .await?;

@@ -222,7 +222,11 @@ impl<S: Stream> Session<S> {
         if full {
             return self.answer("452 4.3.1 the sink is full").await;
         }
+        let is_filtered = mail.to.iter().any(|to| to.starts_with("filtered@"));
         self.shared.mails.send_modify(|mails| mails.push(mail));
+        if is_filtered {
+            tokio::time::sleep(self.shared.options.slow).await;
+        }
         self.answer("250 2.0.0 taken").await
     }
 
