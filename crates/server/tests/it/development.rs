@@ -3,7 +3,7 @@
 use anyhow::Result;
 use http::{Method, StatusCode};
 use serde_json::Value;
-use sso_testkit::process::Site;
+use sso_testkit::{http::Http, process::Site};
 
 use crate::support::SSO;
 
@@ -45,14 +45,11 @@ async fn the_first_clients_lines_work_as_they_are_written() -> Result<()> {
         server.http.get("/auth/info", Some(&token)).await?.code(),
         "token_revoked"
     );
-    Ok(())
+    what_the_admin_listener_has_is_here(&server.http).await
 }
 
-/// The contract has them on port 8000 here.
-#[tokio::test]
-async fn what_the_admin_listener_has_is_on_the_port_of_http() -> Result<()> {
-    let site = Site::development(SSO)?;
-    let http = &site.serve_with(&[]).await?.http;
+/// The contract has it on port 8000 in this mode.
+async fn what_the_admin_listener_has_is_here(http: &Http) -> Result<()> {
     assert_eq!(http.get("/metrics", None).await?.status, StatusCode::OK);
     let level = http.get("/log-level", None).await?;
     assert_eq!(
