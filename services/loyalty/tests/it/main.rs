@@ -5,6 +5,7 @@ mod commands;
 #[cfg(debug_assertions)]
 mod crashes;
 mod credits;
+mod hanging;
 mod orders;
 mod support;
 mod tokens;
