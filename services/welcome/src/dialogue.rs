@@ -52,7 +52,8 @@ impl Dialogues {
 
     /// Ends those that are idle.
     pub(crate) fn close(&self) {
-        while let Some(mut connection) = self.idle() {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        for (mut connection, _) in idle.drain(..) {
             connection.abort();
         }
     }

@@ -30,10 +30,7 @@ const ANY: &str = "google.protobuf.Any";
 pub(super) fn answer(method: &'static Method, answer: Answer) -> Result<Response, Failure> {
     let descriptor = method.descriptor.output();
     let message = DynamicMessage::decode(descriptor, answer.message).map_err(Failure::internal)?;
-    let mut body = message
-        .serialize_with_options(serde_json::value::Serializer, &unset_too())
-        .map_err(Failure::internal)?;
-    tell_unset(&message, &mut body);
+    let body = written(&message).map_err(Failure::internal)?;
 
     let mut response = respond(StatusCode::OK, body.to_string().into_bytes());
     if let Some(reach) = answer.headers.get(REVOCATION) {
@@ -42,8 +39,11 @@ pub(super) fn answer(method: &'static Method, answer: Answer) -> Result<Response
     Ok(response)
 }
 
-fn unset_too() -> SerializeOptions {
-    SerializeOptions::new().skip_default_fields(false)
+fn written(message: &DynamicMessage) -> serde_json::Result<Value> {
+    let options = SerializeOptions::new().skip_default_fields(false);
+    let mut written = message.serialize_with_options(serde_json::value::Serializer, &options)?;
+    tell_unset(message, &mut written);
+    Ok(written)
 }
 
 /// Messages that are not set as `null`, which proto3's mapping reads as that. An unset member of a oneof is
@@ -203,11 +203,6 @@ mod tests {
         let given = r#"{"keys":[{"keyId":"a","createdAt":"2026-11-23T12:00:00Z"}]}"#;
         let mut given = serde_json::Deserializer::from_str(given);
         let message = DynamicMessage::deserialize(descriptor.unwrap(), &mut given).unwrap();
-        let options = unset_too();
-        let mut written = message
-            .serialize_with_options(serde_json::value::Serializer, &options)
-            .unwrap();
-        tell_unset(&message, &mut written);
         let expected = json!({ "keys": [{
             "keyId": "a",
             "use": "",
@@ -217,7 +212,7 @@ mod tests {
             "signsFrom": null,
             "retiredAt": null,
         }]});
-        assert_eq!(written, expected);
+        assert_eq!(written(&message).unwrap(), expected);
     }
 
     #[test]
