@@ -1,5 +1,7 @@
 //! The tests: all of them, those of what is shipped, and the tour through the whole system.
 
+use std::{env, process::Command};
+
 use anyhow::Result;
 
 use crate::{
@@ -31,6 +33,7 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
         return tour();
     }
     if args.dist {
+        dist::for_tests()?;
         return shipped(&args.arguments);
     }
     let mut command = cargo(["test", "--no-fail-fast"]);
@@ -43,9 +46,12 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
     if args.package.is_some() || !args.arguments.is_empty() {
         return run(command);
     }
+    // Most tests wait for something: what is shipped is built in the time that they leave.
+    let building = dist::Beside::begin()?;
     let all = outweigh::test(command);
+    let built = building.end();
     let faults = few_faults();
-    let shipped = shipped(&[]);
+    let shipped = built.and_then(|()| shipped(&[]));
     all.and(faults).and(shipped)
 }
 
@@ -60,27 +66,30 @@ pub(crate) fn tools() -> Result<()> {
     kafka::ensure()
 }
 
-/// The fault report's first rounds, by the binaries that the tests have built.
+/// The fault report's first rounds.
 fn few_faults() -> Result<()> {
-    let mut build = cargo(["build"]);
-    for package in ["sso-server", "welcome", "loyalty", "sso-faults"] {
-        build.args(["--package", package]);
+    // With the features that all packages and their tests want together, as the tests were built:
+    // by `--package` half of it would be compiled again.
+    let mut build = cargo(["build", "--workspace", "--tests"]);
+    for program in ["sso", "welcome", "loyalty", "sso-faults"] {
+        build.args(["--bin", program]);
     }
     run(build)?;
-    let mut faults = cargo(["run", "--quiet", "--package", "sso-faults", "--"]);
+    // They lie where we do.
+    let mut faults = Command::new(env::current_exe()?.with_file_name("sso-faults"));
     faults.args(["--rounds", "6", "--clients", "6"]);
     run(faults)
 }
 
-/// The tests of the executable that is shipped.
+/// The tests of the executable that is shipped, which was built before.
 fn shipped(arguments: &[String]) -> Result<()> {
-    let folder = dist::for_tests()?;
-    let mut command = cargo(["test", "--package", "sso-server", "--test", "dist", "--"]);
+    // Not by `--package`, as above.
+    let mut command = cargo(["test", "--workspace", "--test", "dist", "--"]);
     // One after the other: they measure.
     command
         .args(["--ignored", "--nocapture", "--test-threads", "1"])
         .args(arguments)
-        .env("SSO_DIST", folder);
+        .env("SSO_DIST", dist::folder()?);
     run(command)
 }
 

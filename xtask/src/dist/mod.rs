@@ -4,6 +4,7 @@
 //! for each program `<name>.cdx.json` (CycloneDX) and for all of them
 //! `THIRD-PARTY-LICENSES.txt`; with `--deb` Debian packages, with `--image` images.
 
+mod beside;
 mod build;
 mod documents;
 mod licenses;
@@ -17,6 +18,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 
+pub(crate) use self::beside::Beside;
 use crate::shell::root;
 
 /// Named so that proc-macros and build scripts stay dynamic.
@@ -58,6 +60,9 @@ pub(crate) struct DistArgs {
     /// Without the lists of components and licences.
     #[arg(long)]
     no_documents: bool,
+    /// Only what the tests want: `sso`, and what its image has besides.
+    #[arg(long, exclusive = true)]
+    for_tests: bool,
     /// Also Debian packages, whose content is checked.
     #[arg(long)]
     deb: bool,
@@ -68,6 +73,9 @@ pub(crate) struct DistArgs {
 
 /// Builds everything that is shipped.
 pub(crate) fn dist(args: &DistArgs) -> Result<()> {
+    if args.for_tests {
+        return for_tests();
+    }
     let dist = folder()?;
     build::build(&PROGRAMS, &dist)?;
     if args.compare {
@@ -88,15 +96,15 @@ pub(crate) fn dist(args: &DistArgs) -> Result<()> {
     Ok(())
 }
 
-/// `sso` as it is shipped and what its image has besides, for tests; returns the folder.
-pub(crate) fn for_tests() -> Result<PathBuf> {
+/// Builds `sso` as it is shipped and what its image has besides: all that its tests want.
+pub(crate) fn for_tests() -> Result<()> {
     let dist = folder()?;
     build::build(&[SSO], &dist)?;
-    root_file_system(&dist)?;
-    Ok(dist)
+    root_file_system(&dist)
 }
 
-fn folder() -> Result<PathBuf> {
+/// Where all of it lies.
+pub(crate) fn folder() -> Result<PathBuf> {
     let dist = root().join("target/dist");
     fs::create_dir_all(&dist)?;
     Ok(fs::canonicalize(dist)?)
