@@ -18,7 +18,8 @@ name = "loyalty"
 token_sha256 = "$digest"
 scopes = ["auth", "revocations:read"]
 TOML
-# Containers run as 65532 and others: readable for them, the folder is not for others.
+# Containers run as 65532 and others: readable for them, the folder is not for others. `sso doctor` calls the
+# rights wrong all the same: where you can, take a manager of secrets.
 chmod 0755 secrets
 chmod 0644 secrets/*
 chmod 0700 .

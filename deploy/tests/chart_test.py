@@ -201,6 +201,7 @@ class Around(unittest.TestCase):
         labels = service["metadata"]["labels"]
         wanted = monitor["selector"]["matchLabels"]
         self.assertEqual(wanted, {key: labels.get(key) for key in wanted})
+        self.assertEqual(labels[monitor["jobLabel"]], "sso", "rules and dashboards go by this name")
         ports = {port["name"] for port in service["spec"]["ports"]}
         self.assertTrue({endpoint["port"] for endpoint in monitor["endpoints"]} <= ports)
 

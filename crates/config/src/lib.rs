@@ -14,6 +14,7 @@ pub mod exit;
 pub mod kafka;
 mod kind;
 mod load;
+pub mod log;
 pub mod output;
 mod problems;
 pub mod remote;

@@ -1,4 +1,4 @@
-//! What commands print on standard output.
+//! What commands print.
 
 use std::{
     fmt::Display,
@@ -22,6 +22,12 @@ pub fn say(line: impl Display) {
         let mut lost = LOST.lock().unwrap_or_else(PoisonError::into_inner);
         lost.get_or_insert(error);
     }
+}
+
+/// Tells a person something beside what the command prints, on standard error. It is no failure, and
+/// neither is it one that nobody can be told.
+pub fn note(line: impl Display) {
+    drop(writeln!(io::stderr().lock(), "{line}"));
 }
 
 /// To be asked when a command has ended: whether all that it said was taken.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::values::{HIDDEN, Misshapen, Shape, text};
+use crate::values::{HIDDEN, Misshapen, Shape};
 
 /// Longest host name in bytes (RFC 1035, section 2.3.4).
 const MAX_HOST: usize = 253;
@@ -65,19 +65,6 @@ impl fmt::Display for Broker {
     }
 }
 
-/// In a list, where no `with` reaches.
-impl Serialize for Broker {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Broker {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
-    }
-}
-
 /// The name of a Kafka topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicName(String);
@@ -118,19 +105,6 @@ impl FromStr for TopicName {
 impl fmt::Display for TopicName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// In an option, where no `with` reaches.
-impl Serialize for TopicName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for TopicName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
     }
 }
 
@@ -190,25 +164,19 @@ impl fmt::Display for Urls {
     }
 }
 
-/// In an option, where no `with` reaches.
-impl Serialize for Urls {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text::serialize(self, serializer)
-    }
-}
+crate::by_text!(Broker, TopicName, Urls);
 
-impl<'de> Deserialize<'de> for Urls {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
-    }
-}
-
-/// A password or token for another server. Neither printed nor serialised.
+/// A password, a token or another secret. Neither printed nor serialised.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential(Zeroizing<String>);
 
 impl Credential {
-    /// What is sent.
+    /// Keeps it.
+    pub fn new(text: &str) -> Self {
+        Self(Zeroizing::new(text.to_owned()))
+    }
+
+    /// What it is, for whom it is meant.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use sso_telemetry::{Protocol, Traces};
 use url::Url;
 
@@ -138,18 +138,7 @@ impl fmt::Display for Collector {
     }
 }
 
-/// Optional, where no `with` reaches.
-impl Serialize for Collector {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Collector {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
-    }
-}
+crate::by_text!(Collector);
 
 /// The name of this service in traces.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -59,6 +59,30 @@ pub mod text {
     }
 }
 
+/// Serde of these types by [`text`](crate::values::text), for lists and options: into them no
+/// `#[serde(with = "text")]` reaches. The calling crate needs `serde`.
+#[macro_export]
+macro_rules! by_text {
+    ($($type:ty),+) => {$(
+        impl ::serde::Serialize for $type {
+            fn serialize<S: ::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::std::result::Result<S::Ok, S::Error> {
+                $crate::values::text::serialize(self, serializer)
+            }
+        }
+
+        impl<'de> ::serde::Deserialize<'de> for $type {
+            fn deserialize<D: ::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::std::result::Result<Self, D::Error> {
+                $crate::values::text::deserialize(deserializer)
+            }
+        }
+    )+};
+}
+
 impl Shape for SocketAddr {
     const SHAPE: &str = "an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000";
 }

@@ -32,6 +32,8 @@ pub use journal::Journal;
 const MAX_DETAIL: usize = 200;
 /// Most accounts and networks that are told apart at once; about 1 MiB.
 const MAX_KEYS: usize = 4096;
+/// Most records that wait for a store that is away.
+const MAX_RETURNED: usize = 1024;
 /// What stands in the record of those beyond.
 const BEYOND: &str = "more accounts and networks than are told apart";
 
@@ -96,6 +98,8 @@ struct State {
     sums: HashMap<Key, Sum>,
     /// What found no room in `sums`, by what it was.
     beyond: HashMap<(AuditAction, AuditResult), Sum>,
+    /// What the store did not take.
+    returned: Vec<NewAudit>,
     /// Records that may be written now.
     allowance: f64,
     refilled: Option<OffsetDateTime>,
@@ -111,6 +115,7 @@ impl Repeated {
         let state = State {
             sums: HashMap::new(),
             beyond: HashMap::new(),
+            returned: Vec::new(),
             allowance: burst(per_hour),
             refilled: None,
         };
@@ -155,7 +160,7 @@ impl Repeated {
         sum.times = sum.times.saturating_add(1);
     }
 
-    /// What is due to be written at `now`. It must be written, or it is lost.
+    /// What is due to be written at `now`. It must be written, or [given back](Self::give_back).
     pub(crate) fn take_due(&self, now: OffsetDateTime) -> Vec<NewAudit> {
         self.take(now, false)
     }
@@ -165,16 +170,28 @@ impl Repeated {
         self.take(now, true)
     }
 
+    /// What the store did not take comes with what is due next. Says how many are lost: there is room
+    /// for some minutes without a store.
+    pub(crate) fn give_back(&self, mut records: Vec<NewAudit>) -> usize {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MAX_RETURNED.saturating_sub(state.returned.len());
+        let lost = records.len().saturating_sub(room);
+        records.truncate(room);
+        state.returned.append(&mut records);
+        lost
+    }
+
     fn take(&self, now: OffsetDateTime, all: bool) -> Vec<NewAudit> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State {
             sums,
             beyond,
+            returned,
             allowance,
             refilled,
         } = &mut *state;
         refill(allowance, refilled, now, self.per_hour);
-        let mut due = Vec::new();
+        let mut due = std::mem::take(returned);
         for sum in sums.values_mut() {
             let wanted = sum.is_due(now) || (all && sum.times > 0);
             if wanted && *allowance >= 1.0 {
@@ -360,6 +377,18 @@ mod tests {
         assert_eq!(times(&repeated.take_due(NOW + 10.minutes())), [100]);
         assert!(repeated.take_due(NOW + 30.minutes()).is_empty());
         assert!(repeated.state.lock().unwrap().sums.is_empty());
+    }
+
+    #[test]
+    fn what_was_not_written_is_due_again_and_bounded() {
+        let repeated = Repeated::new(600);
+        repeated.note(Network::UNKNOWN, refused(1));
+        let due = repeated.take_due(NOW);
+        assert_eq!(repeated.give_back(due.clone()), 0);
+        assert_eq!(repeated.take_due(NOW), due);
+        let many = vec![due[0].clone(); MAX_RETURNED + 3];
+        assert_eq!(repeated.give_back(many), 3);
+        assert_eq!(repeated.take_due(NOW).len(), MAX_RETURNED);
     }
 
     #[test]

@@ -6,13 +6,17 @@ use axum::{
     Json,
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
+        header::{CACHE_CONTROL, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use sso_core::{Failure, FieldError, Kind, metrics::count_throttled, ports::Throttled};
-use sso_web::{RequestId, body::BodyError};
+use sso_web::{
+    RequestId,
+    body::{BodyError, ObjectError},
+    observe::keep_headers,
+};
 use utoipa::ToSchema;
 
 /// `status` of an error: one word, so that clients can tell the two shapes apart.
@@ -199,6 +203,16 @@ pub(crate) fn of_body(error: BodyError) -> HttpError {
     }
 }
 
+/// An error of a body that should be an object, as this API names it.
+pub(crate) fn of_object(error: ObjectError) -> HttpError {
+    match error {
+        ObjectError::Body(error) => of_body(error),
+        ObjectError::NotJson(_) | ObjectError::NotAnObject => {
+            Failure::malformed(error.to_string()).into()
+        }
+    }
+}
+
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
@@ -211,13 +225,7 @@ impl IntoResponse for HttpError {
 pub(crate) fn render(error: &HttpError, id: &RequestId, headers: HeaderMap) -> Response {
     let body = Json(ErrorBody::new(&error.failure, id.as_str()));
     let mut response = (error.status, body).into_response();
-    for (name, value) in headers {
-        if let Some(name) = name
-            && ![CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING].contains(&name)
-        {
-            response.headers_mut().insert(name, value);
-        }
-    }
+    keep_headers(&mut response, headers);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let wait = error.failure.retry_after;

@@ -1,20 +1,16 @@
-//! JSON bodies: one object, read strictly, whose members are taken by name and type.
+//! The members of a JSON body, taken by name and type.
 
 use axum::{
     extract::{FromRequest, Request},
     http::HeaderMap,
 };
-use serde_json::{Map, Value};
-use sso_core::{Failure, FieldError, Fields};
-use sso_web::body;
+use sso_core::{FieldError, Fields};
+use sso_web::body::{self, MAX_BODY, WrongType};
 
-use crate::error::{HttpError, of_body};
-
-/// Most bytes of a body, as sent and inflated.
-pub(crate) const MAX_BODY: usize = 64 * 1024;
+use crate::error::{HttpError, of_body, of_object};
 
 /// The object in a request's body. Members that nobody asks for are ignored.
-pub(crate) struct Object(Map<String, Value>);
+pub(crate) struct Object(body::Object);
 
 impl Object {
     /// Reads its members by type, and remembers those of another.
@@ -31,17 +27,8 @@ impl<S: Sync> FromRequest<S> for Object {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, HttpError> {
         let (parts, body) = request.into_parts();
-        refuse_declared_length(&parts.headers)?;
-        body::require_json(&parts.headers).map_err(of_body)?;
-        let bytes = body::read(body, &parts.headers, MAX_BODY)
-            .await
-            .map_err(of_body)?;
-        let value = sso_ijson::parse(&bytes)
-            .map_err(|error| Failure::malformed(format!("the body is not valid: {error}")))?;
-        match value {
-            Value::Object(object) => Ok(Self(object)),
-            _ => Err(Failure::malformed("the body must be a JSON object").into()),
-        }
+        let object = body::object(body, &parts.headers, MAX_BODY).await;
+        object.map(Self).map_err(of_object)
     }
 }
 
@@ -52,27 +39,21 @@ pub(crate) fn refuse_declared_length(headers: &HeaderMap) -> Result<(), HttpErro
 
 /// Takes members of an object, and collects those whose type is wrong.
 pub(crate) struct Members<'a> {
-    object: &'a Map<String, Value>,
+    object: &'a body::Object,
     fields: Fields,
 }
 
 impl<'a> Members<'a> {
     /// A string; `None` if it is missing, `null`, or of another type (which is remembered).
     pub(crate) fn text(&mut self, field: &'static str) -> Option<&'a str> {
-        match self.object.get(field)? {
-            Value::String(text) => Some(text),
-            Value::Null => None,
-            _ => self.wrong_type(field, "a string"),
-        }
+        let read = self.object.text(field);
+        self.take(read).flatten()
     }
 
     /// A bool; `false` if it is missing, `null`, or of another type (which is remembered).
     pub(crate) fn flag(&mut self, field: &'static str) -> bool {
-        match self.object.get(field) {
-            None | Some(Value::Null) => false,
-            Some(Value::Bool(flag)) => *flag,
-            Some(_) => self.wrong_type(field, "true or false").unwrap_or_default(),
-        }
+        let read = self.object.flag(field);
+        self.take(read).unwrap_or_default()
     }
 
     /// What was bad, for the use case to add to.
@@ -80,28 +61,24 @@ impl<'a> Members<'a> {
         self.fields
     }
 
-    fn wrong_type<T>(&mut self, field: &'static str, wanted: &str) -> Option<T> {
-        let error = format!("{field} must be {wanted}");
-        self.fields
-            .bad(FieldError::new(field, "invalid_type", error));
-        None
+    fn take<T>(&mut self, read: Result<T, WrongType>) -> Option<T> {
+        let bad =
+            |wrong: WrongType| FieldError::new(wrong.field, "invalid_type", wrong.to_string());
+        self.fields.take(read.map_err(bad))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use axum::body::Body;
 
     use super::*;
 
-    #[test]
-    fn members_of_another_type_are_remembered_all_at_once() {
-        let Value::Object(map) =
-            json!({"a": 1, "b": null, "c": "x", "d": "true", "e": true, "f": {}})
-        else {
-            unreachable!("an object")
-        };
-        let object = Object(map);
+    #[tokio::test]
+    async fn members_of_another_type_are_remembered_all_at_once() {
+        let text = r#"{"a": 1, "b": null, "c": "x", "d": "true", "e": true, "f": {}}"#;
+        let request = Request::new(Body::from(text));
+        let object = Object::from_request(request, &()).await.unwrap();
         let mut members = object.members();
         assert_eq!(members.text("a"), None);
         assert_eq!(members.text("b"), None);

@@ -5,30 +5,25 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request, State},
-    http::header::CONTENT_TYPE,
+    extract::{Request, State},
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use scopeguard::{ScopeGuard, guard};
 use sso_core::{Kind, ports::Clock};
 use sso_web::{
-    RequestId, ViaProxy, exemplars, span,
+    ViaProxy,
+    observe::{self, Seen, Series},
+    span,
     trace_context::{self, Trust},
 };
 use tracing::Instrument;
 
 use crate::error::{HttpError, render};
 
-const REQUESTS: &str = "sso_http_requests_total";
-const DURATION: &str = "sso_http_request_duration_seconds";
-
-/// The label of requests that no route takes.
-const UNMATCHED: &str = "unmatched";
-
 /// Every route with its method and the status of its success: the series that exist from the start,
 /// and the only values that the label `route` can have besides `unmatched`.
-pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
+const ROUTES: Series = &[
     ("POST", "/auth/registration", "201"),
     ("POST", "/auth/login", "200"),
     ("POST", "/auth/refresh", "200"),
@@ -47,30 +42,9 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/metrics", "200"),
 ];
 
-/// Routes that machines ask every second: their lines are for debugging.
-const QUIET: [&str; 4] = [
-    "/auth/ready",
-    "/auth/healthz",
-    "/.well-known/jwks.json",
-    "/metrics",
-];
-
 /// Describes the metrics of this API and makes the series of bounded labels exist at 0.
 pub fn register_metrics() {
-    describe_counter!(
-        REQUESTS,
-        Unit::Count,
-        "HTTP requests by route, method, status."
-    );
-    describe_histogram!(
-        DURATION,
-        Unit::Seconds,
-        "Time from a request's head to its answer's, by route and method."
-    );
-    for &(method, route, code) in ROUTES {
-        counter!(REQUESTS, "route" => route, "method" => method, "code" => code).absolute(0);
-        let _ = histogram!(DURATION, "route" => route, "method" => method);
-    }
+    observe::register(ROUTES);
 }
 
 /// Observes every route, and counts it.
@@ -98,23 +72,25 @@ struct Observer {
 }
 
 async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response {
-    let seen = Seen {
-        id: RequestId::of(&request),
-        method: span::method(request.method()),
-        route: route_label(&request),
-    };
+    let seen = Seen::of(&request, ROUTES);
     let trust = match request.extensions().get() {
         Some(ViaProxy) => Trust::Parent,
         None => Trust::Link,
     };
-    let span = trace_context::open(&mut request, trust, |trace_id| {
-        span::of_request(&seen.id, trace_id, seen.method, seen.route)
-    });
+    let span = trace_context::open(&mut request, trust, |trace_id| seen.span(trace_id));
     async {
         let start = observer.clock.monotonic();
-        let response = seen.finish(next.run(request).await);
-        let took = observer.clock.monotonic().saturating_sub(start);
-        seen.log(&response, took);
+        let took = || observer.clock.monotonic().saturating_sub(start);
+        let unanswered = guard((), |()| {
+            tracing::info!(took = ?took(), "request abandoned by its client");
+            if observer.measures {
+                seen.count_abandoned(took());
+            }
+        });
+        let response = finish(next.run(request).await, &seen);
+        ScopeGuard::into_inner(unanswered);
+        let took = took();
+        log_request(&seen, &response, took);
         span::answered(&response);
         if observer.measures {
             seen.count(&response, took);
@@ -125,48 +101,25 @@ async fn observe(State(observer): State<Observer>, mut request: Request, next: N
     .await
 }
 
-/// What is known of a request before its answer. Nothing of it is secret or personal: no query, no
-/// header.
-struct Seen {
-    id: RequestId,
-    method: &'static str,
-    route: &'static str,
+fn log_request(seen: &Seen, response: &Response, took: Duration) {
+    let status = response.status().as_u16();
+    if seen.is_quiet() {
+        tracing::debug!(status, ?took, "request");
+    } else {
+        tracing::info!(status, ?took, "request");
+    }
 }
 
-impl Seen {
-    /// Writes the body of an error that has none yet, and logs it.
-    fn finish(&self, response: Response) -> Response {
-        let status = response.status();
-        let is_error = status.is_client_error() || status.is_server_error();
-        let (mut parts, body) = response.into_parts();
-        let error = match parts.extensions.remove::<HttpError>() {
-            Some(error) => error,
-            None if is_error && !parts.headers.contains_key(CONTENT_TYPE) => {
-                HttpError::of_status(status)
-            }
-            None => return Response::from_parts(parts, body),
-        };
-        log(&error);
-        render(&error, &self.id, parts.headers)
-    }
-
-    fn log(&self, response: &Response, took: Duration) {
-        let status = response.status().as_u16();
-        if QUIET.contains(&self.route) {
-            tracing::debug!(status, ?took, "request");
-        } else {
-            tracing::info!(status, ?took, "request");
-        }
-    }
-
-    fn count(&self, response: &Response, took: Duration) {
-        let code = response.status().as_str().to_owned();
-        counter!(REQUESTS, "route" => self.route, "method" => self.method, "code" => code)
-            .increment(1);
-        histogram!(DURATION, "route" => self.route, "method" => self.method).record(took);
-        let labels = [("route", self.route), ("method", self.method)];
-        exemplars::observed(DURATION, &labels, took);
-    }
+/// Writes the body of an error that has none yet, and logs it.
+fn finish(response: Response, seen: &Seen) -> Response {
+    observe::finish(
+        response,
+        HttpError::of_status,
+        |error: HttpError, headers| {
+            log(&error);
+            render(&error, &seen.id, headers)
+        },
+    )
 }
 
 /// Faults are errors, what is only refused for now is a warning, the client's faults are for
@@ -188,15 +141,6 @@ fn log(error: &HttpError) {
         | Kind::Precondition
         | Kind::RateLimited => tracing::debug!(code, message, cause, "a request was refused"),
     }
-}
-
-fn route_label(request: &Request) -> &'static str {
-    let matched = request.extensions().get().map(MatchedPath::as_str);
-    ROUTES
-        .iter()
-        .map(|&(_, route, _)| route)
-        .find(|route| Some(*route) == matched)
-        .unwrap_or(UNMATCHED)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use sso_config::{
 };
 
 use crate::{
-    ClientCredentials, Connection, Sasl, Secret, SettingsError, Tls,
+    ClientCredentials, Connection, Sasl, SettingsError, Tls,
     registry::{Credentials, Registry, RegistrySettings},
 };
 
@@ -41,10 +41,10 @@ impl Registry {
             &kafka.registry_username,
             &kafka.registry_password,
         ) {
-            (Some(token), ..) => Some(Credentials::Bearer(Secret::new(token.reveal()))),
+            (Some(token), ..) => Some(Credentials::Bearer(token.clone())),
             (None, Some(user), Some(password)) => Some(Credentials::Basic {
                 user: user.clone(),
-                password: Secret::new(password.reveal()),
+                password: password.clone(),
             }),
             _ => None,
         };
@@ -59,8 +59,7 @@ impl Registry {
 
 fn sasl<Own>(kafka: &Kafka<Own>) -> Result<Option<Sasl>, SettingsError> {
     let user = kafka.sasl_username.clone().unwrap_or_default();
-    let secret =
-        |value: &Option<Credential>| Secret::new(value.as_ref().map_or("", |value| value.reveal()));
+    let secret = |value: &Option<Credential>| value.clone().unwrap_or_else(|| Credential::new(""));
     let password = secret(&kafka.sasl_password);
     Ok(Some(match kafka.sasl_mechanism {
         Mechanism::None => return Ok(None),

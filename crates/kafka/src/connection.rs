@@ -3,8 +3,9 @@
 use std::{path::PathBuf, sync::Arc};
 
 use rdkafka::ClientConfig;
+use sso_config::remote::Credential;
 
-use crate::{ClientCredentials, Secret, context::Context};
+use crate::{ClientCredentials, context::Context};
 
 /// How brokers are reached.
 #[derive(Debug, Clone)]
@@ -36,21 +37,21 @@ pub enum Sasl {
         /// Our name.
         user: String,
         /// Sent as it is: only over TLS.
-        password: Secret,
+        password: Credential,
     },
     /// RFC 5802 and 7677.
     ScramSha256 {
         /// Our name.
         user: String,
         /// Never sent.
-        password: Secret,
+        password: Credential,
     },
     /// The same with a longer hash.
     ScramSha512 {
         /// Our name.
         user: String,
         /// Never sent.
-        password: Secret,
+        password: Credential,
     },
     /// RFC 7628, with tokens by RFC 6749, section 4.4.
     OAuthBearer(Arc<ClientCredentials>),

@@ -13,6 +13,7 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
+use sso_config::remote::Credential;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -20,7 +21,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{Secret, SettingsError};
+use crate::SettingsError;
 
 /// Longest answer.
 const MAX_BODY: usize = 1 << 20;
@@ -43,10 +44,10 @@ pub enum Credentials {
         /// Our name.
         user: String,
         /// Sent as it is: only over TLS.
-        password: Secret,
+        password: Credential,
     },
     /// RFC 6750.
-    Bearer(Secret),
+    Bearer(Credential),
 }
 
 /// Asks servers that it trusts.
@@ -275,7 +276,7 @@ mod tests {
     fn credentials_are_not_shown() {
         let basic = Credentials::Basic {
             user: "me".into(),
-            password: Secret::new("hidden"),
+            password: Credential::new("hidden"),
         };
         let header = basic.header().unwrap();
         assert_eq!(header.to_str().unwrap(), "Basic bWU6aGlkZGVu");

@@ -14,7 +14,6 @@ mod oauth;
 mod producer;
 pub mod registry;
 mod schema;
-mod secret;
 mod sink;
 mod traces;
 mod verdict;
@@ -24,7 +23,6 @@ pub use connection::{Connection, Sasl, Tls};
 pub use metrics::{register_consumer_metrics, register_metrics};
 pub use oauth::ClientCredentials;
 pub use schema::{COMPATIBILITY, REGISTRATION_SCHEMA, subject_of};
-pub use secret::Secret;
 pub use sink::{Compression, KafkaSink, SinkSettings, Status};
 
 /// A setting that cannot work.

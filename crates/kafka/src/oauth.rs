@@ -10,13 +10,14 @@ use bytes::Bytes;
 use http::Method;
 use rdkafka::client::OAuthToken;
 use serde::Deserialize;
+use sso_config::remote::Credential;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     task::block_in_place,
 };
 
 use crate::{
-    Secret, SettingsError,
+    SettingsError,
     http::{Address, Credentials, Http, Question},
 };
 
@@ -54,7 +55,7 @@ impl ClientCredentials {
     pub fn new(
         token_url: &str,
         client_id: &str,
-        client_secret: &Secret,
+        client_secret: &Credential,
         scope: Option<&str>,
         ca: Option<&PathBuf>,
     ) -> Result<Self, SettingsError> {
@@ -62,7 +63,7 @@ impl ClientCredentials {
         // RFC 6749, section 2.3.1: name and secret are form-encoded before they are joined.
         let client = Credentials::Basic {
             user: encoded(client_id),
-            password: Secret::new(&encoded(client_secret.reveal())),
+            password: Credential::new(&encoded(client_secret.reveal())),
         };
         Ok(Self {
             address: Address::parse(token_url)?,

@@ -105,6 +105,7 @@ impl Redis {
             .sentinels
             .as_ref()
             .map(|sentinels| sentinels.listen(&inner.wake, &stop));
+        metrics::connected(false);
         let mut pause = RETRY.0;
         let turns = async {
             loop {

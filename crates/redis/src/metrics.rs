@@ -19,12 +19,12 @@ pub(crate) enum Counted {
     Local,
 }
 
-/// Describes them and makes their series exist at 0.
+/// Describes them and makes their series exist at 0, but [`connected`]: that is of who has a Redis.
 pub fn register_metrics() {
     describe_gauge!(
         CONNECTED,
         Unit::Count,
-        "1 while a master of Redis is connected, else 0."
+        "1 while a master of Redis is connected, else 0; without a Redis there is no such series."
     );
     describe_counter!(
         CONNECTIONS,
@@ -52,7 +52,6 @@ pub fn register_metrics() {
         Unit::Count,
         "Attempts to log in, by where they were counted."
     );
-    gauge!(CONNECTED).set(0.0);
     gauge!(SHARED).set(0.0);
     counter!(CONNECTIONS).absolute(0);
     counter!(MASTERS).absolute(0);
@@ -67,6 +66,7 @@ pub fn register_metrics() {
     }
 }
 
+/// To be said at the start as well: an alert is for who never was.
 pub(crate) fn connected(is: bool) {
     gauge!(CONNECTED).set(f64::from(u8::from(is)));
 }

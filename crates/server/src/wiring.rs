@@ -11,6 +11,7 @@ mod store;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
+use sso_config::output::note;
 use sso_core::{
     Agent, Caller, Failure, KeyPolicy, Policy, Scopes, Service, Sso,
     audit::Repeated,
@@ -167,6 +168,7 @@ pub(crate) fn command_with<T>(
     run: impl AsyncFnOnce(&Parts, &Caller) -> Result<T, Failed>,
 ) -> Result<T, Failed> {
     let config = &loaded.config;
+    tell_of_no_database(config);
     let ack_wait = match wait {
         Wait::No => Duration::ZERO,
         // After a failover the fence as well; and what it takes to look.
@@ -181,6 +183,19 @@ pub(crate) fn command_with<T>(
         parts.tasks.wait().await;
         done
     })
+}
+
+/// An empty database that is made here is seldom the one that was meant: the service's is named by
+/// its configuration.
+fn tell_of_no_database(config: &Config) {
+    let file = config.data_dir.join(sso_store_sqlite::DATABASE);
+    if config.database.url.is_embedded() && !file.exists() {
+        note(format_args!(
+            "{} is not there: an empty database is made. Is another one meant? Its configuration is \
+             named by --config or SSO_CONFIG.",
+            file.display()
+        ));
+    }
 }
 
 /// Runs what a command does.

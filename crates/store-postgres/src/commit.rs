@@ -11,6 +11,7 @@ use crate::{
     error::Fault,
     query::{Params, SYSTEM, within},
     servers::{Connection, Outcome, Ticket},
+    store::Shared,
     tx::{PostgresTx, State},
 };
 
@@ -77,9 +78,37 @@ fn find(
     }
 }
 
+/// A COMMIT whose answer was lost with its connection.
+pub(crate) struct Lost {
+    ticket: Option<Ticket>,
+    witness: Option<Witness>,
+    fault: Fault,
+}
+
+impl Lost {
+    /// What became of it. To be asked when the lost connection was given back: its place in the pool
+    /// is one that this question wants, and so do all the others that were lost with it.
+    pub(crate) async fn look_up(self, shared: &Shared) -> Result<(), Fault> {
+        let Some(ticket) = self.ticket else {
+            return Err(self.fault);
+        };
+        let find = find(self.witness);
+        let outcome = ticket.outcome(&shared.servers, shared.limits.lookup, &find);
+        match outcome.await {
+            Outcome::Committed => Ok(()),
+            Outcome::NotCommitted if self.witness.is_some() => Err(Fault::CommitLost),
+            // On another timeline, and nothing to find it by.
+            Outcome::NotCommitted | Outcome::Unknown => {
+                Err(Fault::Unconfirmed("its answer was lost"))
+            }
+        }
+    }
+}
+
 impl PostgresTx {
-    /// The records that nobody waited for, and COMMIT, in one round trip.
-    pub(crate) async fn finish(&mut self) -> Result<(), Fault> {
+    /// The records that nobody waited for, and COMMIT, in one round trip. `Some`: it must be looked
+    /// up what became of it.
+    pub(crate) async fn finish(&mut self) -> Result<Option<Lost>, Fault> {
         let ticket = self
             .xid
             .take()
@@ -95,13 +124,17 @@ impl PostgresTx {
         match answer {
             Ok(()) => {
                 self.state = State::Over;
-                Ok(())
+                Ok(None)
             }
             Err(fault @ Fault::Silent(_)) => {
                 tracing::warn!("a COMMIT was not answered in time: nobody knows what became of it");
                 Err(fault)
             }
-            Err(fault) if fault.is_severed() => self.look_up(ticket, fault).await,
+            Err(fault) if fault.is_severed() => Ok(Some(Lost {
+                ticket,
+                witness: self.witness,
+                fault,
+            })),
             // PostgreSQL says that it did not, and has rolled back or waits for it.
             Err(fault) => {
                 self.state = State::Failed;
@@ -145,24 +178,5 @@ impl PostgresTx {
         let (appended, committed) = sent.await;
         appended?;
         committed
-    }
-
-    /// Its answer was lost with the connection.
-    async fn look_up(&self, ticket: Option<Ticket>, lost: Fault) -> Result<(), Fault> {
-        let Some(ticket) = ticket else {
-            return Err(lost);
-        };
-        let witness = self.witness;
-        let shared = &self.shared;
-        let find = find(witness);
-        let outcome = ticket.outcome(&shared.servers, shared.limits.lookup, &find);
-        match outcome.await {
-            Outcome::Committed => Ok(()),
-            Outcome::NotCommitted if self.witness.is_some() => Err(Fault::CommitLost),
-            // On another timeline, and nothing to find it by.
-            Outcome::NotCommitted | Outcome::Unknown => {
-                Err(Fault::Unconfirmed("its answer was lost"))
-            }
-        }
     }
 }

@@ -9,7 +9,7 @@ use tracing::Instrument;
 use crate::{
     codec::Columns,
     error::Fault,
-    servers::{self, Connection},
+    servers::{self, Connection, Unanswered},
 };
 
 /// `db.system.name` of spans.
@@ -30,16 +30,19 @@ pub(crate) const fn patience(statement_timeout: Duration) -> Duration {
     statement_timeout.saturating_add(MARGIN)
 }
 
-/// Waits for an answer, for a while. A connection that is silent is closed.
+/// Waits for an answer, for a while. A connection that is silent is closed, and so is one whose
+/// answer nobody waits for any more: the statement may wait itself, for a lock or for a standby, and
+/// whoever has the connection next would wait behind it.
 pub(crate) async fn within<T>(
     connection: &Connection,
     patience: Duration,
     answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Fault> {
+    let unanswered = Unanswered::on(connection);
     let Ok(answer) = tokio::time::timeout(patience, answer).await else {
-        connection.evict();
         return Err(Fault::Silent(patience));
     };
+    unanswered.answered();
     answer.map_err(|error| Fault::of(connection, error))
 }
 

@@ -272,8 +272,14 @@ impl Tx for PostgresTx {
         match self.state {
             State::Fresh => Ok(()),
             State::Open => {
-                self.finish().await?;
-                std::mem::take(&mut self.journal).committed();
+                let lost = self.finish().await?;
+                let journal = std::mem::take(&mut self.journal);
+                if let Some(lost) = lost {
+                    let shared = Arc::clone(&self.shared);
+                    drop(self);
+                    lost.look_up(&shared).await?;
+                }
+                journal.committed();
                 Ok(())
             }
             _ => Err(Fault::RolledBack.into()),

@@ -11,7 +11,8 @@ use std::{
 
 use crate::OpenError;
 
-const DATABASE: &str = "sso.db";
+/// The database's file in the data folder.
+pub const DATABASE: &str = "sso.db";
 const SERVE_LOCK: &str = "serve.lock";
 const MIGRATE_LOCK: &str = "migrate.lock";
 /// Holds where everything was copied to.

@@ -1,6 +1,9 @@
 //! Threads that read, each over a read-only connection of its own.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use rusqlite::Connection;
 use sso_core::ports::StoreError;
@@ -75,7 +78,8 @@ fn next(queue: &Mutex<UnboundedReceiver<Queued<Read>>>) -> Option<Queued<Read>> 
 
 fn serve(connection: &Connection, queue: &Mutex<UnboundedReceiver<Queued<Read>>>) {
     while let Some(Queued { request, place }) = next(queue) {
-        request(connection);
+        // Who asked is told that there is no answer; the thread has others to serve.
+        let _ = catch_unwind(AssertUnwindSafe(|| request(connection)));
         drop(place);
     }
 }

@@ -166,9 +166,10 @@ impl Store for SqliteStore {
         self.log_in_at_once(login).await
     }
 
-    /// Asks a reader, not the writer: a long queue is not an outage.
+    /// Asks a reader, and how the writer fared last: a long queue is not an outage.
     async fn ping(&self) -> Result<(), StoreError> {
-        if !(self.shared.writer.is_running() && self.shared.readers.are_running()) {
+        self.shared.writer.health()?;
+        if !self.shared.readers.are_running() {
             return Err(StoreError::unavailable(Stopped));
         }
         let answer = |connection: &Connection| one(connection, PING, [], scalar::<i64>);

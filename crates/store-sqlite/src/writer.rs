@@ -10,8 +10,9 @@
 //! or is idle for too long.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
@@ -71,6 +72,18 @@ pub(crate) struct Writer {
     queue: Queue<Request>,
     thread: Thread,
     commits: Arc<AtomicU64>,
+    failing: Arc<Failing>,
+}
+
+/// Why the last group of requests was not committed, if it was not.
+#[derive(Debug, Default)]
+struct Failing(Mutex<Option<Refused>>);
+
+impl Failing {
+    fn set(&self, outcome: &Result<(), Refused>) {
+        let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *failing = outcome.as_ref().err().cloned();
+    }
 }
 
 impl Writer {
@@ -78,17 +91,20 @@ impl Writer {
     pub(crate) fn start(connection: Connection, limits: &Limits) -> Result<Self, std::io::Error> {
         let (queue, mut receiver) = Queue::new(limits.queue, limits.patience);
         let commits = Arc::new(AtomicU64::new(0));
+        let failing = Arc::new(Failing::default());
         let worker = Worker {
             connection,
             group: limits.group,
             idle: limits.transaction_idle,
             commits: Arc::clone(&commits),
+            failing: Arc::clone(&failing),
         };
         let thread = Thread::spawn("sqlite-writer", move || worker.serve(&mut receiver))?;
         Ok(Self {
             queue,
             thread,
             commits,
+            failing,
         })
     }
 
@@ -131,8 +147,14 @@ impl Writer {
         self.commits.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn is_running(&self) -> bool {
-        self.thread.is_running()
+    /// Whether what was asked of it last could be written; a disk that is full cannot.
+    pub(crate) fn health(&self) -> Result<(), StoreError> {
+        if !self.thread.is_running() {
+            return Err(StoreError::unavailable(Stopped));
+        }
+        let failing = &self.failing.0;
+        let failing = failing.lock().unwrap_or_else(PoisonError::into_inner);
+        failing.clone().map_or(Ok(()), |why| Err(why.into()))
     }
 }
 
@@ -142,14 +164,27 @@ struct Worker {
     group: usize,
     idle: Duration,
     commits: Arc<AtomicU64>,
+    failing: Arc<Failing>,
 }
 
 impl Worker {
     fn serve(self, queue: &mut UnboundedReceiver<Queued<Request>>) {
         while let Some(first) = queue.blocking_recv() {
-            match self.run(BEGIN) {
-                Ok(()) => self.serve_group(first, queue),
-                Err(fault) => refuse_all(first, queue, &fault.into()),
+            // Who is in the group of a panic is told that nothing was written; the next ones go on.
+            let served = catch_unwind(AssertUnwindSafe(|| self.serve_next(first, queue)));
+            if served.is_err() {
+                self.roll_back();
+            }
+        }
+    }
+
+    fn serve_next(&self, first: Queued<Request>, queue: &mut UnboundedReceiver<Queued<Request>>) {
+        match self.run(BEGIN) {
+            Ok(()) => self.serve_group(first, queue),
+            Err(fault) => {
+                let refused = Refused::from(fault);
+                self.failing.set(&Err(refused.clone()));
+                refuse_all(first, queue, &refused);
             }
         }
     }
@@ -168,6 +203,7 @@ impl Worker {
                 .flatten();
         }
         let outcome = self.commit();
+        self.failing.set(&outcome);
         for (answer, place) in served {
             answer(outcome.clone());
             drop(place);

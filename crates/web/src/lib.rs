@@ -1,6 +1,6 @@
 //! The plumbing under every HTTP server of ours: accept loop, request ids, bodies read to a bound,
-//! deadlines, trace context. It knows nothing of what the servers are for; what an error looks like
-//! is theirs to say, by a function that they pass in.
+//! deadlines, trace context, what is counted of requests. It knows nothing of what the servers are
+//! for; what an error looks like is theirs to say, by a function that they pass in.
 //!
 //! Layers are functions from a [`Router`](axum::Router) to a `Router`; the last one applied sees
 //! the request first. An order that works, from the inside out: [`panics`], [`deadline`], [`host`],
@@ -11,6 +11,7 @@ pub mod body;
 pub mod deadline;
 pub mod host;
 pub mod listener;
+pub mod observe;
 pub mod packed;
 pub mod panics;
 pub mod proxies;

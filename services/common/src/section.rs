@@ -8,7 +8,8 @@ use sso_config::{
     duration,
     values::{Text, text},
 };
-use sso_telemetry::Filter;
+
+pub use sso_config::log::Log;
 
 /// The listener.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -73,42 +74,4 @@ impl Default for Shutdown {
             drain_timeout: Duration::from_secs(20),
         }
     }
-}
-
-/// Logs, on standard error.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// How.
-    pub format: LogFormat,
-    /// What: a level, with other levels for single modules.
-    #[serde(with = "text")]
-    #[schemars(with = "Text<Filter>")]
-    pub level: Filter,
-}
-
-impl From<&Log> for sso_telemetry::Logs {
-    fn from(log: &Log) -> Self {
-        Self {
-            format: match log.format {
-                LogFormat::Auto => sso_telemetry::Format::Auto,
-                LogFormat::Pretty => sso_telemetry::Format::Pretty,
-                LogFormat::Json => sso_telemetry::Format::Json,
-            },
-            level: log.level.clone(),
-        }
-    }
-}
-
-/// How events are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people on a terminal, else JSON.
-    #[default]
-    Auto,
-    /// A line for people.
-    Pretty,
-    /// A JSON object a line.
-    Json,
 }

@@ -14,7 +14,7 @@ use tower_http::compression::{
     predicate::{NotForContentType, SizeAbove},
 };
 
-pub use members::{MAX_BODY, Members, Object, refuse_declared_length};
+pub use members::{Members, Object, refuse_declared_length};
 pub(crate) use probes::probes;
 pub use problem::{ErrorBody, FieldBody, Problem};
 pub use sso_web::swagger::router as swagger;
@@ -27,7 +27,7 @@ const MIN_COMPRESSED: u64 = 1024;
 /// Everything around the routes of a service.
 pub(crate) fn complete(own: Routes, probes: Router, timeout: Duration) -> Router {
     let Routes { router, series } = own;
-    observe::register(series);
+    sso_web::observe::register(series);
     let router = router.merge(probes);
     let router = router.fallback(async || Problem::of_status(StatusCode::NOT_FOUND));
     // From the inside out.

@@ -8,7 +8,7 @@ use sso_config::{
     Derived, Rules, Sections, duration,
     remote::{Credential, Urls},
     telemetry::Telemetry,
-    values::{Misshapen, Shape, Text, text},
+    values::{Misshapen, Shape, Text},
 };
 use sso_service::{
     Common, Configured,
@@ -127,18 +127,7 @@ impl std::fmt::Display for Audience {
     }
 }
 
-/// In a list, where no `with` reaches.
-impl Serialize for Audience {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Audience {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
-    }
-}
+sso_config::by_text!(Audience);
 
 /// Points.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -9,7 +9,7 @@ use sso_config::{
     Derived, Rules, Sections, duration,
     remote::Credential,
     telemetry::Telemetry,
-    values::{Misshapen, Shape, Text, text},
+    values::{Misshapen, Shape, Text},
 };
 use sso_service::{
     Common, Configured,
@@ -208,18 +208,7 @@ impl std::fmt::Display for From {
     }
 }
 
-/// In an option, where no `with` reaches.
-impl Serialize for From {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for From {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
-    }
-}
+sso_config::by_text!(From);
 
 impl Sections for Config {
     const PROGRAM: &'static str = "welcome";

@@ -2,8 +2,7 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sso_config::values::{Misshapen, Shape, text};
+use sso_config::values::{Misshapen, Shape};
 use url::{Host, Url};
 
 /// TLS of a connection.
@@ -84,18 +83,7 @@ impl fmt::Display for SmtpUrl {
     }
 }
 
-/// In an option, where no `with` reaches.
-impl Serialize for SmtpUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for SmtpUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
-    }
-}
+sso_config::by_text!(SmtpUrl);
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Poll, Waker},
 };
 
@@ -29,6 +29,24 @@ struct State {
     /// The name of the watcher who came last.
     last_watcher: u64,
     wakers: HashMap<u64, Waker>,
+    /// What watchers that have just begun are reading.
+    whole: Weak<Whole>,
+}
+
+/// All that mattered at one moment. Read by all who begin soon after another: when an instance stops
+/// its watchers come to the others together, and a copy for each would be too much for a large set.
+#[derive(Debug)]
+pub struct Whole {
+    entries: Vec<Revocation>,
+    /// The number of the first entry of the feed that may not be in it.
+    next: u64,
+}
+
+impl Whole {
+    /// The entries, in no order.
+    pub fn entries(&self) -> &[Revocation] {
+        &self.entries
+    }
 }
 
 impl Feed {
@@ -73,13 +91,30 @@ pub struct Lagged;
 impl Subscription {
     fn of(feed: &Arc<Feed>) -> Self {
         let mut state = feed.state();
+        let next = state.next;
+        Self::from(feed, &mut state, next)
+    }
+
+    fn from(feed: &Arc<Feed>, state: &mut State, next: u64) -> Self {
         state.watchers += 1;
         state.last_watcher += 1;
         Self {
             feed: Arc::clone(feed),
             id: state.last_watcher,
-            next: state.next,
+            next,
         }
+    }
+
+    /// Reads on after what somebody else is still reading, if not too much has come since. He watches
+    /// too, so nothing of it was dropped.
+    fn beside(feed: &Arc<Feed>) -> Option<(Arc<Whole>, Self)> {
+        let mut state = feed.state();
+        let whole = state.whole.upgrade()?;
+        let since = usize::try_from(state.next - whole.next).ok()?;
+        (since <= FEED_CAPACITY / 2).then(|| {
+            let subscription = Self::from(feed, &mut state, whole.next);
+            (whole, subscription)
+        })
     }
 
     /// The entries since the last call, oldest first.
@@ -121,9 +156,17 @@ impl Revocations {
     /// All that still matters, and a view of what is new after it. An entry that is applied
     /// meanwhile may be in both, never in neither. What is only hinted at comes when a beat
     /// confirms it.
-    pub fn subscribe(&self) -> (Vec<Revocation>, Subscription) {
+    pub fn subscribe(&self) -> (Arc<Whole>, Subscription) {
+        if let Some(beside) = Subscription::beside(&self.feed) {
+            return beside;
+        }
         let news = Subscription::of(&self.feed);
-        (self.set.snapshot(), news)
+        let whole = Arc::new(Whole {
+            entries: self.set.snapshot(),
+            next: news.next,
+        });
+        self.feed.state().whole = Arc::downgrade(&whole);
+        (whole, news)
     }
 }
 
@@ -214,6 +257,29 @@ mod tests {
             feed.publish(&session(number));
         }
         assert_eq!(watcher.take(), Err(Lagged));
+    }
+
+    #[test]
+    fn who_begins_beside_another_reads_the_same_and_misses_nothing() {
+        let feed = Arc::new(Feed::default());
+        let first = Subscription::of(&feed);
+        let whole = Arc::new(Whole {
+            entries: vec![session(0)],
+            next: first.next,
+        });
+        feed.state().whole = Arc::downgrade(&whole);
+        feed.publish(&session(1));
+        let (read, mut second) = Subscription::beside(&feed).unwrap();
+        feed.publish(&session(2));
+        assert!(Arc::ptr_eq(&read, &whole));
+        assert_eq!(second.take(), Ok(vec![session(1), session(2)]));
+        for number in 0..FEED_CAPACITY as u128 / 2 {
+            feed.publish(&session(number));
+        }
+        assert!(Subscription::beside(&feed).is_none(), "too much came since");
+        drop((read, whole));
+        assert!(Subscription::beside(&feed).is_none(), "nobody reads it");
+        drop(first);
     }
 
     #[test]

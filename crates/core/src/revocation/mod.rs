@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-pub use feed::{FEED_CAPACITY, Lagged, Subscription};
+pub use feed::{FEED_CAPACITY, Lagged, Subscription, Whole};
 use metrics::{counter, histogram};
 pub use set::RevocationSet;
 pub use status::Status;
@@ -207,7 +207,8 @@ impl Revocations {
         match self.primary.beat(question).await {
             Ok(answer) => {
                 if let Some(at) = answer.at {
-                    self.primary_clock.said(at, sent, self.clock.monotonic());
+                    let heard = self.clock.monotonic();
+                    self.primary_clock.said(at, answer.timeline, sent, heard);
                 }
                 self.obey_answer(&answer, sent);
                 Ok(())

@@ -19,6 +19,8 @@ pub(super) struct PrimaryClock {
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     at: OffsetDateTime,
+    /// Of the server that said so: after a failover it is another one's clock.
+    timeline: u32,
     /// The middle of question and answer.
     when: Duration,
     /// From the question to the answer.
@@ -26,13 +28,20 @@ struct Seen {
 }
 
 impl PrimaryClock {
-    /// It said `at` some time between `sent` and `heard`.
-    pub(super) fn said(&self, at: OffsetDateTime, sent: Duration, heard: Duration) {
+    /// It said `at` some time between `sent` and `heard`, on this timeline.
+    pub(super) fn said(&self, at: OffsetDateTime, timeline: u32, sent: Duration, heard: Duration) {
         let took = heard.saturating_sub(sent);
         let when = sent + took / 2;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.is_none_or(|seen| took <= seen.took || when > seen.when + KEPT) {
-            *seen = Some(Seen { at, when, took });
+        let tells_more =
+            |seen: Seen| timeline != seen.timeline || took <= seen.took || when > seen.when + KEPT;
+        if seen.is_none_or(tells_more) {
+            *seen = Some(Seen {
+                at,
+                timeline,
+                when,
+                took,
+            });
         }
     }
 
@@ -56,15 +65,18 @@ mod tests {
     fn it_goes_on_from_what_was_heard_most_exactly() {
         let clock = PrimaryClock::default();
         assert_eq!(clock.now(S), None);
-        clock.said(NOW, S, 3 * S);
+        clock.said(NOW, 1, S, 3 * S);
         assert_eq!(clock.now(7 * S), Some(NOW + 5 * S));
         // This took longer.
-        clock.said(NOW, 10 * S, 14 * S);
+        clock.said(NOW, 1, 10 * S, 14 * S);
         assert_eq!(clock.now(12 * S), Some(NOW + 10 * S));
-        clock.said(NOW, 20 * S, 20 * S);
+        clock.said(NOW, 1, 20 * S, 20 * S);
         assert_eq!(clock.now(21 * S), Some(NOW + S));
         // That was long ago.
-        clock.said(NOW, 700 * S, 704 * S);
+        clock.said(NOW, 1, 700 * S, 704 * S);
         assert_eq!(clock.now(702 * S), Some(NOW));
+        // That is another server's.
+        clock.said(NOW, 2, 710 * S, 716 * S);
+        assert_eq!(clock.now(713 * S), Some(NOW));
     }
 }

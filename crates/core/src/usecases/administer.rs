@@ -37,10 +37,10 @@ pub enum AdministerError {
     /// The password, or the way the user is named, is not acceptable.
     #[error(transparent)]
     Invalid(#[from] BadFields),
-    /// No hash.
+    /// The password was not hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
-    /// No row.
+    /// The store did not do it, or its answer was lost.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -260,15 +260,12 @@ async fn finish(
     sso: &Sso,
     caller: &Caller,
     action: AuditAction,
-    mut tx: Box<dyn Tx>,
+    tx: Box<dyn Tx>,
     changed: Option<User>,
 ) -> Result<Changed, AdministerError> {
     let user = changed.ok_or(AdministerError::NotFound)?;
-    let over = Revoked::TokensBelow(user.id, user.version);
-    let entry = sso.revoke(tx.as_mut(), over).await?;
     let record = sso.record(caller, action).about(user.id);
-    tx.append_audit(&record).await?;
-    tx.commit().await?;
-    let reach = sso.revocations.announce(&[entry]).await;
+    let over = Revoked::TokensBelow(user.id, user.version);
+    let reach = sso.commit_over(tx, over, &record).await?;
     Ok(Changed { user, reach })
 }

@@ -49,7 +49,7 @@ pub enum AdmitError {
     /// The access token is refused.
     #[error(transparent)]
     Token(#[from] TokenRefused),
-    /// No row.
+    /// The store did not do it, or its answer was lost.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -9,7 +9,7 @@ use crate::{
     failure::{BadFields, Failure, Kind},
     ports::{
         StoreError,
-        store::{AuditPage, AuditRecord},
+        store::{AuditPage, AuditRecord, NewAudit},
     },
     sso::Sso,
 };
@@ -29,7 +29,7 @@ pub enum AuditError {
     /// Nobody has the address that was asked for.
     #[error("user not found")]
     NoSuchUser,
-    /// No row.
+    /// The store did not do it, or its answer was lost.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -64,7 +64,9 @@ pub async fn list(
 }
 
 /// Writes what strangers have repeated and is due; `all`: also what is not, before the end of the
-/// process. What the store does not take is lost, with a line in the log.
+/// process. What the store does not take is tried again with what is due next (so a record whose COMMIT
+/// got no answer may stand there twice); what there is no room for, or no time, is lost, with a line in
+/// the log.
 pub async fn flush(sso: &Sso, all: bool) -> Result<usize, StoreError> {
     let now = sso.now();
     let due = if all {
@@ -75,8 +77,20 @@ pub async fn flush(sso: &Sso, all: bool) -> Result<usize, StoreError> {
     if due.is_empty() {
         return Ok(0);
     }
+    match write(sso, &due).await {
+        Ok(()) => Ok(due.len()),
+        Err(error) => {
+            let lost = sso.repeated.give_back(due);
+            if lost > 0 {
+                tracing::error!(lost, "records of the audit log are lost");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn write(sso: &Sso, records: &[NewAudit]) -> Result<(), StoreError> {
     let mut tx = sso.store.begin().await?;
-    tx.append_audits(&due).await?;
-    tx.commit().await?;
-    Ok(due.len())
+    tx.append_audits(records).await?;
+    tx.commit().await
 }

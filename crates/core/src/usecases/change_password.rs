@@ -79,13 +79,13 @@ pub enum ChangePasswordError {
     /// Too many that failed.
     #[error(transparent)]
     Throttled(#[from] Throttled),
-    /// No hash.
+    /// The password was not hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
-    /// No row.
+    /// The store did not do it, or its answer was lost.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No token.
+    /// The token was not signed.
     #[error(transparent)]
     Sign(#[from] SignError),
 }
@@ -227,14 +227,11 @@ async fn write(
     let Some((user, session)) = tx.open_session(&session, user.version).await? else {
         return Ok(None);
     };
-    let over = Revoked::TokensBelow(user.id, user.version);
-    let entry = sso.revoke(tx.as_mut(), over).await?;
     let record = sso
         .record(caller, AuditAction::PasswordChange)
         .about(user.id)
         .of_session(session.id);
-    tx.append_audit(&record).await?;
-    tx.commit().await?;
-    let reach = sso.revocations.announce(&[entry]).await;
+    let over = Revoked::TokensBelow(user.id, user.version);
+    let reach = sso.commit_over(tx, over, &record).await?;
     Ok(Some((user, session, reach)))
 }

@@ -27,7 +27,7 @@ pub enum EventsError {
     /// It is delivered, or is being delivered, or was skipped.
     #[error("{}", not_failed(.0))]
     NotFailed(Box<StoredEvent>),
-    /// No row.
+    /// The store did not do it, or its answer was lost.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -95,7 +95,7 @@ pub enum ImportError {
     /// Not an administrator.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
-    /// No row.
+    /// The store did not do it, or its answer was lost.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

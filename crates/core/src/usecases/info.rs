@@ -16,7 +16,7 @@ pub enum InfoError {
     /// The user is gone, or his row does not honour the token.
     #[error(transparent)]
     Token(#[from] TokenRefused),
-    /// No row.
+    /// The store did not do it, or its answer was lost.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

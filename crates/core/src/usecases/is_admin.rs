@@ -31,7 +31,7 @@ pub enum IsAdminError {
     /// No such user.
     #[error("user not found")]
     NotFound,
-    /// No row.
+    /// The store did not do it, or its answer was lost.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -6,7 +6,10 @@ use crate::{
     caller::Origin,
     ports::{
         AccessClaims, AccessKind, RandomIds, RefreshClaims, SignError, StoreError, Tx,
-        store::{Liveness, NewRevocation, NewSession, Revocation, Revoked, Session, Until, User},
+        store::{
+            Liveness, NewAudit, NewRevocation, NewSession, Reach, Revocation, Revoked, Session,
+            Until, User,
+        },
     },
     sso::Sso,
     values::{SessionId, UserId},
@@ -88,6 +91,20 @@ impl Sso {
     ) -> Result<Revocation, StoreError> {
         let until = self.revocation_until(tx).await?;
         tx.revoke(&NewRevocation { revoked, until }).await
+    }
+
+    /// The end of a transaction that ends something: what is over, the record of it, the COMMIT;
+    /// then the others are told, and waited for.
+    pub(crate) async fn commit_over(
+        &self,
+        mut tx: Box<dyn Tx>,
+        revoked: Revoked,
+        record: &NewAudit,
+    ) -> Result<Reach, StoreError> {
+        let entry = self.revoke(tx.as_mut(), revoked).await?;
+        tx.append_audit(record).await?;
+        tx.commit().await?;
+        Ok(self.revocations.announce(&[entry]).await)
     }
 
     /// Until when a revocation made now can concern a token, by the clock that wrote its `exp`.

@@ -67,13 +67,13 @@ pub enum LoginError {
     /// Too many that failed.
     #[error(transparent)]
     Throttled(#[from] Throttled),
-    /// No hash.
+    /// The password was not hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
-    /// No row.
+    /// The store did not do it, or its answer was lost.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No token.
+    /// The token was not signed.
     #[error(transparent)]
     Sign(#[from] SignError),
 }

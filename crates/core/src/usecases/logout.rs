@@ -1,5 +1,7 @@
 //! Logout, by either token of a session.
 
+use time::OffsetDateTime;
+
 use crate::{
     caller::Caller,
     failure::{BadFields, Failure, Fields},
@@ -42,7 +44,7 @@ pub enum LogoutError {
     /// Not a token of ours.
     #[error(transparent)]
     Token(#[from] TokenRefused),
-    /// No row.
+    /// The store did not do it, or its answer was lost.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -154,20 +156,17 @@ pub(crate) async fn end_one(
     action: AuditAction,
 ) -> Result<One, StoreError> {
     let mut tx = sso.store.begin().await?;
-    let revoked = Revoked::Session(subject.session);
     match tx
         .end_session(subject.session, Some(subject.user), sso.now())
         .await?
     {
         Ended::Now(_) => {
-            let entry = sso.revoke(tx.as_mut(), revoked).await?;
             let record = sso
                 .record(caller, action)
                 .by_user(subject.user)
                 .of_session(subject.session);
-            tx.append_audit(&record).await?;
-            tx.commit().await?;
-            Ok(One::Now(sso.revocations.announce(&[entry]).await))
+            let over = Revoked::Session(subject.session);
+            Ok(One::Now(sso.commit_over(tx, over, &record).await?))
         }
         Ended::Before => {
             // Perhaps its end is being committed just now.
@@ -215,16 +214,12 @@ async fn end_all_of(
         drop(tx);
         return end_unknown(sso, caller, subject).await;
     };
-    let entry = sso
-        .revoke(tx.as_mut(), Revoked::TokensBelow(user.id, user.version))
-        .await?;
     let record = sso
         .record(caller, AuditAction::LogoutEverywhere)
         .by_user(user.id)
         .of_session(subject.session);
-    tx.append_audit(&record).await?;
-    tx.commit().await?;
-    Ok(sso.revocations.announce(&[entry]).await)
+    let over = Revoked::TokensBelow(user.id, user.version);
+    sso.commit_over(tx, over, &record).await
 }
 
 /// Ends a token that is of no session, or all that its user has. One that is expired or over
@@ -246,16 +241,24 @@ async fn logout_seed(
         session: claims.session,
     };
     if request.everywhere {
-        return Ok(end_all_of(sso, caller, subject).await?);
+        return Ok(once_more(|| end_all_of(sso, caller, subject)).await?);
     }
-    let entry = NewRevocation {
-        revoked: Revoked::Session(claims.session),
-        until: claims
-            .expires_at
-            .saturating_add((2 * CLOCK_LEEWAY).try_into().unwrap_or_default()),
-    };
+    let until = claims
+        .expires_at
+        .saturating_add((2 * CLOCK_LEEWAY).try_into().unwrap_or_default());
+    Ok(once_more(|| end_seed(sso, caller, subject, until)).await?)
+}
+
+/// Ends one token, which no session stands for, until it would have expired.
+async fn end_seed(
+    sso: &Sso,
+    caller: &Caller,
+    subject: TokenSubject,
+    until: OffsetDateTime,
+) -> Result<Reach, StoreError> {
     let mut tx = sso.store.begin().await?;
-    let entry = tx.revoke(&entry).await?;
+    let revoked = Revoked::Session(subject.session);
+    let entry = tx.revoke(&NewRevocation { revoked, until }).await?;
     let record = sso
         .record(caller, AuditAction::Logout)
         .by_user(subject.user)

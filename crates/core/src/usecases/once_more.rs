@@ -2,7 +2,7 @@
 
 use crate::{
     ports::StoreError,
-    usecases::{administer::AdministerError, register::RegisterError},
+    usecases::{administer::AdministerError, keys::KeysError, register::RegisterError},
 };
 
 /// Says of an error whether nothing was done.
@@ -24,6 +24,12 @@ impl MayBeUndone for RegisterError {
 }
 
 impl MayBeUndone for AdministerError {
+    fn is_undone(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_undone())
+    }
+}
+
+impl MayBeUndone for KeysError {
     fn is_undone(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_undone())
     }

@@ -13,7 +13,7 @@ use crate::{
         store::{AuditAction, AuditResult, Ended, Revoked, Rotate, Rotation, Session},
     },
     sso::Sso,
-    usecases::SignedIn,
+    usecases::{SignedIn, once_more::once_more},
 };
 
 /// A refresh token, unverified.
@@ -42,10 +42,10 @@ pub enum RefreshError {
     /// The token is bad, or its session over.
     #[error(transparent)]
     Token(#[from] TokenRefused),
-    /// No row.
+    /// The store did not do it, or its answer was lost.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No token.
+    /// The token was not signed.
     #[error(transparent)]
     Sign(#[from] SignError),
 }
@@ -89,7 +89,7 @@ async fn rotate(
             Ok(sso.issue(&rows.user, &rows.session)?)
         }
         Rotation::Reused(session) => {
-            end_stolen(sso, caller, &session, claims.generation).await?;
+            once_more(|| end_stolen(sso, caller, &session, claims.generation)).await?;
             Err(TokenRefused::Revoked.into())
         }
         // The leeway is for the clocks of others: the session's end is our own.
@@ -126,18 +126,14 @@ async fn end_stolen(
     else {
         return Ok(());
     };
-    let entry = sso
-        .revoke(tx.as_mut(), Revoked::Session(session.id))
-        .await?;
     // Refused: the token was, and that is what the record is about.
     let record = sso
         .record(caller, AuditAction::RefreshReuse)
         .about(session.user)
         .of_session(session.id)
         .refused();
-    tx.append_audit(&record).await?;
-    tx.commit().await?;
-    sso.revocations.announce(&[entry]).await;
+    sso.commit_over(tx, Revoked::Session(session.id), &record)
+        .await?;
     counter!(REFRESH_REUSE).increment(1);
     tracing::warn!(
         user_id = %session.user,

@@ -78,13 +78,13 @@ pub enum RegisterError {
     /// Too many of this network.
     #[error(transparent)]
     Throttled(#[from] Throttled),
-    /// No hash.
+    /// The password was not hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
-    /// No row.
+    /// The store did not do it, or its answer was lost.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No token.
+    /// The token was not signed.
     #[error(transparent)]
     Sign(#[from] SignError),
 }

@@ -24,7 +24,7 @@ pub enum SessionsError {
     /// Foreign, unknown, malformed, over: all alike.
     #[error("no such session")]
     NotFound,
-    /// No row.
+    /// The store did not do it, or its answer was lost.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -1,13 +1,13 @@
 //! Whoever validates tokens by himself is told what is over, and for how long to believe that it is
 //! all.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     caller::{Caller, NotAllowed},
     failure::{Failure, Kind},
     ports::store::Revocation,
-    revocation::{Lagged, Subscription},
+    revocation::{Lagged, Subscription, Whole},
     scope::Scope,
     sso::Sso,
 };
@@ -69,7 +69,9 @@ pub struct News {
 pub struct Watch {
     sso: Sso,
     began: Duration,
-    set: Vec<Revocation>,
+    /// Until all of it was given.
+    set: Option<Arc<Whole>>,
+    given: usize,
     news: Subscription,
 }
 
@@ -80,7 +82,8 @@ pub fn watch(sso: &Sso, caller: &Caller, began: Duration) -> Result<Watch, Watch
     Ok(Watch {
         sso: sso.clone(),
         began,
-        set,
+        set: Some(set),
+        given: 0,
         news,
     })
 }
@@ -88,10 +91,12 @@ pub fn watch(sso: &Sso, caller: &Caller, began: Duration) -> Result<Watch, Watch
 impl Watch {
     /// The next part of the set, at most this many; empty when all of it was given.
     pub fn part(&mut self, most: usize) -> Vec<Revocation> {
-        let rest = self.set.len().saturating_sub(most);
-        let part = self.set.split_off(rest);
-        if self.set.is_empty() {
-            self.set = Vec::new();
+        let entries = self.set.as_ref().map_or(&[][..], |set| set.entries());
+        let rest = entries.get(self.given..).unwrap_or_default();
+        let part: Vec<_> = rest.iter().take(most).copied().collect();
+        self.given += part.len();
+        if part.is_empty() {
+            self.set = None;
         }
         part
     }

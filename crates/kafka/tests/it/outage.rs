@@ -3,9 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
+use sso_config::remote::Credential;
 use sso_events::{DeliveryError, EventSink};
 use sso_kafka::{
-    ClientCredentials, Connection, KafkaSink, Sasl, Secret, Tls, registry::Registry as Client,
+    ClientCredentials, Connection, KafkaSink, Sasl, Tls,
+    registry::{Credentials, Registry as Client},
 };
 use sso_testkit::servers::{kafka::Kafka, registry::Registry};
 use uuid::Uuid;
@@ -83,7 +85,7 @@ async fn a_registry_that_is_away_is_no_fault_of_the_event() -> Result<()> {
     // Once its id is known the registry is not asked any more.
     registry.require_bearer("t");
     let mut known = registry_settings(&registry.url());
-    known.credentials = Some(sso_kafka::registry::Credentials::Bearer(Secret::new("t")));
+    known.credentials = Some(Credentials::Bearer(Credential::new("t")));
     let sink = KafkaSink::new(
         settings(connection(&kafka.brokers())),
         Arc::new(Client::new(&known)?),
@@ -221,7 +223,7 @@ async fn every_mechanism_is_understood_and_a_wrong_password_told() -> Result<()>
     kafka.create_topic(TOPIC, 1).await?;
     let registry = Registry::in_memory()?;
     let user = || "alice".to_owned();
-    let password = || Secret::new("alice-secret");
+    let password = || Credential::new("alice-secret");
     let all = [
         Sasl::Plain {
             user: user(),
@@ -245,7 +247,7 @@ async fn every_mechanism_is_understood_and_a_wrong_password_told() -> Result<()>
 
     let wrong = Sasl::ScramSha256 {
         user: user(),
-        password: Secret::new("wrong-secret"),
+        password: Credential::new("wrong-secret"),
     };
     let sink = KafkaSink::new(settings(secure(&kafka, wrong)?), client(&registry)?)?;
     let why = unreachable(&sink).await?;
@@ -274,7 +276,7 @@ async fn a_token_of_an_oauth_server_is_shown_to_the_brokers() -> Result<()> {
     let registry = Registry::in_memory()?;
     let tokens = crate::oauth::Server::start("client", "the client's secret", "alice").await?;
     let of = |secret| {
-        let secret = Secret::new(secret);
+        let secret = Credential::new(secret);
         ClientCredentials::new(&tokens.url(), "client", &secret, Some("kafka"), None)
     };
     let sasl = Sasl::OAuthBearer(Arc::new(of("the client's secret")?));
@@ -296,7 +298,7 @@ async fn a_producer_that_may_not_write_is_replaced_until_it_may() -> Result<()> 
     let registry = Registry::in_memory()?;
     let mallory = Sasl::ScramSha256 {
         user: "mallory".into(),
-        password: Secret::new("mallory-secret"),
+        password: Credential::new("mallory-secret"),
     };
     let sink = KafkaSink::new(settings(secure(&kafka, mallory)?), client(&registry)?)?;
     let told = "the brokers do not allow us to write to topic registration";

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use serde_json::json;
+use sso_config::remote::Credential;
 use sso_kafka::{
-    COMPATIBILITY, REGISTRATION_SCHEMA, Secret,
+    COMPATIBILITY, REGISTRATION_SCHEMA,
     registry::{Credentials, Registered, Registry as Client, RegistryError},
 };
 use sso_testkit::{http::Http, servers::registry::Registry};
@@ -112,11 +113,11 @@ async fn credentials_are_shown_over_tls_of_an_authority_of_its_own() -> Result<(
     assert_eq!(refused, Err(RegistryError::Unauthorised(registry.url())));
     settings.credentials = Some(Credentials::Basic {
         user: "me".into(),
-        password: Secret::new("my password"),
+        password: Credential::new("my password"),
     });
     Client::new(&settings)?.level(SUBJECT).await?;
     registry.require_bearer("my token");
-    settings.credentials = Some(Credentials::Bearer(Secret::new("my token")));
+    settings.credentials = Some(Credentials::Bearer(Credential::new("my token")));
     Client::new(&settings)?.level(SUBJECT).await?;
     assert!(!format!("{settings:?}").contains("my token"));
     Ok(())

@@ -2,11 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sso_store_postgres::servers::ServerUrl;
-use zeroize::Zeroizing;
 
-use super::values::{HIDDEN, Misshapen, Shape, text};
+use super::values::{Misshapen, Shape};
 
 /// Which database. It prints without a password.
 #[expect(clippy::large_enum_variant, reason = "there is one of it")]
@@ -80,48 +78,4 @@ impl fmt::Display for ReplicaUrl {
     }
 }
 
-/// In a list, where no `with` reaches.
-impl Serialize for ReplicaUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for ReplicaUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
-    }
-}
-
-/// How we show PostgreSQL who we are. Neither printed nor serialised.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct DatabasePassword(Zeroizing<String>);
-
-impl DatabasePassword {
-    /// The password.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Shape for DatabasePassword {
-    const SHAPE: &str = "a text of 1 to 4096 bytes without control characters";
-}
-
-impl<'de> Deserialize<'de> for DatabasePassword {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
-    }
-}
-
-impl Serialize for DatabasePassword {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(HIDDEN)
-    }
-}
-
-impl fmt::Debug for DatabasePassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DatabasePassword(..)")
-    }
-}
+sso_config::by_text!(ReplicaUrl);

@@ -2,11 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sso_web::proxies::ProxyNetwork;
 use url::{Origin, Url};
 
-use super::values::{Misshapen, Shape, text};
+use super::values::{Misshapen, Shape};
 
 /// Where a trusted proxy connects from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,25 +78,7 @@ impl fmt::Display for CorsOrigin {
     }
 }
 
-/// In lists, where no `with` reaches.
-macro_rules! by_text {
-    ($type:ty) => {
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                text::serialize(self, serializer)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                text::deserialize(deserializer)
-            }
-        }
-    };
-}
-
-by_text!(Proxy);
-by_text!(CorsOrigin);
+sso_config::by_text!(Proxy, CorsOrigin);
 
 #[cfg(test)]
 mod tests {

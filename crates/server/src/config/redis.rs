@@ -2,14 +2,13 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
     remote::{Broker, is_local},
     section::{Config, Redis},
-    values::{Misshapen, Shape, text},
+    values::{Misshapen, Shape},
 };
 
 /// A rule that is broken: the key, others that have a part in it, and what is wrong.
@@ -136,19 +135,6 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// In an option, where no `with` reaches.
-impl Serialize for RedisUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for RedisUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
-    }
-}
-
 /// Where a sentinel is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SentinelAddress(Broker);
@@ -179,18 +165,7 @@ impl fmt::Display for SentinelAddress {
     }
 }
 
-/// In a list, where no `with` reaches.
-impl Serialize for SentinelAddress {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for SentinelAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
-    }
-}
+sso_config::by_text!(RedisUrl, SentinelAddress);
 
 /// What keys begin with.
 #[derive(Debug, Clone, PartialEq, Eq)]

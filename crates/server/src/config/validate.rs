@@ -73,7 +73,7 @@ impl Rules<'_, '_> {
                 "is hs256, which needs tokens.hs256_secret",
             ),
             Some(secret)
-                if secret.bytes().len() < CompatSecret::MIN_BYTES && !tokens.hs256_accept_weak =>
+                if secret.reveal().len() < CompatSecret::MIN_BYTES && !tokens.hs256_accept_weak =>
             {
                 self.broken(
                     "tokens.hs256_secret",

@@ -106,51 +106,7 @@ impl fmt::Display for TokenName {
     }
 }
 
-/// In a list, where no `with` reaches.
-impl Serialize for TokenName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for TokenName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
-    }
-}
-
-/// The secret that services share in the mode `hs256`. Neither printed nor serialised.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct SharedSecret(Zeroizing<String>);
-
-impl SharedSecret {
-    /// Its bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl Shape for SharedSecret {
-    const SHAPE: &str = "a text of 1 to 4096 bytes without control characters";
-}
-
-impl<'de> Deserialize<'de> for SharedSecret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
-    }
-}
-
-impl Serialize for SharedSecret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(HIDDEN)
-    }
-}
-
-impl fmt::Debug for SharedSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SharedSecret(..)")
-    }
-}
+sso_config::by_text!(TokenName);
 
 /// The key that seals the private keys in the store. Neither printed nor serialised.
 #[derive(Clone)]

@@ -64,20 +64,34 @@ pub(super) fn register_metrics() {
     }
 }
 
+/// What beats need.
+pub(super) struct Beats {
+    pub(super) sso: Sso,
+    /// Asks for one before its time.
+    pub(super) early: Arc<Notify>,
+    pub(super) lease: Duration,
+    pub(super) health: Arc<Health>,
+    /// A beat of the embedded database only reads: whether it can be written is asked besides.
+    pub(super) embedded: bool,
+}
+
 /// Asks for revocations of other processes, and shows what this one knows. One beat at a time,
 /// each for a lease at most: an answer that is older gives none.
-pub(super) async fn beat(
-    sso: Sso,
-    early: Arc<Notify>,
-    lease: Duration,
-    health: Arc<Health>,
-    stop: CancellationToken,
-) {
+pub(super) async fn beat(beats: Beats, stop: CancellationToken) {
+    let Beats {
+        sso,
+        early,
+        lease,
+        health,
+        embedded,
+    } = beats;
     let mut ticks = interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut owed = false;
     loop {
         tokio::select! {
+            // First: after the last beat this instance leaves, and another one would bring it back.
+            biased;
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
             () = early.notified() => ticks.reset(),
@@ -91,6 +105,7 @@ pub(super) async fn beat(
             }
         };
         let problem = match answer {
+            Ok(Ok(())) if embedded => sso.store.ping().await.err().map(|error| error.to_string()),
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some(format!("no answer within {lease:?}")),
@@ -136,8 +151,12 @@ pub(super) async fn audit(sso: Sso, stop: CancellationToken) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let goes_on = stop.run_until_cancelled(ticks.tick()).await.is_some();
-        if let Err(error) = audit::flush(&sso, !goes_on).await {
-            tracing::error!(%error, "records of the audit log are lost");
+        match audit::flush(&sso, !goes_on).await {
+            Ok(_) => {}
+            Err(error) if goes_on => {
+                tracing::warn!(%error, "records of the audit log wait for the store");
+            }
+            Err(error) => tracing::error!(%error, "records of the audit log are lost"),
         }
         if !goes_on {
             return;

@@ -89,7 +89,7 @@ impl Certificates {
     pub(super) async fn watch(self, clock: Arc<dyn Clock>, stop: CancellationToken) {
         let all = self.by_listener();
         if all.is_empty() {
-            return;
+            return stop.cancelled().await;
         }
         for (listener, tls) in &all {
             show(listener, tls, clock.as_ref());

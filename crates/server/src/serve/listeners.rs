@@ -9,9 +9,12 @@ use sso_web::{
     tls::Tls,
 };
 use tokio::net::TcpListener;
-use tokio_util::task::TaskTracker;
 
-use super::{certificates::Certificates, descriptors::Descriptors};
+use super::{
+    certificates::Certificates,
+    descriptors::{self, Descriptors},
+    vital::Vital,
+};
 use crate::{
     config::Config,
     exit::{Exit, Failed},
@@ -76,13 +79,13 @@ impl Listeners {
         certificates: &Certificates,
         routers: Routers,
         shutdown: &Shutdown,
-        running: &TaskTracker,
+        vital: &Vital,
     ) {
         let [http, grpc, admin] = settings(config, certificates);
         let start = |listener, router, settings: Settings| {
             let shutdown = shutdown.clone();
             let name = settings.name;
-            running.spawn(async move {
+            vital.spawn(name, async move {
                 if let Err(error) = listener::serve(listener, router, settings, shutdown).await {
                     tracing::error!(%error, listener = name, "a listener has ended");
                 }
@@ -103,7 +106,8 @@ fn settings(config: &Config, certificates: &Certificates) -> [Settings; 3] {
         config.grpc.max_connections,
         ADMIN_CONNECTIONS,
     ];
-    let [http_most, grpc_most, admin_most] = Descriptors::of_process().share(wanted);
+    let later = descriptors::later(&config.database);
+    let [http_most, grpc_most, admin_most] = Descriptors::of_process(later).share(wanted);
     let http = Limits {
         max_connections: http_most,
         max_connections_per_address: config.http.max_connections_per_address,

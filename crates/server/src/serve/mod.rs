@@ -10,35 +10,34 @@ mod health;
 mod key_metrics;
 mod keys;
 mod listeners;
+mod loops;
 mod redis;
 mod relay;
 mod replicas;
 mod routers;
+mod vital;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use sso_core::usecases::janitor::Ages;
 use sso_store_postgres::servers::GivenUp;
 use sso_telemetry::{LogControl, Metrics};
 use sso_web::{listener::Shutdown, signals::Signals};
-use tokio::time::{Instant, timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use self::{
     certificates::Certificates,
     health::{Dependency, Health},
     listeners::Listeners,
+    loops::Loops,
     routers::World,
+    vital::Vital,
 };
 use crate::{
     config::{Config, Loaded},
     exit::{Exit, Failed},
     wiring::{self, Outlet, Parts, Role},
 };
-
-/// How long the first lease is tried for.
-const FIRST_BEAT: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until SIGTERM or SIGINT, or until only another process can go on.
 pub(crate) fn run(loaded: &Loaded) -> Result<Exit, Failed> {
@@ -86,9 +85,14 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     let mut signals = signals.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
     descriptors::raise_limit();
     let certificates = Certificates::load(config)?;
-    let parts = wiring::open(config, Role::Server, config.revocation.ack_wait).await?;
-    let remembered = parts.sso.remember_access_life().await;
-    remembered.map_err(|error| wiring::of_failure(error.into()))?;
+    // Another's migration may be waited for; who wants an end meanwhile need not wait for that.
+    let parts = tokio::select! {
+        parts = open(config) => parts?,
+        signal = signals.wait() => {
+            tracing::info!(signal, "stopped before it served");
+            return Ok(Exit::Success);
+        }
+    };
     let outlet = wiring::outlet(config)?;
     let (listeners, addresses) = Listeners::bind(config).await?;
 
@@ -111,17 +115,23 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     };
     let routers = routers::build(&world, &log, &metrics);
 
-    let loops = start_loops(config, &parts, outlet, &health, &metrics).await?;
+    loops::first_beat(&parts).await?;
+    health.all_up();
+    let broken = CancellationToken::new();
+    let loops = Loops::start(config, &parts, outlet, &health, &metrics, &broken);
+    let vital = loops.vital();
     let clock = parts.sso.clock.clone();
-    let renewal = certificates.clone().watch(clock, loops.stop.clone());
-    loops.running.spawn(renewal);
-    let connections = TaskTracker::new();
+    vital.spawn(
+        "certificates",
+        certificates.clone().watch(clock, vital.stop()),
+    );
+    let connections = Vital::new(shutdown.stop.clone(), broken.clone());
     listeners.serve(config, &certificates, routers, &shutdown, &connections);
     health.serving();
     grpc_health.set_serving(true);
     let revocations = parts.sso.revocations.clone();
-    let tell = background::tell(revocations, grpc_health.clone(), loops.stop.clone());
-    loops.running.spawn(tell);
+    let tell = background::tell(revocations, grpc_health.clone(), vital.stop());
+    vital.spawn("health of gRPC", tell);
     banner::show(loaded, &addresses);
 
     let end = tokio::select! {
@@ -133,17 +143,28 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
             tracing::error!(error = %given_up, "draining");
             Err(Failed::from_error(Exit::Unavailable, &given_up))
         }
+        () = broken.cancelled() => {
+            let text = "a part of the service has ended by itself".to_owned();
+            Err(Failed::new(Exit::Failure, text))
+        }
     };
     health.draining();
     grpc_health.set_serving(false);
     // A balancer may need its time to see that; a second signal is in a hurry.
     let _ = timeout(config.shutdown.delay, signals.wait()).await;
     shutdown.stop.cancel();
-    connections.close();
-    connections.wait().await;
+    connections.ended().await;
     loops.end(&parts, config).await;
     tracing::info!("stopped");
     end
+}
+
+/// Opens what it stands on.
+async fn open(config: &Config) -> Result<Parts, Failed> {
+    let parts = wiring::open(config, Role::Server, config.revocation.ack_wait).await?;
+    let remembered = parts.sso.remember_access_life().await;
+    remembered.map_err(|error| wiring::of_failure(error.into()))?;
+    Ok(parts)
 }
 
 /// Waits until the primary that this process has met will never come back.
@@ -167,107 +188,4 @@ fn dependencies(outlet: &Outlet, parts: &Parts) -> Vec<Dependency> {
         all.push(Dependency::Redis);
     }
     all
-}
-
-/// The loops beside the listeners.
-struct Loops {
-    stop: CancellationToken,
-    running: TaskTracker,
-}
-
-/// Starts the loops, after the first beat: without one no token is validated.
-async fn start_loops(
-    config: &Config,
-    parts: &Parts,
-    outlet: Outlet,
-    health: &Arc<Health>,
-    metrics: &Metrics,
-) -> Result<Loops, Failed> {
-    first_beat(parts).await?;
-    health.all_up();
-    let loops = Loops {
-        stop: CancellationToken::new(),
-        running: TaskTracker::new(),
-    };
-    let stop = || loops.stop.clone();
-    redis::start(
-        parts.helpers.as_ref(),
-        &parts.sso,
-        health,
-        &loops.running,
-        &loops.stop,
-    );
-    if let Some(kafka) = outlet.kafka {
-        let look = background::look(kafka, health.clone(), stop());
-        loops.running.spawn(look);
-    }
-    if let Some(servers) = &parts.servers {
-        let follow = replicas::follow(servers.clone(), health.clone(), stop());
-        loops.running.spawn(follow);
-    }
-    let beat = background::beat(
-        parts.sso.clone(),
-        parts.early_beat.clone(),
-        config.revocation.lease,
-        health.clone(),
-        stop(),
-    );
-    loops.running.spawn(beat);
-    loops
-        .running
-        .spawn(keys::follow(parts, health.clone(), stop()));
-    let relay = relay::Loops::new(parts, outlet.sink, health.clone());
-    loops.running.spawn(relay.run(stop()));
-    loops
-        .running
-        .spawn(background::audit(parts.sso.clone(), stop()));
-    let ages = Ages {
-        events: config.events.retention,
-        audit: config.audit.retention,
-        batch: config.janitor.batch,
-    };
-    let every = config.janitor.interval;
-    loops
-        .running
-        .spawn(background::janitor(parts.sso.clone(), ages, every, stop()));
-    loops
-        .running
-        .spawn(background::upkeep(metrics.clone(), stop()));
-    Ok(loops)
-}
-
-/// The first beat may need more than one try: where leases are short it must be answered soon.
-async fn first_beat(parts: &Parts) -> Result<(), Failed> {
-    let end = Instant::now() + FIRST_BEAT;
-    loop {
-        match parts.sso.revocations.beat().await {
-            Ok(()) => return Ok(()),
-            Err(error) if Instant::now() >= end => {
-                return Err(Failed::from_error(wiring::exit_of(&error), &error));
-            }
-            Err(error) => tracing::warn!(%error, "the first beat gave no lease, trying again"),
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-impl Loops {
-    /// Ends the loops and waits for the work after answers, at most as long as for connections.
-    async fn end(self, parts: &Parts, config: &Config) {
-        self.stop.cancel();
-        self.running.close();
-        parts.tasks.close();
-        let all = async {
-            self.running.wait().await;
-            parts.tasks.wait().await;
-            // No other instance need wait for this one.
-            if let Err(error) = parts.sso.revocations.leave().await {
-                tracing::warn!(%error, "others wait for this instance until its lease is over");
-            }
-        };
-        if timeout(config.shutdown.drain_timeout, all).await.is_err() {
-            tracing::warn!("work was still under way at the end of the drain deadline");
-        }
-        parts.hashes.stop();
-    }
 }

@@ -5,38 +5,36 @@ use std::{sync::Arc, time::Duration};
 use sso_core::{Sso, ports::store::Revocation};
 use sso_redis::{Redis, Status};
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
-use super::health::{Dependency, Health};
+use super::{
+    health::{Dependency, Health},
+    vital::Vital,
+};
 use crate::wiring::Helpers;
 
 /// How often its state is looked at: that costs nothing.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Starts them; without Redis none.
-pub(super) fn start(
-    helpers: Option<&Helpers>,
-    sso: &Sso,
-    health: &Arc<Health>,
-    running: &TaskTracker,
-    stop: &CancellationToken,
-) {
+pub(super) fn start(helpers: Option<&Helpers>, sso: &Sso, health: &Arc<Health>, vital: &Vital) {
     let Some(helpers) = helpers else { return };
-    let (redis, ends) = (helpers.redis.clone(), stop.clone());
-    running.spawn(async move { redis.follow(ends).await });
-    let (stream, ends) = (Arc::clone(&helpers.stream), stop.clone());
-    running.spawn(async move { stream.append(ends).await });
-    let (stream, ends) = (Arc::clone(&helpers.stream), stop.clone());
+    let (redis, stop) = (helpers.redis.clone(), vital.stop());
+    vital.spawn("Redis", async move { redis.follow(stop).await });
+    let (stream, stop) = (Arc::clone(&helpers.stream), vital.stop());
+    vital.spawn("stream, written", async move { stream.append(stop).await });
+    let (stream, stop) = (Arc::clone(&helpers.stream), vital.stop());
     let revocations = Arc::clone(&sso.revocations);
-    running.spawn(async move {
+    vital.spawn("stream, read", async move {
         let hear = |entries: &[Revocation]| revocations.hint(entries);
-        stream.read(hear, ends).await;
+        stream.read(hear, stop).await;
     });
     if let Some(throttle) = helpers.throttle.clone() {
-        let ends = stop.clone();
-        running.spawn(async move { throttle.tell(ends).await });
+        let stop = vital.stop();
+        vital.spawn("throttle", async move { throttle.tell(stop).await });
     }
-    running.spawn(look(helpers.redis.clone(), health.clone(), stop.clone()));
+    let look = look(helpers.redis.clone(), health.clone(), vital.stop());
+    vital.spawn("look at Redis", look);
 }
 
 async fn look(redis: Redis, health: Arc<Health>, stop: CancellationToken) {

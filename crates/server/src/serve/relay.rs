@@ -113,7 +113,9 @@ impl Loops {
             let (this, stop) = (self.clone(), stop.clone());
             lanes.spawn(async move { this.deliver(number, lane, stop).await });
         }
-        let done = async { while lanes.join_next().await.is_some() {} };
+        // One that panicked would leave its share of the shards to nobody: they stay locked. So all
+        // are given up, and whoever watches this loop sees it end.
+        let done = async { while let Some(Ok(())) = lanes.join_next().await {} };
         // Shards are kept until the last delivery is over.
         tokio::select! {
             () = done => {}
@@ -148,12 +150,17 @@ impl Loops {
     async fn deliver(&self, number: usize, mut lane: Lane, stop: CancellationToken) {
         let mut stored = self.stored.subscribe();
         let mut pause = BACKOFF.0;
+        let mut well = true;
         loop {
             let started = Instant::now();
             let stopping = stop.is_cancelled();
+            // What was away a moment ago would keep the end waiting for its deadlines once more.
+            if stopping && !well {
+                return;
+            }
             let round = self.relay.round(&mut lane).await;
             let problem = problem_of(&round);
-            let well = problem.is_none();
+            well = problem.is_none();
             self.tell(number, problem);
             if stopping {
                 return;

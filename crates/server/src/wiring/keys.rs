@@ -68,7 +68,7 @@ pub(super) async fn open(
     let max_age = config.keys.jwks_max_age;
     let mut tokens = JwsTokens::new(settings(&config.tokens), ring).with_max_age(clock, max_age);
     if let (TokenMode::Hs256, Some(secret)) = (config.tokens.mode, &config.tokens.hs256_secret) {
-        tokens = tokens.with_compat(CompatSecret::new(secret.bytes()));
+        tokens = tokens.with_compat(CompatSecret::new(secret.reveal().as_bytes()));
     }
     let cursors = Arc::new(SealedCursors::new(&master));
     let workshop = KeyWorkshop::new(algorithm, master, Arc::new(SystemRandom));

@@ -154,7 +154,7 @@ pub(super) fn settings(url: &ServerUrl, database: &Database) -> Settings {
     let with_password = |url: &ServerUrl| {
         let mut url = url.clone();
         if let Some(password) = database.password.as_ref().filter(|_| !url.has_password()) {
-            url.set_password(password.as_str());
+            url.set_password(password.reveal());
         }
         url
     };

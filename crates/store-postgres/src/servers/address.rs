@@ -141,9 +141,11 @@ fn config(url: &ServerUrl, host: &Host, port: u16, settings: &Settings) -> Confi
         Host::Unix(folder) => config.host_path(folder),
     };
     let milliseconds = Duration::as_millis;
-    // A later one is obeyed: the operator has the last word on plans, and not on what bounds a wait.
+    // A later one is obeyed: the operator has the last word on plans, and not on what bounds a wait, nor on the
+    // WARNINGs, which tell a COMMIT from one whose wait for a standby was cancelled.
     let options = format!(
-        "{PLANS} {} -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
+        "{PLANS} {} -c client_min_messages=warning -c statement_timeout={} -c lock_timeout={} \
+         -c idle_in_transaction_session_timeout={}",
         given.get_options().unwrap_or_default(),
         milliseconds(&settings.statement_timeout),
         milliseconds(&settings.lock_timeout),

@@ -25,7 +25,7 @@ use super::{
 /// prepared statements.
 ///
 /// Whoever drops a future while its statement is under way leaves the connection in a state that
-/// nobody knows: [`Connection::evict`] it then.
+/// nobody knows: `Unanswered` closes it then.
 pub struct Connection {
     wire: managed::Object<Manager>,
 }
@@ -72,6 +72,29 @@ impl Connection {
             self.wire.topology.doubt.notify_waiters();
         }
         severed
+    }
+}
+
+/// Closes the connection when it is dropped before there was an answer.
+pub(crate) struct Unanswered<'a>(Option<&'a Connection>);
+
+impl<'a> Unanswered<'a> {
+    /// Something is asked on it now.
+    pub(crate) fn on(connection: &'a Connection) -> Self {
+        Self(Some(connection))
+    }
+
+    /// All that was asked is answered.
+    pub(crate) fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0 {
+            connection.evict();
+        }
     }
 }
 

@@ -57,6 +57,7 @@ pub use topology::{Primary, ReplicaState};
 pub use url::{ServerUrl, SslMode, UrlError};
 
 use address::Address;
+pub(crate) use connection::Unanswered;
 pub(crate) use deadline::of_answer;
 use pool::Pool;
 use prober::{Pace, Prober};
@@ -249,7 +250,9 @@ impl Servers {
     async fn pooled(&self, primary: &Primary, wait: Duration) -> Result<Connection, ConnectError> {
         let pool = &self.shared.pools[primary.address];
         let wire = pool.get(Use::Primary, wait).await?;
-        let timeline = self.timeline();
+        // Of that server: the number of a transaction of it means something else on another timeline.
+        let known = self.known().filter(|known| known.run == wire.identity.run);
+        let timeline = known.ok_or(ConnectError::NoPrimary)?.timeline;
         Ok(Connection::new(wire, Role::Primary { timeline }))
     }
 

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::Error;
 
-use super::{Connection, Role, Servers, deadline::by_itself};
+use super::{Connection, Role, Servers, Unanswered, deadline::by_itself};
 
 /// Between two questions whether a transaction is still under way.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -94,7 +94,10 @@ impl Ticket {
         let answer = if timeline == self.timeline {
             self.status(&connection).await
         } else {
-            find(&connection).await.map(|found| Some(of(found)))
+            let unanswered = Unanswered::on(&connection);
+            let found = find(&connection).await;
+            unanswered.answered();
+            found.map(|found| Some(of(found)))
         };
         let answer = match answer {
             Ok(Some(Outcome::Committed)) if self.durable => confirm(&connection).await,
@@ -107,8 +110,14 @@ impl Ticket {
     }
 
     async fn status(&self, connection: &Connection) -> Result<Option<Outcome>, Error> {
-        let statement = connection.prepare_cached(STATUS).await?;
-        let row = connection.query_one(&statement, &[&self.xid]).await?;
+        let unanswered = Unanswered::on(connection);
+        let answer = async {
+            let statement = connection.prepare_cached(STATUS).await?;
+            connection.query_one(&statement, &[&self.xid]).await
+        };
+        let answer = answer.await;
+        unanswered.answered();
+        let row = answer?;
         Ok(match row.try_get::<_, Option<&str>>(0)? {
             Some("committed") => Some(Outcome::Committed),
             Some("aborted") => Some(Outcome::NotCommitted),
@@ -123,27 +132,16 @@ impl Ticket {
 /// Over the connection that has shown it: another one may lead elsewhere.
 async fn confirm(connection: &Connection) -> Result<Option<Outcome>, Error> {
     let warnings = connection.warnings();
-    let mut unanswered = Unanswered(Some(connection));
-    connection.batch_execute(CONFIRM).await?;
-    unanswered.0 = None;
+    let unanswered = Unanswered::on(connection);
+    let answer = connection.batch_execute(CONFIRM).await;
+    unanswered.answered();
+    answer?;
     if connection.warnings() == warnings {
         return Ok(Some(Outcome::Committed));
     }
     // Somebody has ended its wait.
     connection.evict();
     Ok(None)
-}
-
-/// Closes the connection when it is dropped: the server may wait for a standby for long, and nobody
-/// shall wait behind that.
-struct Unanswered<'a>(Option<&'a Connection>);
-
-impl Drop for Unanswered<'_> {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0 {
-            connection.evict();
-        }
-    }
 }
 
 const fn of(found: bool) -> Outcome {

@@ -119,6 +119,12 @@ impl Pool {
             Use::Primary | Use::Later | Use::Never => TRIED,
         };
         for _ in 0..tries {
+            // Who has some of the pool already waits for no more: two who do would wait for each other.
+            let wait = if others.is_empty() {
+                wait
+            } else {
+                Duration::ZERO
+            };
             let timeouts = Timeouts {
                 wait: Some(wait),
                 ..Timeouts::default()

@@ -36,6 +36,11 @@ pub struct ServerUrl {
 pub struct UrlError(&'static str);
 
 impl ServerUrl {
+    /// How many servers it names.
+    pub fn count(&self) -> usize {
+        self.config.get_hosts().len()
+    }
+
     /// How it is to be protected.
     pub fn ssl_mode(&self) -> SslMode {
         self.ssl_mode

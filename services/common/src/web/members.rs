@@ -1,20 +1,15 @@
-//! JSON bodies: one object, read strictly, whose members are taken by name and type.
+//! The members of a JSON body, taken by name and type.
 
 use axum::{
     extract::{FromRequest, Request},
     http::HeaderMap,
 };
-use serde_json::{Map, Value};
-use sso_web::body;
+use sso_web::body::{self, MAX_BODY, WrongType};
 
 use super::{FieldBody, Problem};
 
-/// Most bytes of a body, as sent and inflated.
-pub const MAX_BODY: usize = 64 * 1024;
-
 /// The object in a request's body. Members that nobody asks for are ignored.
-#[derive(Debug)]
-pub struct Object(Map<String, Value>);
+pub struct Object(body::Object);
 
 impl Object {
     /// Reads its members by type, and remembers those that are bad.
@@ -31,15 +26,8 @@ impl<S: Sync> FromRequest<S> for Object {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        refuse_declared_length(&parts.headers)?;
-        body::require_json(&parts.headers)?;
-        let bytes = body::read(body, &parts.headers, MAX_BODY).await?;
-        let value = sso_ijson::parse(&bytes)
-            .map_err(|error| Problem::malformed(format!("the body is not valid: {error}")))?;
-        match value {
-            Value::Object(object) => Ok(Self(object)),
-            _ => Err(Problem::malformed("the body must be a JSON object")),
-        }
+        let object = body::object(body, &parts.headers, MAX_BODY).await?;
+        Ok(Self(object))
     }
 }
 
@@ -49,36 +37,22 @@ pub fn refuse_declared_length(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Takes members of an object, and collects those that are bad.
-#[derive(Debug)]
 pub struct Members<'a> {
-    object: &'a Map<String, Value>,
+    object: &'a body::Object,
     bad: Vec<FieldBody>,
 }
 
 impl<'a> Members<'a> {
     /// A string; `None` if it is missing, `null`, or of another type (which is remembered).
     pub fn text(&mut self, field: &'static str) -> Option<&'a str> {
-        match self.object.get(field)? {
-            Value::String(text) => Some(text),
-            Value::Null => None,
-            _ => {
-                self.bad(field, "invalid_type", format!("{field} must be a string"));
-                None
-            }
-        }
+        let read = self.object.text(field);
+        self.take(read)
     }
 
     /// A whole number; `None` if it is missing, `null`, or something else (which is remembered).
     pub fn integer(&mut self, field: &'static str) -> Option<i64> {
-        match self.object.get(field)? {
-            Value::Null => None,
-            Value::Number(number) if number.is_i64() => number.as_i64(),
-            _ => {
-                let error = format!("{field} must be a whole number");
-                self.bad(field, "invalid_type", error);
-                None
-            }
-        }
+        let read = self.object.integer(field);
+        self.take(read)
     }
 
     /// Remembers a bad member.
@@ -92,5 +66,12 @@ impl<'a> Members<'a> {
     /// What was bad; nothing may be empty.
     pub fn into_bad(self) -> Vec<FieldBody> {
         self.bad
+    }
+
+    fn take<T>(&mut self, read: Result<Option<T>, WrongType>) -> Option<T> {
+        read.unwrap_or_else(|wrong| {
+            self.bad(wrong.field, "invalid_type", wrong.to_string());
+            None
+        })
     }
 }

@@ -6,15 +6,16 @@ use axum::{
     Json,
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{
-            CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
-            WWW_AUTHENTICATE,
-        },
+        header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use sso_web::{RequestId, body::BodyError};
+use sso_web::{
+    RequestId,
+    body::{BodyError, ObjectError},
+    observe::keep_headers,
+};
 use utoipa::ToSchema;
 
 /// The body of every answer that is not a success.
@@ -167,13 +168,7 @@ impl Problem {
             fields: self.fields,
         });
         let mut response = (self.status, body).into_response();
-        for (name, value) in headers {
-            if let Some(name) = name
-                && ![CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING].contains(&name)
-            {
-                response.headers_mut().insert(name, value);
-            }
-        }
+        keep_headers(&mut response, headers);
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status == StatusCode::UNAUTHORIZED {
@@ -200,6 +195,17 @@ impl From<BodyError> for Problem {
                 error.to_string(),
             ),
             BodyError::Malformed(_) | BodyError::Interrupted => Self::malformed(error.to_string()),
+        }
+    }
+}
+
+impl From<ObjectError> for Problem {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::Body(error) => error.into(),
+            ObjectError::NotJson(_) | ObjectError::NotAnObject => {
+                Self::malformed(error.to_string())
+            }
         }
     }
 }

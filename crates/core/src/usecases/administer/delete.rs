@@ -5,6 +5,7 @@ use crate::{
     caller::Caller,
     ports::store::{AuditAction, Reach, Revoked},
     sso::Sso,
+    usecases::once_more::once_more,
     values::{UserId, Version},
 };
 
@@ -22,7 +23,8 @@ pub struct Deleted {
 /// be delivered is delivered, and emptied then.
 pub async fn delete(sso: &Sso, caller: &Caller, user: UserId) -> Result<Deleted, AdministerError> {
     caller.may_administer_users()?;
-    sso.confirmed(|| delete_once(sso, caller, user)).await
+    sso.confirmed(|| once_more(|| delete_once(sso, caller, user)))
+        .await
 }
 
 async fn delete_once(sso: &Sso, caller: &Caller, user: UserId) -> Result<Deleted, AdministerError> {
@@ -33,11 +35,8 @@ async fn delete_once(sso: &Sso, caller: &Caller, user: UserId) -> Result<Deleted
         .ok_or(AdministerError::NotFound)?;
     // No token can be above the last version, so this ends them all.
     let beyond = Version::new(last.version.get().saturating_add(1));
-    let over = Revoked::TokensBelow(user, beyond);
-    let entry = sso.revoke(tx.as_mut(), over).await?;
     let record = sso.record(caller, AuditAction::UserDelete).about(user);
-    tx.append_audit(&record).await?;
-    tx.commit().await?;
-    let reach = sso.revocations.announce(&[entry]).await;
+    let over = Revoked::TokensBelow(user, beyond);
+    let reach = sso.commit_over(tx, over, &record).await?;
     Ok(Deleted { user, reach })
 }

@@ -19,6 +19,7 @@ use crate::{
         store::{AuditAction, KeyUse, NewAudit, Reach, RetiredKey, Retirement, Revoked, SealedKey},
     },
     sso::Sso,
+    usecases::once_more::once_more,
 };
 
 /// Within this every instance has read a new key and publishes it: they look twice a second.
@@ -54,10 +55,10 @@ pub enum KeysError {
     /// A field is bad.
     #[error(transparent)]
     Invalid(#[from] BadFields),
-    /// No key.
+    /// No key could be made or opened.
     #[error(transparent)]
     Key(#[from] NoKey),
-    /// No row.
+    /// The store did not do it, or its answer was lost.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -304,7 +305,7 @@ pub struct Ended {
 /// part is destroyed.
 pub async fn retire(sso: &Sso, caller: &Caller, kid: &str) -> Result<Ended, KeysError> {
     caller.may_administer_keys()?;
-    end(sso, kid, sso.record(caller, AuditAction::KeyRetire)).await
+    once_more(|| end(sso, kid, sso.record(caller, AuditAction::KeyRetire))).await
 }
 
 async fn end(sso: &Sso, kid: &str, record: NewAudit) -> Result<Ended, KeysError> {
@@ -314,17 +315,14 @@ async fn end(sso: &Sso, kid: &str, record: NewAudit) -> Result<Ended, KeysError>
         Retirement::Last => return Err(KeysError::LastKey),
         Retirement::Unknown => return Err(KeysError::NotFound),
     };
-    let over = Revoked::Key(sso.keys.tag(kid));
-    let entry = sso.revoke(tx.as_mut(), over).await?;
     let record = record.with(in_words(key.usage, &key.algorithm, &key.id));
-    tx.append_audit(&record).await?;
-    tx.commit().await?;
+    let over = Revoked::Key(sso.keys.tag(kid));
+    let reach = sso.commit_over(tx, over, &record).await?;
     tracing::info!(
         kid = key.id,
         usage = key.usage.as_str(),
         "a signing key was retired"
     );
-    let reach = sso.revocations.announce(&[entry]).await;
     let key = Listed::retired(key);
     Ok(Ended { key, reach })
 }

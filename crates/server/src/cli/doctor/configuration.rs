@@ -92,7 +92,7 @@ fn tokens(config: &Config, findings: &mut Vec<Finding>) {
         ));
     }
     let secret = config.tokens.hs256_secret.as_ref();
-    let is_weak = secret.is_some_and(|secret| secret.bytes().len() < CompatSecret::MIN_BYTES);
+    let is_weak = secret.is_some_and(|secret| secret.reveal().len() < CompatSecret::MIN_BYTES);
     if is_weak && config.tokens.mode == TokenMode::Hs256 {
         findings.push(Finding::warning(
             "tokens.hs256_secret",

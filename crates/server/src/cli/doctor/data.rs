@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use sso_store_sqlite::check_integrity;
+use sso_store_sqlite::{DATABASE, check_integrity};
 use time::OffsetDateTime;
 
 use super::Finding;
@@ -21,7 +21,6 @@ use crate::{
 const OLD_EVENT: Duration = Duration::from_mins(5);
 /// Clocks of one machine that differ by more were set.
 const SKEW: Duration = Duration::from_mins(5);
-const DATABASE: &str = "sso.db";
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -80,7 +79,11 @@ fn private(check: &'static str, path: &Path, mode: &str, findings: &mut Vec<Find
         }
     };
     let path = path.display();
-    if metadata.mode() & 0o077 != 0 {
+    let me = rustix::process::geteuid().as_raw();
+    // As Kubernetes mounts a secret: it is root's, and the group by which we may read it is ours.
+    let is_given = metadata.uid() == 0 && me != 0;
+    let others = if is_given { 0o037 } else { 0o077 };
+    if metadata.mode() & others != 0 {
         findings.push(Finding::error(
             check,
             format!(
@@ -90,8 +93,7 @@ fn private(check: &'static str, path: &Path, mode: &str, findings: &mut Vec<Find
             format!("chmod {mode} {path}"),
         ));
     }
-    let me = rustix::process::geteuid().as_raw();
-    if metadata.uid() != me && me != 0 {
+    if !is_given && metadata.uid() != me && me != 0 {
         findings.push(Finding::warning(
             check,
             format!("{path} belongs to the user {}, not to {me}", metadata.uid()),

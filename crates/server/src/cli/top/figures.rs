@@ -268,9 +268,8 @@ fn revocations(interval: Interval<'_>) -> Vec<Row> {
             [count(page.value("sso_revocation_watchers", &[]))],
         ),
     ];
-    // Without Redis there never was a connection.
-    if page.value("sso_redis_connections_total", &[]) > Some(0.0) {
-        let connected = page.value("sso_redis_connected", &[]) == Some(1.0);
+    if let Some(connected) = page.value("sso_redis_connected", &[]) {
+        let connected = connected > 0.0;
         let state = if connected { "connected" } else { "away" };
         rows.push(Row::new("Redis", [state.to_owned()]).warns(!connected));
     }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::Http;
 use crate::config::{
     duration,
-    values::{DurationOrOff, SharedSecret, Text, TokenName, text},
+    remote::Credential,
+    values::{DurationOrOff, Text, TokenName, text},
 };
 
 /// What is in tokens, and how long they live.
@@ -19,8 +20,8 @@ pub(crate) struct Tokens {
     /// a change; access tokens of the mode `hs256` end with it, and clients refresh.
     pub(crate) mode: TokenMode,
     /// The secret of the mode `hs256`: 32 bytes or more. Without effect in the other mode.
-    #[schemars(with = "Option<Text<SharedSecret>>", extend("writeOnly" = true))]
-    pub(crate) hs256_secret: Option<SharedSecret>,
+    #[schemars(with = "Option<Text<Credential>>", extend("writeOnly" = true))]
+    pub(crate) hs256_secret: Option<Credential>,
     /// A file that holds `tokens.hs256_secret`.
     #[schemars(extend("x-shape" = "a path"))]
     pub(crate) hs256_secret_file: Option<PathBuf>,

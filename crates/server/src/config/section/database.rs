@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    database::{DatabasePassword, DatabaseUrl, ReplicaUrl},
+    database::{DatabaseUrl, ReplicaUrl},
     duration,
+    remote::Credential,
     values::{Text, text},
 };
 
@@ -82,8 +83,8 @@ pub(crate) struct Database {
     #[schemars(with = "duration::Text", extend("x-minimum" = "100ms", "x-maximum" = "1m"))]
     pub(crate) probe_timeout: Duration,
     /// The password, if no URL has one; for every URL without one.
-    #[schemars(with = "Option<Text<DatabasePassword>>", extend("writeOnly" = true))]
-    pub(crate) password: Option<DatabasePassword>,
+    #[schemars(with = "Option<Text<Credential>>", extend("writeOnly" = true))]
+    pub(crate) password: Option<Credential>,
     /// A file that holds `database.password`.
     #[schemars(extend("x-shape" = "a path"))]
     pub(crate) password_file: Option<PathBuf>,

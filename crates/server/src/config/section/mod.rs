@@ -5,7 +5,6 @@ mod access;
 mod callers;
 mod database;
 mod kafka;
-pub(super) mod log;
 mod redis;
 mod state;
 mod throttle;
@@ -21,9 +20,8 @@ pub(crate) use access::{Hashing, Login, Passwords, Registration, Sessions, Token
 pub(crate) use callers::{Caller, Callers};
 pub(crate) use database::Database;
 pub(crate) use kafka::{Compression, Kafka};
-pub(crate) use log::Log;
 pub(crate) use redis::Redis;
-pub(crate) use sso_config::telemetry::Telemetry;
+pub(crate) use sso_config::{log::Log, telemetry::Telemetry};
 pub(crate) use state::{Algorithm, Events, Keys, Revocation, Sink};
 pub(crate) use throttle::Throttle;
 pub(crate) use transport::{Admin, Grpc, Http, Shutdown};

@@ -56,7 +56,7 @@ fn variables_are_read_by_the_type_of_their_key() {
         .collect();
     assert_eq!(audience, ["shop", "https://api.example.com"]);
     assert_eq!(config.tokens.refresh_ttl, Duration::from_mins(90));
-    assert_eq!(config.log.format, section::log::LogFormat::Json);
+    assert_eq!(config.log.format, sso_config::log::LogFormat::Json);
     assert_eq!(config.hashing.threads, 3);
 }
 

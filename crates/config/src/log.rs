@@ -1,21 +1,21 @@
-//! Logs.
+//! The section that says what is logged, and how.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sso_telemetry::Filter;
 
-use crate::config::values::{Text, text};
+use crate::values::{Text, text};
 
 /// Logs, on standard error.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Log {
+pub struct Log {
     /// How.
-    pub(crate) format: LogFormat,
+    pub format: LogFormat,
     /// What: a level, with other levels for single modules.
     #[serde(with = "text")]
     #[schemars(with = "Text<Filter>")]
-    pub(crate) level: Filter,
+    pub level: Filter,
 }
 
 impl From<&Log> for sso_telemetry::Logs {
@@ -34,7 +34,7 @@ impl From<&Log> for sso_telemetry::Logs {
 /// How events are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum LogFormat {
+pub enum LogFormat {
     /// For people on a terminal, else JSON.
     #[default]
     Auto,
