@@ -9,11 +9,11 @@ use anyhow::{Context, Result, bail};
 use sso_core::ports::{
     Store, StoreError,
     store::{
-        AuditAction, AuditResult, Freshness, Liveness, NewAudit, NewLogin, NewSession, Until, User,
-        UserReads,
+        AuditAction, AuditResult, Freshness, Liveness, NewAudit, NewLogin, NewSession, OutboxStore,
+        Until, User, UserReads,
     },
 };
-use sso_store_postgres::{Limits, PostgresStore};
+use sso_store_postgres::{Limits, PostgresStore, servers::Settings};
 use sso_testkit::{
     clock::START,
     contract::Given,
@@ -211,5 +211,69 @@ async fn a_login_is_one_round_trip() -> Result<()> {
         assert!(done.is_some());
     }
     assert!(took[1] >= 2 * FAR && took[1] < 4 * FAR, "{took:?}");
+    Ok(())
+}
+
+/// Whoever looks for his COMMIT wants a connection himself, and so do all who lost theirs with him.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_of_lost_commits_leaves_room_to_look_them_up() -> Result<()> {
+    const COMMITS: usize = 3;
+    let database = Database::migrated().await?;
+    let network = Proxy::start(Postgres::shared().await?.node.address())?;
+    let url = detour(&database.url, &network)?;
+    let settings = Settings {
+        max_connections: COMMITS,
+        ..settings(&url)?
+    };
+    let store = PostgresStore::open(&settings, Limits::default(), false).await?;
+    let given = Given::new();
+    let mut begun = Vec::new();
+    for number in 0..COMMITS {
+        let mut tx = store.begin().await?;
+        let email = format!("user{number}@example.com");
+        tx.insert_user(&given.new_user(&email)).await?;
+        begun.push(tx);
+    }
+    network.freeze_answers();
+    let commits: Vec<_> = begun
+        .into_iter()
+        .map(|tx| tokio::spawn(tx.commit()))
+        .collect();
+    let all = COMMITS.to_string();
+    while database.execute("select count(*) from users").await? != all {}
+    network.reset();
+    // None is left through which the answer could still come.
+    database
+        .wait_for("backend_type = 'client backend'", |sessions| sessions == 0)
+        .await?;
+    network.mend();
+    for commit in commits {
+        commit.await??;
+    }
+    Ok(())
+}
+
+/// A statement that waits for a lock goes on when its caller has left; who comes next must not wait
+/// behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_nobody_waits_for_keeps_nobody_waiting() -> Result<()> {
+    let database = Database::migrated().await?;
+    let settings = Settings {
+        max_connections: 1,
+        ..settings(&database.url)?
+    };
+    let store = PostgresStore::open(&settings, Limits::default(), false).await?;
+    // Its statement is prepared.
+    assert_eq!(store.backlog().await?.failed, 0);
+    let mut locker = database.client().await?;
+    let lock = locker.transaction().await?;
+    lock.batch_execute("lock table outbox in access exclusive mode")
+        .await?;
+    let patience = Duration::from_millis(300);
+    let left = tokio::time::timeout(patience, store.backlog()).await;
+    assert!(left.is_err(), "it did not wait");
+    let nobody = Given::new().new_user("alice@example.com").id;
+    let next = tokio::time::timeout(LONG / 2, store.user(nobody, Freshness::Primary)).await;
+    assert_eq!(next.context("it waits behind the one before")??, None);
     Ok(())
 }
