@@ -1,5 +1,7 @@
 //! What is counted, with which labels.
 
+use std::{convert::Infallible, time::Duration};
+
 use axum::body::Body;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
@@ -62,4 +64,25 @@ fn requests_are_counted_by_the_routes_template_and_labels_are_bounded() {
         !metrics.contains("nope") && !metrics.contains("some-id"),
         "{metrics}"
     );
+}
+
+#[test]
+fn a_request_that_its_client_abandons_is_counted_too() {
+    let metrics = metrics_of(async |app| {
+        // A body that does not come, of a client who does not wait.
+        let never = Body::from_stream(futures_util::stream::pending::<Result<&[u8], Infallible>>());
+        let login = request("POST", "/auth/login")
+            .header("content-type", "application/json")
+            .body(never)
+            .unwrap();
+        let patience = Duration::from_millis(50);
+        let left = tokio::time::timeout(patience, app.send(login)).await;
+        assert!(left.is_err(), "it was answered");
+    });
+    for line in [
+        r#"sso_http_requests_total{route="/auth/login",method="POST",code="499"} 1"#,
+        r#"sso_http_request_duration_seconds_count{route="/auth/login",method="POST"} 1"#,
+    ] {
+        has(&metrics, line);
+    }
 }
