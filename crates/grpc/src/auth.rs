@@ -71,7 +71,7 @@ async fn register(
         password: Some(&message.password),
         ..Default::default()
     };
-    let request = register::Register::parse_with(sso, &input, call.fields())?;
+    let request = register::Register::parse(sso, &input, call.fields())?;
     let user = register_only(sso, &call.caller(), request).await?;
     Ok(RegisterResponse {
         user_id: user.to_string(),
@@ -83,7 +83,7 @@ async fn login(sso: &Sso, call: &Call, message: &LoginRequest) -> Result<LoginRe
         email: Some(&message.email),
         password: Some(&message.password),
     };
-    let request = login::Login::parse_with(&input, call.fields())?;
+    let request = login::Login::parse(&input, call.fields())?;
     let signed_in = login::login(sso, &call.caller(), request).await?;
     Ok(LoginResponse {
         access_token: signed_in.access_token,
@@ -97,7 +97,7 @@ async fn refresh(
     message: &RefreshRequest,
 ) -> Result<RefreshResponse, Failure> {
     let token = Some(message.refresh_token.as_str());
-    let request = refresh::Refresh::parse_with("refresh_token", token, call.fields())?;
+    let request = refresh::Refresh::parse("refresh_token", token, call.fields())?;
     let signed_in = refresh::refresh(sso, &call.caller(), &request).await?;
     Ok(RefreshResponse {
         access_token: signed_in.access_token,
@@ -110,14 +110,14 @@ async fn is_admin(
     call: &Call,
     message: &IsAdminRequest,
 ) -> Result<IsAdminResponse, Failure> {
-    let user = is_admin::parse_with(Some(&message.user_id), call.fields())?;
+    let user = is_admin::parse(Some(&message.user_id), call.fields())?;
     Ok(IsAdminResponse {
         is_admin: is_admin::is_admin(sso, user).await?,
     })
 }
 
 async fn logout(sso: &Sso, call: &Call, message: &LogoutRequest) -> Result<Reach, Failure> {
-    let request = logout::Logout::parse_with(Some(&message.token), false, call.fields())?;
+    let request = logout::Logout::parse(Some(&message.token), false, call.fields())?;
     Ok(logout::logout(sso, &call.caller(), &request).await?)
 }
 

@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use sso_core::{
     Failure, Kind, Sso,
     metrics::count_throttled,
-    ports::{Clock, Throttled},
+    ports::{Clock, ThrottleReason, Throttled},
     usecases::admit::Doorkeeper,
 };
 use sso_web::{
@@ -135,7 +135,7 @@ impl Calls {
         let path = request.uri().path();
         let path = if self.0.meters.knows(path) { path } else { "" };
         rates.admit(*address, path).map_err(|wait| {
-            let throttled = Throttled::of_address(wait);
+            let throttled = Throttled::by(ThrottleReason::Address, wait);
             count_throttled(throttled.reason);
             throttled
         })

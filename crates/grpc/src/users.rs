@@ -5,7 +5,7 @@ use sso_core::{
     usecases::{
         Ask,
         administer::{self, Change, Changed, Deleted, Named},
-        is_admin::parse_with as user_id,
+        is_admin::parse as user_id,
         register,
     },
 };
@@ -150,7 +150,7 @@ async fn create(
         name: Some(&message.name),
         birthday: Some(&message.birthday),
     };
-    let request = register::Register::parse_with(sso, &input, call.fields())?;
+    let request = register::Register::parse(sso, &input, call.fields())?;
     let created = register::create(sso, &call.caller(), request, message.is_admin).await?;
     Ok(CreateUserResponse {
         user: Some(user(&created)),

@@ -11,7 +11,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use sso_core::{Failure, FieldError, Kind, metrics::count_throttled, ports::Throttled};
+use sso_core::{
+    Failure, FieldError, Kind,
+    metrics::count_throttled,
+    ports::{ThrottleReason, Throttled},
+};
 use sso_web::{
     RequestId,
     body::{BodyError, ObjectError},
@@ -160,7 +164,7 @@ impl HttpError {
 
     /// Too many requests of this address to this route.
     pub(crate) fn too_many(wait: Duration) -> Self {
-        let throttled = Throttled::of_address(wait);
+        let throttled = Throttled::by(ThrottleReason::Address, wait);
         count_throttled(throttled.reason);
         throttled.into()
     }

@@ -221,7 +221,9 @@ impl Throttle for SharedThrottle {
                 }
                 Verdict::Waits if waits.is_none() => {
                     let turn = self.waiting.try_acquire();
-                    waits = Some(turn.map_err(|_| refused("account_network", SHORTLY))?);
+                    waits = Some(
+                        turn.map_err(|_| Throttled::by(ThrottleReason::AccountNetwork, SHORTLY))?,
+                    );
                 }
                 Verdict::Waits => {}
             }
@@ -233,7 +235,7 @@ impl Throttle for SharedThrottle {
     async fn admit_registration(&self, network: Network) -> Result<(), Throttled> {
         self.shared.local.admit_registration(network).await?;
         match self.ask(self.shared.registration(network, "admit")).await {
-            Some(wait) if !wait.is_zero() => Err(refused("registration", wait)),
+            Some(wait) if !wait.is_zero() => Err(Throttled::by(ThrottleReason::Registration, wait)),
             _ => Ok(()),
         }
     }
@@ -359,7 +361,7 @@ fn read(answer: &Answer) -> Option<(Verdict, Tally)> {
     let verdict = match verdict.as_str() {
         "admitted" => Verdict::Admitted,
         "waits" => Verdict::Waits,
-        "refused" => Verdict::Refused(refused(rule, wait)),
+        "refused" => Verdict::Refused(Throttled::by(ThrottleReason::parse(rule)?, wait)),
         _ => return None,
     };
     let count = |failures, age, mark| Count {
@@ -372,20 +374,6 @@ fn read(answer: &Answer) -> Option<(Verdict, Tally)> {
         account: count(answer.6, answer.7, answer.8),
     };
     Some((verdict, tally))
-}
-
-fn refused(rule: &str, retry_after: Duration) -> Throttled {
-    let reason = match rule {
-        "account" => ThrottleReason::Account,
-        "network" => ThrottleReason::Network,
-        "registration" => ThrottleReason::Registration,
-        _ => ThrottleReason::AccountNetwork,
-    };
-    Throttled {
-        retry_after,
-        reason,
-        spares_known: matches!(reason, ThrottleReason::Account | ThrottleReason::Network),
-    }
 }
 
 fn milliseconds(time: Duration) -> u64 {

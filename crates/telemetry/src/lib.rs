@@ -21,6 +21,6 @@ pub mod traces;
 
 pub use exposition::Exposition;
 pub use filter::{Filter, InvalidFilter};
-pub use logs::{Format, LogControl, LogError, Logs, init, init_with_traces};
+pub use logs::{Format, LogControl, LogError, Logs, init};
 pub use metrics::{Metrics, MetricsError, process_metrics, register_metrics};
 pub use traces::{Protocol, Traces, Tracing};

@@ -93,16 +93,9 @@ pub enum LogError {
     NotRunning,
 }
 
-/// Starts logging for the whole process, panics included. Once only.
-pub fn init(logs: &Logs) -> Result<LogControl, LogError> {
-    init_with_traces(logs, None).map(|(control, _)| control)
-}
-
-/// [`init`], and spans are made and sent where `traces` says.
-pub fn init_with_traces(
-    logs: &Logs,
-    traces: Option<&Traces>,
-) -> Result<(LogControl, Tracing), LogError> {
+/// Starts logging for the whole process, panics included; spans are made and sent where `traces`
+/// says. Once only.
+pub fn init(logs: &Logs, traces: Option<&Traces>) -> Result<(LogControl, Tracing), LogError> {
     let terminal = io::stderr().is_terminal();
     let pretty = match logs.format {
         Format::Auto => terminal,

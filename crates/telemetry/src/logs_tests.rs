@@ -193,6 +193,6 @@ fn logging_starts_once() {
         format: Format::Json,
         level: "off".parse().unwrap(),
     };
-    assert!(init(&logs).is_ok());
-    assert_eq!(init(&logs).unwrap_err(), LogError::Started);
+    assert!(init(&logs, None).is_ok());
+    assert_eq!(init(&logs, None).unwrap_err(), LogError::Started);
 }

@@ -147,7 +147,7 @@ impl App {
             password: Some(&password),
             ..register::Input::default()
         };
-        let request = Register::parse(&self.sso, &input)?;
+        let request = Register::parse(&self.sso, &input, Fields::default())?;
         Ok(register::register(&self.sso, &anonymous(), request).await?)
     }
 
@@ -168,18 +168,18 @@ impl App {
             email: Some(&email),
             password: Some(password),
         };
-        Ok(login::login(&self.sso, caller, Login::parse(&input)?).await?)
+        Ok(login::login(&self.sso, caller, Login::parse(&input, Fields::default())?).await?)
     }
 
     /// Uses a refresh token.
     pub async fn refresh(&self, token: &str) -> Result<SignedIn, Failure> {
-        let request = Refresh::parse("token", Some(token))?;
+        let request = Refresh::parse("token", Some(token), Fields::default())?;
         Ok(refresh::refresh(&self.sso, &anonymous(), &request).await?)
     }
 
     /// Ends the session of a token, or all of its user.
     pub async fn logout(&self, token: &str, everywhere: bool) -> Result<Reach, Failure> {
-        let request = Logout::parse(Some(token), everywhere)?;
+        let request = Logout::parse(Some(token), everywhere, Fields::default())?;
         Ok(logout::logout(&self.sso, &anonymous(), &request).await?)
     }
 

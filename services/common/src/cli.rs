@@ -172,7 +172,7 @@ fn serve<S: Service>(config: &S::Config) -> Result<(), Failed> {
     let wrong = |error: &dyn std::error::Error| Failed::from_error(Exit::Failure, error);
     let common = config.common();
     let traces = common.telemetry.traces();
-    let started = sso_telemetry::init_with_traces(&common.log.into(), traces.as_ref());
+    let started = sso_telemetry::init(&common.log.into(), traces.as_ref());
     let (_, mut tracing) = started.map_err(|error| wrong(&error))?;
     let metrics = Metrics::install().map_err(|error| wrong(&error))?;
     serve::register_metrics();

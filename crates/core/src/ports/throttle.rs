@@ -110,6 +110,16 @@ impl ThrottleReason {
         Self::Address,
     ];
 
+    /// Reads a label.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+
+    /// Whether this rule spares networks from which the account has signed in before.
+    const fn spares_known(self) -> bool {
+        matches!(self, Self::Account | Self::Network)
+    }
+
     /// As a label.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -135,12 +145,12 @@ pub struct Throttled {
 }
 
 impl Throttled {
-    /// One request too many of this address for this route.
-    pub const fn of_address(retry_after: Duration) -> Self {
+    /// Refused by a rule.
+    pub const fn by(reason: ThrottleReason, retry_after: Duration) -> Self {
         Self {
             retry_after,
-            reason: ThrottleReason::Address,
-            spares_known: false,
+            reason,
+            spares_known: reason.spares_known(),
         }
     }
 }

@@ -154,7 +154,10 @@ impl LocalThrottle {
                     return Poll::Pending;
                 }
                 if waiting.len() >= MAX_WAITING {
-                    return Poll::Ready(Err(throttled(ThrottleReason::AccountNetwork, SHORTLY)));
+                    return Poll::Ready(Err(Throttled::by(
+                        ThrottleReason::AccountNetwork,
+                        SHORTLY,
+                    )));
                 }
                 waiting.push(cx.waker().clone());
                 Poll::Pending
@@ -186,7 +189,7 @@ impl Throttle for LocalThrottle {
         let conflicts = self.settings.registration_conflicts;
         let wait = tried.max(known.told.wait(now, CONFLICT_INTERVAL, conflicts));
         if !wait.is_zero() {
-            return Err(throttled(ThrottleReason::Registration, wait));
+            return Err(Throttled::by(ThrottleReason::Registration, wait));
         }
         known.tried.take(now, interval);
         Ok(())
@@ -214,7 +217,7 @@ impl State {
             Turn::Now => {}
             Turn::Perhaps => return Verdict::Waits,
             Turn::In(wait) => {
-                return Verdict::Refused(throttled(ThrottleReason::AccountNetwork, wait));
+                return Verdict::Refused(Throttled::by(ThrottleReason::AccountNetwork, wait));
             }
         }
         if known {
@@ -241,10 +244,7 @@ impl State {
         }
         let longest = waits.into_iter().max_by_key(|(_, wait)| *wait);
         if let Some((reason, wait)) = longest.filter(|(_, wait)| !wait.is_zero()) {
-            return Verdict::Refused(Throttled {
-                spares_known: true,
-                ..throttled(reason, wait)
-            });
+            return Verdict::Refused(Throttled::by(reason, wait));
         }
         if capped {
             self.accounts.entry(account, now).next = now + settings.longest_delay;
@@ -289,14 +289,6 @@ impl State {
         self.pairs.tidy(key, now);
         self.accounts.tidy(account, now);
         self.waiting.remove(&key).unwrap_or_default()
-    }
-}
-
-const fn throttled(reason: ThrottleReason, retry_after: Duration) -> Throttled {
-    Throttled {
-        retry_after,
-        reason,
-        spares_known: false,
     }
 }
 

@@ -162,7 +162,7 @@ impl Named {
     /// Parses the two of which one must be given.
     pub fn parse(user_id: &str, email: &str, mut fields: Fields) -> Result<Self, BadFields> {
         if email.is_empty() {
-            return is_admin::parse_with(Some(user_id), fields).map(Self::Id);
+            return is_admin::parse(Some(user_id), fields).map(Self::Id);
         }
         let email = fields.take(Email::parse(email));
         if !user_id.is_empty() {

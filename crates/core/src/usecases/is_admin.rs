@@ -11,13 +11,8 @@ use crate::{
     values::{UserId, Version},
 };
 
-/// Parses the id of the question.
-pub fn parse(user_id: Option<&str>) -> Result<UserId, BadFields> {
-    parse_with(user_id, Fields::default())
-}
-
-/// As [`parse`], with what the transport has found wrong already.
-pub fn parse_with(user_id: Option<&str>, mut fields: Fields) -> Result<UserId, BadFields> {
+/// Parses the id of the question; `fields`: what the transport has found wrong already.
+pub fn parse(user_id: Option<&str>, mut fields: Fields) -> Result<UserId, BadFields> {
     let id = fields.required("user_id", user_id, |text| {
         UserId::parse(text)
             .map_err(|_| FieldError::new("user_id", "invalid_id", "user_id must be a UUID"))

@@ -36,13 +36,9 @@ pub struct Login {
 }
 
 impl Login {
-    /// Parses every field and names all bad ones. The rules for new passwords do not hold here.
-    pub fn parse(input: &Input<'_>) -> Result<Self, BadFields> {
-        Self::parse_with(input, Fields::default())
-    }
-
-    /// As [`parse`](Self::parse), with what the transport has found wrong already.
-    pub fn parse_with(input: &Input<'_>, mut fields: Fields) -> Result<Self, BadFields> {
+    /// Parses every field and names all bad ones, with those that the transport has found already. The
+    /// rules for new passwords do not hold here.
+    pub fn parse(input: &Input<'_>, mut fields: Fields) -> Result<Self, BadFields> {
         let email = fields.required("email", input.email, Email::parse);
         let password = fields.required("password", input.password, |text| {
             Password::parse("password", text)

@@ -22,13 +22,9 @@ pub struct Logout<'a> {
 }
 
 impl<'a> Logout<'a> {
-    /// `everywhere` ends all sessions of the token's user.
-    pub fn parse(token: Option<&'a str>, everywhere: bool) -> Result<Self, BadFields> {
-        Self::parse_with(token, everywhere, Fields::default())
-    }
-
-    /// As [`parse`](Self::parse), with what the transport has found wrong already.
-    pub fn parse_with(
+    /// `everywhere` ends all sessions of the token's user; `fields`: what the transport has found wrong
+    /// already.
+    pub fn parse(
         token: Option<&'a str>,
         everywhere: bool,
         mut fields: Fields,

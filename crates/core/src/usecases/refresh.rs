@@ -20,13 +20,8 @@ use crate::{
 pub struct Refresh<'a>(&'a str);
 
 impl<'a> Refresh<'a> {
-    /// `field` is the token's name on the wire.
-    pub fn parse(field: &'static str, token: Option<&'a str>) -> Result<Self, BadFields> {
-        Self::parse_with(field, token, Fields::default())
-    }
-
-    /// As [`parse`](Self::parse), with what the transport has found wrong already.
-    pub fn parse_with(
+    /// `field` is the token's name on the wire, `fields` what the transport has found wrong already.
+    pub fn parse(
         field: &'static str,
         token: Option<&'a str>,
         mut fields: Fields,

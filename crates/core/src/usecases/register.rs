@@ -38,13 +38,8 @@ pub struct Register {
 }
 
 impl Register {
-    /// Parses every field and names all bad ones.
-    pub fn parse(sso: &Sso, input: &Input<'_>) -> Result<Self, BadFields> {
-        Self::parse_with(sso, input, Fields::default())
-    }
-
-    /// As [`parse`](Self::parse), with what the transport has found wrong already.
-    pub fn parse_with(sso: &Sso, input: &Input<'_>, mut fields: Fields) -> Result<Self, BadFields> {
+    /// Parses every field and names all bad ones, with those that the transport has found already.
+    pub fn parse(sso: &Sso, input: &Input<'_>, mut fields: Fields) -> Result<Self, BadFields> {
         let email = fields.required("email", input.email, Email::parse);
         let password = fields.required("password", input.password, |text| {
             NewPassword::parse("password", text, email.as_ref(), sso.policy.passwords)

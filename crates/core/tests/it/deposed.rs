@@ -6,7 +6,7 @@ use std::{
 };
 
 use sso_core::{
-    Failure, Sso,
+    Failure, Fields, Sso,
     usecases::{is_admin, login},
     values::UserId,
 };
@@ -115,7 +115,7 @@ async fn a_login_that_is_refused_waits_for_a_beat_and_one_that_is_not_does_not(s
             email: Some(&email),
             password: Some(password),
         };
-        let request = login::Login::parse(&input)?;
+        let request = login::Login::parse(&input, Fields::default())?;
         Ok(login::login(&sso, &sso_testkit::app::anonymous(), request).await?)
     });
     waits(&app).await;

@@ -1,7 +1,7 @@
 //! Who am I, and is he an administrator?
 
 use sso_core::{
-    Caller,
+    Caller, Fields,
     ports::Tokens,
     usecases::{
         administer::Change,
@@ -76,8 +76,11 @@ async fn only_a_user_who_may_use_it_has_the_role(store: AnyStore) {
     let unknown = is_admin::is_admin(&app.sso, UserId::from_uuid(Uuid::from_u128(1))).await;
     assert!(matches!(unknown, Err(IsAdminError::NotFound)));
     assert_eq!(
-        is_admin::parse(Some("x")).unwrap_err().0[0].code,
+        is_admin::parse(Some("x"), Fields::default()).unwrap_err().0[0].code,
         "invalid_id"
     );
-    assert_eq!(is_admin::parse(Some("")).unwrap_err().0[0].code, "required");
+    assert_eq!(
+        is_admin::parse(Some(""), Fields::default()).unwrap_err().0[0].code,
+        "required"
+    );
 }

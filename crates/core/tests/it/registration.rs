@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use prost::Message;
 use sso_core::{
-    Caller,
+    Caller, Fields,
     ports::store::{Freshness, Liveness},
     usecases::{
         administer::Change,
@@ -41,7 +41,7 @@ fn alice(app: &App) -> Register {
         name: Some("Alice Liddell"),
         birthday: Some("1990-05-04"),
     };
-    Register::parse(&app.sso, &input).unwrap()
+    Register::parse(&app.sso, &input, Fields::default()).unwrap()
 }
 
 async fn tokens_come_from_what_was_written_and_nothing_is_read_back(store: AnyStore) {
@@ -236,7 +236,9 @@ async fn every_bad_field_is_named(store: AnyStore) {
         name: Some("\u{7}"),
         birthday: Some("1990-02-30"),
     };
-    let bad = Register::parse(&app.sso, &input).unwrap_err().0;
+    let bad = Register::parse(&app.sso, &input, Fields::default())
+        .unwrap_err()
+        .0;
     let named: Vec<_> = bad.iter().map(|bad| (bad.field, bad.code)).collect();
     assert_eq!(
         named,
@@ -252,5 +254,5 @@ async fn every_bad_field_is_named(store: AnyStore) {
         email: Some("alice@example.com"),
         password: Some("short"),
     };
-    login::Login::parse(&input).unwrap();
+    login::Login::parse(&input, Fields::default()).unwrap();
 }

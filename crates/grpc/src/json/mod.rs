@@ -16,7 +16,11 @@ use axum::{
     routing::post,
 };
 use bytes::Bytes;
-use sso_core::{BadFields, Failure, Kind, metrics::count_throttled, ports::Throttled};
+use sso_core::{
+    BadFields, Failure, Kind,
+    metrics::count_throttled,
+    ports::{ThrottleReason, Throttled},
+};
 use sso_web::{
     RequestId,
     body::{self, BodyError},
@@ -74,7 +78,7 @@ pub(crate) fn broken(id: &RequestId) -> Response {
 
 /// The answer to one request too many of an address to a route.
 pub(crate) fn too_many(wait: Duration, id: &RequestId) -> Response {
-    let throttled = Throttled::of_address(wait);
+    let throttled = Throttled::by(ThrottleReason::Address, wait);
     count_throttled(throttled.reason);
     write::error(&status::of(&throttled.into(), id.as_str()))
 }

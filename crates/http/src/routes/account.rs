@@ -49,7 +49,7 @@ pub(crate) async fn registration(
         name: members.text("name"),
         birthday: members.text("birthday"),
     };
-    let request = register::Register::parse_with(&state.sso, &input, members.into_fields())?;
+    let request = register::Register::parse(&state.sso, &input, members.into_fields())?;
     let signed_in = register::register(&state.sso, &caller, request).await?;
     Ok(Reply::created(signed_in.into()))
 }
@@ -81,7 +81,7 @@ pub(crate) async fn login(
         email: members.text("email"),
         password: members.text("password"),
     };
-    let request = login::Login::parse_with(&input, members.into_fields())?;
+    let request = login::Login::parse(&input, members.into_fields())?;
     let signed_in = login::login(&state.sso, &caller, request).await?;
     Ok(Reply::ok(signed_in.into()))
 }
@@ -113,7 +113,7 @@ pub(crate) async fn refresh(
 ) -> Outcome<Tokens> {
     let mut members = body.members();
     let token = members.text("token");
-    let request = refresh::Refresh::parse_with("token", token, members.into_fields())?;
+    let request = refresh::Refresh::parse("token", token, members.into_fields())?;
     let signed_in = refresh::refresh(&state.sso, &caller, &request).await?;
     Ok(Reply::ok(signed_in.into()))
 }
@@ -156,7 +156,7 @@ pub(crate) async fn logout(
     let mut members = body.members();
     let token = members.text("token");
     let everywhere = members.flag("everywhere");
-    let request = logout::Logout::parse_with(token, everywhere, members.into_fields())?;
+    let request = logout::Logout::parse(token, everywhere, members.into_fields())?;
     let reach = logout::logout(&state.sso, &caller, &request).await?;
     Ok(Reply::ok(Done::default()).revoked(reach))
 }

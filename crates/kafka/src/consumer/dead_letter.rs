@@ -183,13 +183,7 @@ async fn resend_one(
     taken: &Taken,
 ) -> Result<(), DeadLetterError> {
     let from = taken.header(TOPIC).unwrap_or_default();
-    let mut headers = OwnedHeaders::new();
-    for (key, value) in &taken.headers {
-        if !key.starts_with("dead-letter-") {
-            let value = Some(value.as_slice());
-            headers = headers.insert(Header { key, value });
-        }
-    }
+    let headers = copied(taken);
     let group = taken.header(GROUP).unwrap_or_default();
     let part = |name| taken.header(name).unwrap_or_default();
     let origin = format!("{}:{}", part(PARTITION), part(OFFSET));

@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use sso_core::{
-    Caller, Sso,
+    Caller, Fields, Sso,
     ports::store::UserPage,
     usecases::{
         administer::{self, Change, Changed},
@@ -146,7 +146,7 @@ pub(super) fn run(loaded: &Loaded, command: UserCommand) -> Result<Exit, Failed>
                 birthday: birthday.as_deref(),
             };
             let user = wiring::command(loaded, Wait::No, async |sso, operator| {
-                let request = Register::parse(sso, &input)?;
+                let request = Register::parse(sso, &input, Fields::default())?;
                 register::create(sso, operator, request, admin).await
             })?;
             output::print_user(&user, output.output);

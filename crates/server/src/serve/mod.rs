@@ -43,8 +43,7 @@ use crate::{
 pub(crate) fn run(loaded: &Loaded) -> Result<Exit, Failed> {
     let fault = |error: &dyn std::error::Error| Failed::from_error(Exit::Failure, error);
     let config = &loaded.config;
-    let started =
-        sso_telemetry::init_with_traces(&(&config.log).into(), config.telemetry.traces().as_ref());
+    let started = sso_telemetry::init(&(&config.log).into(), config.telemetry.traces().as_ref());
     let (log, mut tracing) = started.map_err(|error| fault(&error))?;
     let metrics = Metrics::install().map_err(|error| fault(&error))?;
     register_metrics();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sso_events::{EventSink, LogSink};
 use sso_kafka::{Connection, KafkaSink, SettingsError, SinkSettings, Status, registry::Registry};
 
+use super::block_on;
 use crate::{
     config::{
         Config,
@@ -41,11 +42,7 @@ pub(crate) fn outlet(config: &Config) -> Result<Outlet, Failed> {
 /// Looks at Kafka and the registry, and changes nothing there.
 pub(crate) fn examine_kafka(config: &Config) -> Result<Status, Failed> {
     let kafka = kafka_sink(&config.kafka).map_err(|error| of_settings(&error))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
-    Ok(runtime.block_on(kafka.examine()))
+    block_on(async { Ok(kafka.examine().await) })
 }
 
 fn of_settings(error: &SettingsError) -> Failed {

@@ -80,6 +80,19 @@ fn users_are_listed_and_shown_without_a_server() -> Result<()> {
 }
 
 #[test]
+fn an_empty_database_that_is_made_by_a_command_is_spoken_of() -> Result<()> {
+    let site = site()?;
+    let said = |output: std::process::Output| String::from_utf8(output.stderr);
+    let first = said(site.run(&["events", "list", "--status", "Failed"])?)?;
+    assert!(
+        first.contains("sso.db is not there") && first.contains("--config"),
+        "{first}"
+    );
+    assert_eq!(said(site.run(&["events", "list"])?)?, "");
+    Ok(())
+}
+
+#[test]
 fn what_is_wrong_with_a_user_is_said() -> Result<()> {
     let site = site()?;
     std::fs::write(site.folder().join("password"), "short")?;

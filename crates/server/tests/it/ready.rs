@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sso_testkit::{
     http::Http,
     persona::Persona,
@@ -15,7 +15,7 @@ use sso_testkit::{
 
 use crate::{
     kafka::{LONG, TOPIC},
-    support::eventually_within,
+    support::{eventually_within, site, unique},
     whole::site_on,
 };
 
@@ -113,6 +113,33 @@ async fn readiness_tells_the_truth_in_time_whatever_is_away_or_frozen() -> Resul
     brokers(&mut world).await.context("Kafka")?;
     registry(&mut world).await.context("registry")?;
     primary(&mut world).await.context("primary")
+}
+
+#[tokio::test]
+async fn an_embedded_database_that_cannot_be_written_is_down() -> Result<()> {
+    let site = site()?;
+    let server = site.serve().await?;
+    tells(&server, READY, ("database", "up")).await?;
+    // Somebody else holds the file; a disk that is full looks the same.
+    let held = rusqlite::Connection::open(site.data_dir().join("sso.db"))?;
+    held.execute_batch("BEGIN IMMEDIATE")?;
+    let refused = server
+        .http
+        .post("/auth/registration", &registration())
+        .await?;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    tells(&server, DEGRADED, ("database", "down")).await?;
+    held.execute_batch("ROLLBACK")?;
+    let accepted = server
+        .http
+        .post("/auth/registration", &registration())
+        .await?;
+    assert_eq!(accepted.status, 201, "{accepted:?}");
+    tells(&server, READY, ("database", "up")).await
+}
+
+fn registration() -> Value {
+    json!({ "email": format!("{}@example.com", unique()), "password": "correct horse battery" })
 }
 
 async fn replica(world: &mut World) -> Result<()> {

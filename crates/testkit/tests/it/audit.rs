@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sso_core::{
-    Caller, Origin,
+    Caller, Fields, Origin,
     ports::store::{AuditPage, AuditRecord},
     usecases::{
         administer, audit,
@@ -38,7 +38,7 @@ async fn refresh_from(app: &App, address: &str, token: &str) {
         address: Some(address.parse().unwrap()),
         ..Origin::default()
     });
-    let request = Refresh::parse("token", Some(token)).unwrap();
+    let request = Refresh::parse("token", Some(token), Fields::default()).unwrap();
     refresh::refresh(&app.sso, &caller, &request).await.unwrap();
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sso_core::{
-    Caller, Failure, Kind, Policy,
+    Caller, Failure, Fields, Kind, Policy,
     ports::{Attempt, Settled, Throttle, ThrottleReason, Throttled},
     throttle::{AccountKey, LocalThrottle, ThrottleSettings},
     values::Email,
@@ -341,7 +341,8 @@ async fn registrations_of_a_network_have_a_burst_and_a_rate_and_the_operator_has
         password: Some("the secret of added"),
         ..Default::default()
     };
-    let request = sso_core::usecases::register::Register::parse(&app.sso, &input).unwrap();
+    let request =
+        sso_core::usecases::register::Register::parse(&app.sso, &input, Fields::default()).unwrap();
     sso_core::usecases::register::create(&app.sso, &Caller::operator(), request, false)
         .await
         .unwrap();

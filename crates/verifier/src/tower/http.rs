@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use tower::{Layer, Service};
 
-use super::{bearer, bearer_or_bare};
+use super::bearer;
 use crate::{Refused, Verifier};
 
 impl Verifier {
@@ -20,7 +20,6 @@ impl Verifier {
     pub fn http_layer(&self) -> HttpLayer {
         HttpLayer {
             verifier: self.clone(),
-            bare: false,
         }
     }
 }
@@ -29,16 +28,6 @@ impl Verifier {
 #[derive(Debug, Clone)]
 pub struct HttpLayer {
     verifier: Verifier,
-    bare: bool,
-}
-
-impl HttpLayer {
-    /// Takes the token without `Bearer` before it, too, as older clients send it.
-    #[must_use]
-    pub fn bare_tokens(mut self) -> Self {
-        self.bare = true;
-        self
-    }
 }
 
 impl<S> Layer<S> for HttpLayer {
@@ -78,10 +67,9 @@ where
         // The one that is ready is called, its clone is made ready for the next.
         let next = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, next);
-        let HttpLayer { verifier, bare } = self.layer.clone();
+        let HttpLayer { verifier } = self.layer.clone();
         Box::pin(async move {
-            let read = if bare { bearer_or_bare } else { bearer };
-            let verified = match read(request.headers()) {
+            let verified = match bearer(request.headers()) {
                 Some(token) => verifier.verify(token).await,
                 None => Err(Refused::Invalid),
             };
