@@ -110,10 +110,8 @@ async fn look(
         ids.insert(message.event_id);
     }
     let mut mails: HashMap<String, usize> = HashMap::new();
-    for mail in mail.mails() {
-        for to in &mail.to {
-            *mails.entry(to.clone()).or_default() += 1;
-        }
+    for to in mail.recipients() {
+        *mails.entry(to).or_default() += 1;
     }
     let sql = "SELECT event_id FROM transfers WHERE kind = 'welcome'";
     let credited = postgres.execute_in("loyalty", sql).await?;

@@ -186,6 +186,12 @@ impl SmtpSink {
         self.shared.mails.borrow().clone()
     }
 
+    /// To whom it went, one for each mail and recipient; of very many mails the texts are not copied.
+    pub fn recipients(&self) -> Vec<String> {
+        let mails = self.shared.mails.borrow();
+        mails.iter().flat_map(|mail| mail.to.clone()).collect()
+    }
+
     /// Waits until so many were taken; all of them.
     pub async fn wait_for(&self, count: usize) -> Result<Vec<Mail>> {
         let mut mails = self.shared.mails.subscribe();
