@@ -206,9 +206,12 @@ class Around(unittest.TestCase):
         self.assertTrue({endpoint["port"] for endpoint in monitor["endpoints"]} <= ports)
 
     def test_the_rules_are_those_of_prometheus(self):
-        given = merged(values("minimal"), {"prometheusRule": {"enabled": True}})
+        rule = {"enabled": True, "runbooks": "https://wiki.example.com/sso"}
+        given = merged(values("minimal"), {"prometheusRule": rule})
         groups = render(given)["PrometheusRule", "sso"]["spec"]["groups"]
         self.assertGreater(len(groups), 0)
+        links = [rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"] if "alert" in rule]
+        self.assertTrue(links and all(link.startswith("https://wiki.example.com/sso/") for link in links), links)
         self.assertTrue(all(rule["expr"] for group in groups for rule in group["rules"]))
 
 
