@@ -30,9 +30,9 @@ pub(crate) const fn patience(statement_timeout: Duration) -> Duration {
     statement_timeout.saturating_add(MARGIN)
 }
 
-/// Waits for an answer, for a while. A connection that is silent is closed, and so is one whose
-/// answer nobody waits for any more: the statement may wait itself, for a lock or for a standby, and
-/// whoever has the connection next would wait behind it.
+/// Waits for an answer, for a while. A connection that is silent is closed; one whose answer nobody
+/// waits for any more is not used again before it has answered: the statement may wait itself, for a
+/// lock or for a standby, and whoever comes next would wait behind it.
 pub(crate) async fn within<T>(
     connection: &Connection,
     patience: Duration,
@@ -40,6 +40,7 @@ pub(crate) async fn within<T>(
 ) -> Result<T, Fault> {
     let unanswered = Unanswered::on(connection);
     let Ok(answer) = tokio::time::timeout(patience, answer).await else {
+        connection.evict();
         return Err(Fault::Silent(patience));
     };
     unanswered.answered();

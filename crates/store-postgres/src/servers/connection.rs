@@ -25,7 +25,7 @@ use super::{
 /// prepared statements.
 ///
 /// Whoever drops a future while its statement is under way leaves the connection in a state that
-/// nobody knows: `Unanswered` closes it then.
+/// nobody knows: `Unanswered` keeps it from others until it has answered.
 pub struct Connection {
     wire: managed::Object<Manager>,
 }
@@ -75,7 +75,9 @@ impl Connection {
     }
 }
 
-/// Closes the connection when it is dropped before there was an answer.
+/// When it is dropped before there was an answer the connection is asked, before it is used again,
+/// whether all that came before was answered. It is not closed at once: clients who come and go
+/// could have the pool opened anew all the time.
 pub(crate) struct Unanswered<'a>(Option<&'a Connection>);
 
 impl<'a> Unanswered<'a> {
@@ -93,7 +95,7 @@ impl<'a> Unanswered<'a> {
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         if let Some(connection) = self.0 {
-            connection.evict();
+            connection.wire.unanswered.store(true, Ordering::Release);
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use deadpool::managed::{self, Object, PoolError, Timeouts};
 use deadpool_postgres::ClientWrapper;
+use tokio::time::timeout;
 
 use super::{
     Identity, OpenError,
@@ -25,12 +26,17 @@ const TRIED: usize = 8;
 /// new connections, by all who read.
 const TRIED_REPLICAS: usize = 2;
 
+/// How long a connection may take to answer what nobody waited for; then another one is quicker.
+const ANSWERED: Duration = Duration::from_millis(50);
+
 /// What lies in a pool.
 pub(super) struct Wire {
     pub(super) client: ClientWrapper,
     pub(super) identity: Identity,
     pub(super) warnings: Arc<AtomicU64>,
     pub(super) evicted: AtomicBool,
+    /// Whoever asked something last did not wait for the answer.
+    pub(super) unanswered: AtomicBool,
     pub(super) topology: Arc<Topology>,
 }
 
@@ -59,6 +65,7 @@ impl managed::Manager for Manager {
             identity,
             warnings,
             evicted: AtomicBool::new(false),
+            unanswered: AtomicBool::new(false),
             topology: Arc::clone(&self.topology),
         })
     }
@@ -70,6 +77,14 @@ impl managed::Manager for Manager {
     ) -> managed::RecycleResult<ConnectError> {
         if wire.is_spent() {
             return Err(managed::RecycleError::message("closed"));
+        }
+        if wire.unanswered.swap(false, Ordering::AcqRel) {
+            let answered = timeout(ANSWERED, wire.client.batch_execute("")).await;
+            if !matches!(answered, Ok(Ok(()))) {
+                return Err(managed::RecycleError::message(
+                    "busy with what nobody waits for",
+                ));
+            }
         }
         Ok(())
     }
