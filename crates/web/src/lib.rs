@@ -23,6 +23,7 @@ pub mod span;
 pub mod swagger;
 pub mod tls;
 pub mod trace_context;
+pub mod vital;
 
 use axum::response::Response;
 

@@ -8,6 +8,7 @@ use sso_telemetry::Metrics;
 use sso_web::{
     listener::{self, Limits, Settings, Shutdown},
     signals::Signals,
+    vital::Vital,
 };
 use tokio::{
     net::TcpListener,
@@ -73,10 +74,10 @@ pub(crate) async fn serve<S: Service>(config: &S::Config, metrics: Metrics) -> R
     running.spawn(Arc::clone(&service).background(stop.clone()));
     // Without one of them it is no service: it ends, and its supervisor starts it again.
     let broken = CancellationToken::new();
-    let events = consumer.run(shutdown.stop.clone());
-    let events = tokio::spawn(vital(broken.clone(), events));
+    let vital = Vital::new(shutdown.stop.clone(), broken.clone());
+    let events = vital.spawn("events", consumer.run(vital.stop()));
     let requests = accept(listener, router, limits(config), shutdown.clone());
-    let requests = tokio::spawn(vital(broken.clone(), requests));
+    vital.spawn("requests", requests);
     health.serving();
     tracing::info!(
         program = <S::Config as sso_config::Sections>::PROGRAM,
@@ -88,17 +89,14 @@ pub(crate) async fn serve<S: Service>(config: &S::Config, metrics: Metrics) -> R
             tracing::info!(signal, "draining");
             false
         }
-        () = broken.cancelled() => {
-            tracing::error!("a part of the service has ended by itself: draining");
-            true
-        }
+        () = broken.cancelled() => true,
     };
     health.draining();
     // A balancer may need its time to see that; a second signal is in a hurry.
     let _ = timeout(end.delay, signals.wait()).await;
     shutdown.stop.cancel();
     let events = events.await;
-    let _ = requests.await;
+    vital.ended().await;
     stop.cancel();
     running.close();
     let _ = timeout(end.drain_timeout, running.wait()).await;
@@ -178,12 +176,6 @@ async fn look<S: Service>(
         health.looked();
         metrics.run_upkeep();
     }
-}
-
-/// Tells of the end of this work, also by a panic.
-async fn vital<T>(broken: CancellationToken, work: impl Future<Output = T>) -> T {
-    let _broken = broken.drop_guard();
-    work.await
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {

@@ -7,13 +7,13 @@ use sso_web::{
     listener::{self, Limits, Settings, Shutdown},
     proxies::TrustedProxies,
     tls::Tls,
+    vital::Vital,
 };
 use tokio::net::TcpListener;
 
 use super::{
     certificates::Certificates,
     descriptors::{self, Descriptors},
-    vital::Vital,
 };
 use crate::{
     config::Config,

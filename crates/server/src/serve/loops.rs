@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use sso_core::usecases::janitor::Ages;
 use sso_telemetry::Metrics;
+use sso_web::vital::Vital;
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{background, health::Health, keys, redis, relay, replicas, vital::Vital};
+use super::{background, health::Health, keys, redis, relay, replicas};
 use crate::{
     config::Config,
     exit::Failed,

@@ -15,13 +15,12 @@ mod redis;
 mod relay;
 mod replicas;
 mod routers;
-mod vital;
 
 use std::sync::Arc;
 
 use sso_store_postgres::servers::GivenUp;
 use sso_telemetry::{LogControl, Metrics};
-use sso_web::{listener::Shutdown, signals::Signals};
+use sso_web::{listener::Shutdown, signals::Signals, vital::Vital};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +30,6 @@ use self::{
     listeners::Listeners,
     loops::Loops,
     routers::World,
-    vital::Vital,
 };
 use crate::{
     config::{Config, Loaded},

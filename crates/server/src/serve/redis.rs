@@ -4,13 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use sso_core::{Sso, ports::store::Revocation};
 use sso_redis::{Redis, Status};
+use sso_web::vital::Vital;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    health::{Dependency, Health},
-    vital::Vital,
-};
+use super::health::{Dependency, Health};
 use crate::wiring::Helpers;
 
 /// How often its state is looked at: that costs nothing.

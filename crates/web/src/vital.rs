@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// nobody, since what it showed stays as it was. So the first that ends by itself, or panics, is the
 /// end of the process, and its supervisor starts another.
 #[derive(Debug, Clone)]
-pub(super) struct Vital {
+pub struct Vital {
     stop: CancellationToken,
     broken: CancellationToken,
     running: TaskTracker,
@@ -22,7 +22,7 @@ struct Part {
 
 impl Vital {
     /// Until `stop`; `broken` is cancelled when a part ends before.
-    pub(super) fn new(stop: CancellationToken, broken: CancellationToken) -> Self {
+    pub fn new(stop: CancellationToken, broken: CancellationToken) -> Self {
         Self {
             stop,
             broken,
@@ -31,16 +31,16 @@ impl Vital {
     }
 
     /// When its parts are to end.
-    pub(super) fn stop(&self) -> CancellationToken {
+    pub fn stop(&self) -> CancellationToken {
         self.stop.clone()
     }
 
     /// Runs a part, which ends when it is told to.
-    pub(super) fn spawn(
+    pub fn spawn<T: Send + 'static>(
         &self,
         name: &'static str,
-        work: impl Future<Output = ()> + Send + 'static,
-    ) -> JoinHandle<()> {
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
         let part = Part {
             name,
             stop: self.stop.clone(),
@@ -48,12 +48,12 @@ impl Vital {
         };
         self.running.spawn(async move {
             let _part = part;
-            work.await;
+            work.await
         })
     }
 
     /// Waits for all parts, which have been told to end.
-    pub(super) async fn ended(&self) {
+    pub async fn ended(&self) {
         self.running.close();
         self.running.wait().await;
     }
