@@ -20,7 +20,10 @@ use sso_testkit::{
     persona::{self, Grpc, Persona},
     process::{Server, Site},
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+};
 use tonic::{
     Request, Response, Status,
     transport::{Channel, server::TcpIncoming},
@@ -35,7 +38,9 @@ use crate::{
 
 const CONNECTIONS: usize = 2;
 const CLIENTS: usize = 64;
-const USERS: usize = 64;
+const USERS: usize = 16;
+/// Turns of each instance in a run; even.
+const SLICES: u32 = 4;
 /// As Prometheus asks.
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
 
@@ -48,37 +53,43 @@ struct Instance {
     _site: Site,
 }
 
-/// Both instances run all the time and are asked in turn, each first as often as the other.
+/// Each run has two new instances: where a process has its memory makes it faster or slower than another of
+/// the same binary, by more than what is measured here. They are asked in turn, a second or so each, each
+/// first as often as the other: so is the machine, from one minute to the next.
 pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let mut loops = JoinSet::new();
     let (endpoint, spans) = collector(&mut loops).await?;
-    let unseen = Instance::start(Site::new(&plan.binary)?).await?;
-    let mut site = Site::new(&plan.binary)?;
-    site.set("SSO__TELEMETRY__OTLP_ENDPOINT", endpoint)
-        .set("SSO__TELEMETRY__TRACE_RATIO", "0.01");
-    let seen = Instance::start(site).await?;
-    let admin = seen.server.admin.clone();
-    loops.spawn(async move { scrape(&admin).await });
     let (mut without, mut with) = (Series::default(), Series::default());
     let (mut without_cpu, mut with_cpu) = (Series::default(), Series::default());
-    for number in 0..=plan.runs {
-        let is_warm_up = number == 0;
-        let run = if is_warm_up { plan.run / 4 } else { plan.run };
-        let (first, second) = if number % 2 == 0 {
-            (&unseen, &seen)
-        } else {
-            (&seen, &unseen)
-        };
-        let mut done = [first.validate(run).await?, second.validate(run).await?];
-        if number % 2 == 1 {
-            done.reverse();
+    for _ in 0..plan.runs {
+        let unseen = Instance::start(Site::new(&plan.binary)?).await?;
+        let mut site = Site::new(&plan.binary)?;
+        site.set("SSO__TELEMETRY__OTLP_ENDPOINT", &endpoint)
+            .set("SSO__TELEMETRY__TRACE_RATIO", "0.01");
+        let seen = Instance::start(site).await?;
+        let admin = seen.server.admin.clone();
+        let scraper = Scraper(tokio::spawn(async move { scrape(&admin).await }));
+        for instance in [&unseen, &seen] {
+            instance.validate(plan.run / 4).await?;
         }
-        if !is_warm_up {
-            without.push(done[0].rate);
-            without_cpu.push(done[0].server_micros);
-            with.push(done[1].rate);
-            with_cpu.push(done[1].server_micros);
+        let (mut plain, mut observed) = (Mean::default(), Mean::default());
+        for slice in 0..SLICES {
+            let turns = [(&unseen, &mut plain), (&seen, &mut observed)];
+            let mut turns = if slice.is_multiple_of(2) {
+                turns
+            } else {
+                let [first, second] = turns;
+                [second, first]
+            };
+            for (instance, mean) in &mut turns {
+                mean.add(instance.validate(plan.run / SLICES).await?);
+            }
         }
+        drop(scraper);
+        without.push(plain.rate());
+        without_cpu.push(plain.server_micros());
+        with.push(observed.rate());
+        with_cpu.push(observed.server_micros());
     }
     let spans = spans.load(Ordering::Relaxed);
     ensure!(spans > 0, "no span has arrived");
@@ -123,6 +134,39 @@ impl Instance {
             next: number,
         };
         closed_loop(CLIENTS, run, self.server.pid(), client).await
+    }
+}
+
+/// Of the slices of a run.
+#[derive(Default)]
+struct Mean {
+    slices: f64,
+    rates: f64,
+    micros: f64,
+}
+
+impl Mean {
+    fn add(&mut self, slice: Outcome) {
+        self.slices += 1.0;
+        self.rates += slice.rate;
+        self.micros += slice.server_micros;
+    }
+
+    fn rate(&self) -> f64 {
+        self.rates / self.slices
+    }
+
+    fn server_micros(&self) -> f64 {
+        self.micros / self.slices
+    }
+}
+
+/// Scrapes until it is dropped.
+struct Scraper(JoinHandle<()>);
+
+impl Drop for Scraper {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

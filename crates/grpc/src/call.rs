@@ -7,7 +7,7 @@ use sso_core::{
     Agent, Caller, Failure, FieldError, Fields, Identity, Origin, ports::store::Reach,
     usecases::admit::Credentials,
 };
-use sso_web::{ClientAddress, RequestId, trace_context::TraceContext};
+use sso_web::{Client, RequestId, trace_context::TraceContext};
 use tonic::{
     Request, Response, Status,
     metadata::{MetadataMap, MetadataValue},
@@ -62,11 +62,14 @@ impl Call {
             .get(USER_AGENT)
             .map(|agent| Agent::new(&String::from_utf8_lossy(agent.as_bytes())));
         let (traceparent, tracestate) = match self.extensions.get::<TraceContext>() {
-            Some(stands) => (Some(stands.traceparent.clone()), stands.tracestate.clone()),
+            Some(stands) => (
+                Some(stands.traceparent()),
+                stands.tracestate().map(str::to_owned),
+            ),
             None => (None, None),
         };
         let origin = Origin {
-            address: self.extensions.get().map(|ClientAddress(address)| *address),
+            address: self.extensions.get().map(|client: &Client| client.address),
             agent,
             traceparent,
             tracestate,

@@ -20,9 +20,9 @@ use sso_core::{
     usecases::admit::Doorkeeper,
 };
 use sso_web::{
-    ClientAddress, RequestId,
+    Client, RequestId,
     rate::Rates,
-    trace_context::{self, Trust},
+    trace_context::{self, TraceId, Trust},
 };
 use tonic::{Code, Status};
 use tower::ServiceExt;
@@ -54,6 +54,27 @@ struct Inner {
     limit: usize,
     /// How often one address may call one method.
     rates: Option<Arc<Rates>>,
+}
+
+/// What is known of a call before it is served.
+pub(crate) struct Head {
+    /// The request's.
+    pub(crate) id: RequestId,
+    /// How long the caller waits at most, if it says so.
+    asked: Result<Option<Duration>, deadline::Malformed>,
+    /// The trace, if it is sampled.
+    trace: Option<TraceId>,
+}
+
+impl Head {
+    /// Of a request whose span is made.
+    pub(crate) fn of(request: &Request) -> Self {
+        Self {
+            id: RequestId::of(request),
+            asked: deadline::asked(request.headers()),
+            trace: trace_context::recorded(request),
+        }
+    }
 }
 
 impl Calls {
@@ -90,18 +111,18 @@ impl Calls {
 
     async fn traced(&self, request: Request) -> Response {
         let meter = self.0.meters.of(request.uri().path());
-        let id = RequestId::of(&request);
-        let asked = deadline::asked(request.headers());
+        let head = Head::of(&request);
+        let id = &head.id;
         let paced = self.pace(&request);
         let call = async {
-            paced.map_err(|throttled| status::refuse(&throttled.into(), &id))?;
+            paced.map_err(|throttled| status::refuse(&throttled.into(), id))?;
             let (mut parts, body) = request.into_parts();
             let path = parts.uri.path().to_owned();
-            self.admit(&path, &mut parts, &id).await?;
+            self.admit(&path, &mut parts, id).await?;
             Ok(self.forward(Request::from_parts(parts, body)).await)
         };
-        match self.supervise(meter, asked, &id, call).await {
-            Ok(response) => finish(response, &id),
+        match self.supervise(meter, &head, call).await {
+            Ok(response) => finish(response, id),
             Err(status) => status.into_http(),
         }
     }
@@ -127,14 +148,13 @@ impl Calls {
 
     /// Whether this address may call this method once more. Methods that do not exist are one.
     fn pace(&self, request: &Request) -> Result<(), Throttled> {
-        let (Some(rates), Some(ClientAddress(address))) =
-            (&self.0.rates, request.extensions().get())
+        let (Some(rates), Some(client)) = (&self.0.rates, request.extensions().get::<Client>())
         else {
             return Ok(());
         };
         let path = request.uri().path();
         let path = if self.0.meters.knows(path) { path } else { "" };
-        rates.admit(*address, path).map_err(|wait| {
+        rates.admit(client.address, path).map_err(|wait| {
             let throttled = Throttled::by(ThrottleReason::Address, wait);
             count_throttled(throttled.reason);
             throttled
@@ -145,12 +165,10 @@ impl Calls {
     pub(crate) async fn other(
         &self,
         path: &str,
-        asked: Result<Option<Duration>, deadline::Malformed>,
-        id: &RequestId,
+        head: &Head,
         call: impl Future<Output = Result<Response, Status>>,
     ) -> Result<Response, Status> {
-        self.supervise(self.0.meters.of(path), asked, id, call)
-            .await
+        self.supervise(self.0.meters.of(path), head, call).await
     }
 
     /// Lets in the call of the method at `path`, or says why not.
@@ -178,11 +196,11 @@ impl Calls {
     async fn supervise(
         &self,
         meter: &Meter,
-        asked: Result<Option<Duration>, deadline::Malformed>,
-        id: &RequestId,
+        head: &Head,
         call: impl Future<Output = Result<Response, Status>>,
     ) -> Result<Response, Status> {
-        let started = meter.start(self.0.clock.as_ref());
+        let Head { id, asked, trace } = head;
+        let started = meter.start(self.0.clock.as_ref(), *trace);
         let result = if let Ok(asked) = asked {
             let deadline = asked.map_or(self.0.timeout, |asked| asked.min(self.0.timeout));
             guarded(deadline, call)

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, stream};
-use sso_web::RequestId;
+use sso_web::{Client, RequestId};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, async_trait};
 use tonic_health::pb::{
@@ -104,7 +104,8 @@ impl health_server::Health for HealthService {
 
     /// Ends with its connection, its client, or this process. An unknown service is SERVICE_UNKNOWN, and stays it: this port gets no new ones.
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Watch>, Status> {
-        let connection = request.extensions().get().copied();
+        let client = request.extensions().get::<Client>();
+        let connection = client.map(|client| client.connection);
         let watcher = self.0.watchers.admit(connection).map_err(|refused| {
             let id = request.extensions().get::<RequestId>();
             status::refuse(&refused, id.unwrap_or(&RequestId::default()))

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::OnceLock, time::Duration};
 
 use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
 use sso_core::ports::Clock;
-use sso_web::exemplars;
+use sso_web::{exemplars, trace_context::TraceId};
 use tonic::Code;
 
 use crate::{methods, status};
@@ -92,17 +92,18 @@ impl Meter {
         }
     }
 
-    /// Begins to measure a call.
-    pub(crate) fn start<'a>(&'a self, clock: &'a dyn Clock) -> Started<'a> {
+    /// Begins to measure a call, in this trace if it is sampled.
+    pub(crate) fn start<'a>(&'a self, clock: &'a dyn Clock, trace: Option<TraceId>) -> Started<'a> {
         Started {
             meter: self,
             clock,
+            trace,
             at: clock.monotonic(),
             code: Code::Cancelled,
         }
     }
 
-    fn record(&self, code: Code, duration: Duration) {
+    fn record(&self, code: Code, duration: Duration, trace: Option<TraceId>) {
         match self.requests.get(code as usize) {
             Some(handle) => handle.get_or_init(|| self.counter(code)).increment(1),
             None => self.counter(code).increment(1),
@@ -110,8 +111,10 @@ impl Meter {
         self.duration
             .get_or_init(|| self.histogram())
             .record(duration);
-        let labels = [("service", self.service), ("method", self.method)];
-        exemplars::observed(DURATION, &labels, duration);
+        if let Some(trace) = trace {
+            let labels = [("service", self.service), ("method", self.method)];
+            exemplars::observed(DURATION, &labels, duration, trace);
+        }
     }
 
     fn counter(&self, code: Code) -> Counter {
@@ -133,6 +136,7 @@ impl Meter {
 pub(crate) struct Started<'a> {
     meter: &'a Meter,
     clock: &'a dyn Clock,
+    trace: Option<TraceId>,
     at: Duration,
     code: Code,
 }
@@ -147,6 +151,6 @@ impl Started<'_> {
 impl Drop for Started<'_> {
     fn drop(&mut self) {
         let duration = self.clock.monotonic().saturating_sub(self.at);
-        self.meter.record(self.code, duration);
+        self.meter.record(self.code, duration, self.trace);
     }
 }

@@ -5,7 +5,7 @@ use axum::{
     http::{header::USER_AGENT, request::Parts},
 };
 use sso_core::{Agent, Caller, Failure, Origin, ports::TokenRefused, usecases::validate};
-use sso_web::{ClientAddress, trace_context::TraceContext};
+use sso_web::{Client, trace_context::TraceContext};
 
 use crate::{error::HttpError, members::refuse_declared_length, state::Shared};
 
@@ -42,12 +42,15 @@ impl FromRequestParts<Shared> for User {
 
 fn origin(parts: &Parts) -> Origin {
     let (traceparent, tracestate) = match parts.extensions.get::<TraceContext>() {
-        Some(stands) => (Some(stands.traceparent.clone()), stands.tracestate.clone()),
+        Some(stands) => (
+            Some(stands.traceparent()),
+            stands.tracestate().map(str::to_owned),
+        ),
         None => (None, None),
     };
     let agent = parts.headers.get(USER_AGENT);
     Origin {
-        address: parts.extensions.get().map(|ClientAddress(ip)| *ip),
+        address: parts.extensions.get().map(|client: &Client| client.address),
         agent: agent.map(|agent| Agent::new(&String::from_utf8_lossy(agent.as_bytes()))),
         traceparent,
         tracestate,

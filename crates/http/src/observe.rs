@@ -12,10 +12,10 @@ use axum::{
 use scopeguard::{ScopeGuard, guard};
 use sso_core::{Kind, ports::Clock};
 use sso_web::{
-    ViaProxy,
+    Client,
     observe::{self, Seen, Series},
     span,
-    trace_context::{self, Trust},
+    trace_context::Trust,
 };
 use tracing::Instrument;
 
@@ -72,12 +72,13 @@ struct Observer {
 }
 
 async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response {
-    let seen = Seen::of(&request, ROUTES);
-    let trust = match request.extensions().get() {
-        Some(ViaProxy) => Trust::Parent,
-        None => Trust::Link,
+    let client = request.extensions().get::<Client>();
+    let trust = if client.is_some_and(|client| client.via_proxy) {
+        Trust::Parent
+    } else {
+        Trust::Link
     };
-    let span = trace_context::open(&mut request, trust, |trace_id| seen.span(trace_id));
+    let (seen, span) = Seen::open(&mut request, ROUTES, trust);
     async {
         let start = observer.clock.monotonic();
         let took = || observer.clock.monotonic().saturating_sub(start);

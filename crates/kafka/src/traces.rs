@@ -2,8 +2,11 @@
 //! Neither the message nor its key is part of them.
 
 use sso_events::Envelope;
-use sso_telemetry::traces::context;
-use tracing::{Span, field::Empty};
+use sso_telemetry::traces::context::{self, TraceContext};
+use tracing::{
+    Span,
+    field::{Empty, display},
+};
 
 use crate::consumer::Event;
 
@@ -21,8 +24,8 @@ pub(crate) fn send(event: &Envelope, topic: &str) -> Span {
         messaging.message.id = %event.id,
     );
     named(&span, "send", topic);
-    if let Some(parent) = &event.traceparent {
-        context::continue_from(&span, parent, event.tracestate.as_deref());
+    if let Some(parent) = brought(event.traceparent.as_deref(), event.tracestate.as_deref()) {
+        context::continue_from(&span, &parent);
     }
     span
 }
@@ -31,7 +34,10 @@ pub(crate) fn send(event: &Envelope, topic: &str) -> Span {
 /// event brought.
 pub(crate) fn carried(event: &Envelope, span: &Span) -> (Option<String>, Option<String>) {
     match context::place(span) {
-        Some(place) => (Some(place.traceparent), place.tracestate),
+        Some(place) => (
+            Some(place.traceparent()),
+            place.tracestate().map(str::to_owned),
+        ),
         None => (event.traceparent.clone(), event.tracestate.clone()),
     }
 }
@@ -53,16 +59,19 @@ pub(crate) fn process(event: &Event, topic: &str, group: &str) -> Span {
         messaging.message.id = %event.id,
     );
     named(&span, "process", topic);
-    if let Some(parent) = &event.traceparent {
-        context::continue_from(&span, parent, event.tracestate.as_deref());
+    let parent = brought(event.traceparent.as_deref(), event.tracestate.as_deref());
+    if let Some(parent) = &parent {
+        context::continue_from(&span, parent);
     }
     // Without traces of ours the log still names the one that the event brought.
-    let place = context::place(&span);
-    let brought = event.traceparent.as_deref().and_then(context::trace_id);
-    if let Some(id) = place.as_ref().map(context::Place::trace_id).or(brought) {
-        span.record("trace_id", id);
+    if let Some(stands) = context::place(&span).or(parent) {
+        span.record("trace_id", display(stands.trace_id()));
     }
     span
+}
+
+fn brought(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<TraceContext> {
+    TraceContext::parse(traceparent?, tracestate.map(str::to_owned))
 }
 
 /// Notes that what the span is of has failed.

@@ -11,9 +11,7 @@ use std::{
     time::Duration,
 };
 
-use tracing::Span;
-
-use crate::{metrics::SECONDS, traces::context};
+use crate::{metrics::SECONDS, traces::context::TraceId};
 
 /// By the series of the bucket as it is rendered: `name_bucket{label="value",le="0.5"}`.
 static NEWEST: Mutex<BTreeMap<String, Exemplar>> = Mutex::new(BTreeMap::new());
@@ -25,13 +23,10 @@ struct Exemplar {
     seconds: f64,
 }
 
-/// Notes what a histogram observed in the current span, if that span is sampled. `labels` are those
-/// of the histogram in their order, with values that need no escapes; the histogram's name ends in
-/// `_seconds`.
-pub fn observed(histogram: &str, labels: &[(&str, &str)], took: Duration) {
-    if let Some(trace_id) = context::sampled_trace(&Span::current()) {
-        note(histogram, labels, took.as_secs_f64(), trace_id);
-    }
+/// Notes what a histogram observed in this trace. `labels` are those of the histogram in their order,
+/// with values that need no escapes; the histogram's name ends in `_seconds`.
+pub fn observed(histogram: &str, labels: &[(&str, &str)], took: Duration, trace: TraceId) {
+    note(histogram, labels, took.as_secs_f64(), trace.to_string());
 }
 
 fn note(histogram: &str, labels: &[(&str, &str)], seconds: f64, trace_id: String) {
@@ -87,11 +82,5 @@ mod tests {
             format!(" # {{trace_id=\"{}\"}} 99", trace("4"))
         );
         assert_eq!(of(r#"exemplar_seconds_bucket{le="0.5"}"#), None);
-    }
-
-    #[test]
-    fn without_a_sampled_span_there_is_none() {
-        observed("silent_seconds", &[], Duration::from_secs(1));
-        assert_eq!(of(r#"silent_seconds_bucket{le="1"}"#), None);
     }
 }

@@ -28,7 +28,7 @@ pub mod vital;
 use axum::response::Response;
 
 pub use bearer::bearer;
-pub use listener::{ClientAddress, ConnectionId, ViaProxy};
+pub use listener::{Client, ConnectionId};
 pub use request_id::RequestId;
 pub use sso_telemetry::{exemplars, profile};
 pub use tls::ClientCertificate;

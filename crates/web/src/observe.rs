@@ -14,7 +14,10 @@ use axum::{
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use tracing::Span;
 
-use crate::{RequestId, exemplars, span};
+use crate::{
+    RequestId, exemplars, span,
+    trace_context::{self, TraceId, Trust},
+};
 
 const REQUESTS: &str = "sso_http_requests_total";
 const DURATION: &str = "sso_http_request_duration_seconds";
@@ -61,11 +64,22 @@ pub struct Seen {
     pub method: &'static str,
     /// Its route, as a label: one of the series' or [`UNMATCHED`].
     pub route: &'static str,
+    /// Its trace, if that is sampled.
+    trace: Option<TraceId>,
 }
 
 impl Seen {
-    /// What is seen of this one, by a server of these routes.
-    pub fn of(request: &Request, series: Series) -> Self {
+    /// What is seen of this one, by a server of these routes, and its span in its trace.
+    pub fn open(request: &mut Request, series: Series, trust: Trust) -> (Self, Span) {
+        let mut seen = Self::of(request, series);
+        let span = trace_context::open(request, trust, |trace_id| {
+            span::of_request(&seen.id, trace_id, seen.method, seen.route)
+        });
+        seen.trace = trace_context::recorded(request);
+        (seen, span)
+    }
+
+    fn of(request: &Request, series: Series) -> Self {
         let matched = request.extensions().get().map(MatchedPath::as_str);
         let mut routes = series.iter().map(|&(_, route, _)| route);
         let route = routes.find(|route| Some(*route) == matched);
@@ -73,12 +87,8 @@ impl Seen {
             id: RequestId::of(request),
             method: span::method(request.method()),
             route: route.unwrap_or(UNMATCHED),
+            trace: None,
         }
-    }
-
-    /// Its span, to be made in its trace by [`trace_context::open`](crate::trace_context::open).
-    pub fn span(&self, trace_id: Option<&str>) -> Span {
-        span::of_request(&self.id, trace_id, self.method, self.route)
     }
 
     /// Whether machines ask it every second: its line is for debugging.
@@ -86,7 +96,7 @@ impl Seen {
         QUIET.iter().any(|end| self.route.ends_with(end))
     }
 
-    /// Counts it, in its span.
+    /// Counts it.
     pub fn count(&self, response: &Response, took: Duration) {
         self.count_as(response.status().as_str().to_owned(), took);
     }
@@ -101,8 +111,10 @@ impl Seen {
         counter!(REQUESTS, "route" => self.route, "method" => self.method, "code" => code)
             .increment(1);
         histogram!(DURATION, "route" => self.route, "method" => self.method).record(took);
-        let labels = [("route", self.route), ("method", self.method)];
-        exemplars::observed(DURATION, &labels, took);
+        if let Some(trace) = self.trace {
+            let labels = [("route", self.route), ("method", self.method)];
+            exemplars::observed(DURATION, &labels, took, trace);
+        }
     }
 }
 
@@ -178,8 +190,14 @@ mod tests {
     fn what_machines_ask_is_quiet() {
         let is_quiet = |route: &'static str| {
             let id = RequestId::default();
-            let method = "GET";
-            Seen { id, method, route }.is_quiet()
+            let (method, trace) = ("GET", None);
+            let seen = Seen {
+                id,
+                method,
+                route,
+                trace,
+            };
+            seen.is_quiet()
         };
         for quiet in ["/auth/ready", "/loyalty/healthz", "/metrics"] {
             assert!(is_quiet(quiet), "{quiet}");

@@ -23,7 +23,7 @@ use axum::{
     response::Response,
 };
 
-use crate::{ClientAddress, RequestId};
+use crate::{Client, RequestId};
 
 /// Cells of each of the two tables: 1 MiB together.
 const CELLS: usize = 16_384;
@@ -127,8 +127,8 @@ async fn limit(
 ) -> Response {
     let extensions = request.extensions();
     let route = extensions.get().map_or("", MatchedPath::as_str);
-    let admitted = match extensions.get() {
-        Some(ClientAddress(address)) => rates.admit(*address, route),
+    let admitted = match extensions.get::<Client>() {
+        Some(client) => rates.admit(client.address, route),
         None => Ok(()),
     };
     match admitted {

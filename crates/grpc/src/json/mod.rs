@@ -32,8 +32,7 @@ pub(crate) use write::http_code;
 
 use crate::{
     call::Misread,
-    calls::Calls,
-    deadline,
+    calls::{Calls, Head},
     methods::{self, Method},
     status,
 };
@@ -104,10 +103,9 @@ async fn serve(calls: Calls, method: &'static Method, mut request: Request) -> R
 }
 
 async fn traced(calls: Calls, method: &'static Method, request: Request) -> Response {
-    let id = RequestId::of(&request);
-    let asked = deadline::asked(request.headers());
-    let call = transcode(&calls, method, request, &id);
-    match calls.other(&method.path, asked, &id, call).await {
+    let head = Head::of(&request);
+    let call = transcode(&calls, method, request, &head.id);
+    match calls.other(&method.path, &head, call).await {
         Ok(response) => response,
         Err(status) => write::error(&status),
     }

@@ -30,7 +30,7 @@ use sso_http::{Health, HealthReport, HttpState, ServiceState};
 use sso_testkit::{
     clock::ManualClock, memory::MemoryStore, random::SeededRandom, tasks::TokioTasks,
 };
-use sso_web::{ClientAddress, rate::Rates};
+use sso_web::{Client, ConnectionId, rate::Rates};
 use tower::ServiceExt;
 
 use crate::document;
@@ -237,11 +237,15 @@ fn pool(random: Arc<SeededRandom>) -> HashPool {
 
 /// A request from 192.0.2.7.
 pub(crate) fn request(method: &str, path: &str) -> axum::http::request::Builder {
-    let address = ClientAddress("192.0.2.7".parse().unwrap());
+    let client = Client {
+        address: "192.0.2.7".parse().unwrap(),
+        connection: ConnectionId(0),
+        via_proxy: false,
+    };
     Request::builder()
         .method(Method::from_bytes(method.as_bytes()).unwrap())
         .uri(path)
-        .extension(address)
+        .extension(client)
 }
 
 pub(crate) fn email_of(name: &str) -> String {

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
-    ClientAddress, ConnectionId, Limits, ViaProxy,
+    Client, ConnectionId, Limits,
     bodies::{Answer, Exchange},
     dropped,
     io::{Counted, Progress},
@@ -165,13 +165,13 @@ impl Driver {
         peer: &Peer,
         id: ConnectionId,
     ) -> Request<Body> {
-        let address = self.proxies.client(peer.address, request.headers());
+        let client = Client {
+            address: self.proxies.client(peer.address, request.headers()),
+            connection: id,
+            via_proxy: self.proxies.contains(peer.address),
+        };
         let extensions = request.extensions_mut();
-        extensions.insert(ClientAddress(address));
-        extensions.insert(id);
-        if self.proxies.contains(peer.address) {
-            extensions.insert(ViaProxy);
-        }
+        extensions.insert(client);
         if let Some(certificate) = &peer.certificate {
             extensions.insert(certificate.clone());
         }

@@ -92,18 +92,21 @@ pub struct Shutdown {
     pub drain: Duration,
 }
 
-/// The address at the other end of the connection, an extension of every request. IPv4 in IPv6
-/// dress is IPv4.
+/// Who sends a request, an extension of every one. It is one, and not one of each, since a fourth
+/// extension, and an eighth, makes the table of them grow, and all requests pay for that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientAddress(pub IpAddr);
+pub struct Client {
+    /// The address at the other end. IPv4 in IPv6 dress is IPv4.
+    pub address: IpAddr,
+    /// The connection that it came by.
+    pub connection: ConnectionId,
+    /// Whether a trusted proxy made the request: it is believed for what it says, as with
+    /// `X-Forwarded-For`. Not where the connection came through one by the PROXY protocol, which
+    /// tells of addresses only.
+    pub via_proxy: bool,
+}
 
-/// An extension of requests that a trusted proxy made: it is believed for what it says, as with
-/// `X-Forwarded-For`. Not of those whose connection came through one by the PROXY protocol, which
-/// tells of addresses only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ViaProxy;
-
-/// The connection of a request, as an extension of it: no two of a process have the same number.
+/// A connection: no two of a process have the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub u64);
 

@@ -10,7 +10,7 @@ use axum::{
     routing::{get, post},
 };
 use sso_web::{
-    ClientAddress,
+    Client,
     listener::{Limits, Shutdown, serve},
 };
 use tokio::{
@@ -183,8 +183,7 @@ async fn a_head_beyond_the_limit_is_431() {
 
 #[tokio::test]
 async fn the_handler_sees_the_address_of_the_client() {
-    let address =
-        |Extension(ClientAddress(ip)): Extension<ClientAddress>| async move { ip.to_string() };
+    let address = |Extension(client): Extension<Client>| async move { client.address.to_string() };
     let server = start(Router::new().route("/", get(address)), Limits::default()).await;
     let answer = server
         .exchange(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")

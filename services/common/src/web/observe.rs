@@ -13,7 +13,7 @@ use scopeguard::{ScopeGuard, guard};
 use sso_web::{
     observe::{self, Seen, Series, UNMATCHED},
     span,
-    trace_context::{self, Trust},
+    trace_context::Trust,
 };
 use tracing::Instrument;
 
@@ -25,8 +25,7 @@ pub(super) fn layer(router: Router, series: Series) -> Router {
 }
 
 async fn observe(State(series): State<Series>, mut request: Request, next: Next) -> Response {
-    let seen = Seen::of(&request, series);
-    let span = trace_context::open(&mut request, Trust::Link, |trace_id| seen.span(trace_id));
+    let (seen, span) = Seen::open(&mut request, series, Trust::Link);
     async {
         let start = Instant::now();
         let unanswered = guard((), |()| {
