@@ -42,7 +42,7 @@ const USERS: usize = 16;
 /// Turns of each instance in a run; even.
 const SLICES: u32 = 4;
 /// As Prometheus asks.
-const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/alone;q=0.5";
 
 /// An instance with its users.
 struct Instance {
@@ -72,9 +72,9 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
         for instance in [&unseen, &seen] {
             instance.validate(plan.run / 4).await?;
         }
-        let (mut plain, mut observed) = (Mean::default(), Mean::default());
+        let (mut alone, mut observed) = (Mean::default(), Mean::default());
         for slice in 0..SLICES {
-            let turns = [(&unseen, &mut plain), (&seen, &mut observed)];
+            let turns = [(&unseen, &mut alone), (&seen, &mut observed)];
             let mut turns = if slice.is_multiple_of(2) {
                 turns
             } else {
@@ -86,8 +86,8 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
             }
         }
         drop(scraper);
-        without.push(plain.rate());
-        without_cpu.push(plain.server_micros());
+        without.push(alone.rate());
+        without_cpu.push(alone.server_micros());
         with.push(observed.rate());
         with_cpu.push(observed.server_micros());
     }
