@@ -42,7 +42,7 @@ const USERS: usize = 16;
 /// Turns of each instance in a run; even.
 const SLICES: u32 = 4;
 /// As Prometheus asks.
-const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/alone;q=0.5";
+const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
 
 /// An instance with its users.
 struct Instance {

@@ -126,13 +126,13 @@ fn finish(response: Response, seen: &Seen) -> Response {
 /// Faults are errors, what is only refused for now is a warning, the client's faults are for
 /// debugging: he is told himself. The request's id is in the span.
 fn log(error: &HttpError) {
-    let (code, message) = (error.failure.code, &*error.failure.message);
+    let (code, answer) = (error.failure.code, &*error.failure.message);
     let cause = error.failure.cause.as_ref().map(tracing::field::display);
     match error.failure.kind {
         Kind::Internal if cause.is_none() => tracing::debug!(code, "a fault, logged already"),
         Kind::Internal => tracing::error!(code, cause, "a request failed"),
         Kind::Unavailable | Kind::DeadlineExceeded => {
-            tracing::warn!(code, message, cause, "a request was not served");
+            tracing::warn!(code, cause, "a request was not served: {answer}");
         }
         Kind::Invalid
         | Kind::Unauthenticated
@@ -140,7 +140,7 @@ fn log(error: &HttpError) {
         | Kind::NotFound
         | Kind::Conflict
         | Kind::Precondition
-        | Kind::RateLimited => tracing::debug!(code, message, cause, "a request was refused"),
+        | Kind::RateLimited => tracing::debug!(code, cause, "a request was refused: {answer}"),
     }
 }
 

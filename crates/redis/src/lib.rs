@@ -15,6 +15,7 @@ mod sentinel;
 mod settings;
 mod stream;
 mod throttle;
+mod traces;
 
 pub use follow::{Redis, Status};
 pub use metrics::register_metrics;

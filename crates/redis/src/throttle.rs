@@ -36,6 +36,7 @@ use uuid::Uuid;
 use crate::{
     Digest, Redis,
     metrics::{Counted, count_attempt},
+    traces,
 };
 
 /// How long an attempt may be under way: longer than a request may take. Whoever dies with one
@@ -275,7 +276,8 @@ impl Shared {
                 .arg(milliseconds(count.age))
                 .arg(count.mark);
         }
-        let answer: redis::RedisResult<Answer> = call.invoke_async(&mut link.connection).await;
+        let answer: redis::RedisResult<Answer> =
+            traces::invoke("throttle", &call, &mut link.connection).await;
         match answer {
             Ok(answer) => {
                 let (verdict, tally) = read(&answer)?;

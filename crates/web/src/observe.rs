@@ -28,6 +28,9 @@ pub const ABANDONED: &str = "499";
 /// The label of requests that no route takes.
 pub const UNMATCHED: &str = "unmatched";
 
+/// What we are to blame for. Their series are there at 0: what begins at 1 has no rate.
+const FAULTS: [&str; 3] = ["500", "503", "504"];
+
 /// Routes that machines ask every second, by the end of their path.
 const QUIET: [&str; 4] = ["/ready", "/healthz", "/metrics", "/jwks.json"];
 
@@ -48,8 +51,10 @@ pub fn register(series: Series) {
         Unit::Seconds,
         "Time from a request's head to its answer's, by route and method."
     );
-    for &(method, route, code) in series {
-        counter!(REQUESTS, "route" => route, "method" => method, "code" => code).absolute(0);
+    for &(method, route, success) in series {
+        for code in [success].into_iter().chain(FAULTS) {
+            counter!(REQUESTS, "route" => route, "method" => method, "code" => code).absolute(0);
+        }
         let _ = histogram!(DURATION, "route" => route, "method" => method);
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sso_core::Network;
 
 use super::Shared;
+use crate::traces;
 
 impl Shared {
     /// How long a network waits before it may register; zero also for what it is told.
@@ -18,7 +19,8 @@ impl Shared {
             .arg(rules.registration_burst.max(1))
             .arg(microseconds(rules.conflict_interval))
             .arg(rules.registration_conflicts.max(1));
-        let answer: redis::RedisResult<u64> = call.invoke_async(&mut link.connection).await;
+        let answer: redis::RedisResult<u64> =
+            traces::invoke("registrations", &call, &mut link.connection).await;
         let answer = answer.inspect_err(|error| {
             tracing::debug!(%error, "Redis does not count");
             self.redis.failed(&link, error);

@@ -36,6 +36,7 @@ pub(super) fn run() -> Result<Exit, Failed> {
     with_local_recorder(&catalogue, || {
         serve::register_metrics();
         wiring_example();
+        serve::certificates::register_example();
     });
     let mut document = HEAD.to_owned();
     let written = catalogue.write(&mut document);

@@ -2,7 +2,7 @@
 
 mod background;
 mod banner;
-mod certificates;
+pub(crate) mod certificates;
 mod descriptors;
 #[cfg(debug_assertions)]
 mod failpoint;

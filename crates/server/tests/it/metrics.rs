@@ -19,6 +19,8 @@ async fn series_with_bounded_labels_exist_from_the_start_at_0() -> Result<()> {
     let text = String::from_utf8(text.bytes.to_vec())?;
     for series in [
         r#"sso_logins_total{outcome="success"} 0"#,
+        r#"sso_http_requests_total{route="/auth/login",method="POST",code="503"} 0"#,
+        r#"sso_grpc_requests_total{service="auth.Auth",method="Validate",code="UNAVAILABLE"} 0"#,
         r#"sso_registrations_total{outcome="user_exists"} 0"#,
         "sso_refresh_reuse_total 0",
         r#"sso_hash_queue_depth{queue="login"} 0"#,

@@ -99,6 +99,17 @@ impl World {
         tells(&self.server, READY, (dependency, "up")).await
     }
 
+    /// Whatever the whole is said to be, which the lease changes meanwhile.
+    async fn is_down(&self, dependency: &str) -> Result<()> {
+        eventually_within(LONG, dependency, async || {
+            let (_, report) = asked(&self.server.http).await?;
+            let all = report["dependencies"].as_array().context("no list")?;
+            let found = all.iter().find(|found| found["name"] == dependency);
+            Ok(found.context("it is not named")?["state"] == "down")
+        })
+        .await
+    }
+
     async fn degraded(&self, dependency: &str) -> Result<()> {
         tells(&self.server, DEGRADED, (dependency, "down")).await
     }
@@ -112,6 +123,7 @@ async fn readiness_tells_the_truth_in_time_whatever_is_away_or_frozen() -> Resul
     redis(&mut world).await.context("Redis")?;
     brokers(&mut world).await.context("Kafka")?;
     registry(&mut world).await.context("registry")?;
+    everything(&mut world).await.context("everything")?;
     primary(&mut world).await.context("primary")
 }
 
@@ -129,6 +141,11 @@ async fn an_embedded_database_that_cannot_be_written_is_down() -> Result<()> {
         .await?;
     assert_eq!(refused.status, 503, "{refused:?}");
     tells(&server, DEGRADED, ("database", "down")).await?;
+    let log = site.log()?;
+    let line = log.lines().find(|line| line.contains("a request was not served"));
+    let line = line.with_context(|| log.clone())?;
+    // Twice the same name would be one or the other, as the reader likes.
+    assert_eq!(line.matches(r#""message":"#).count(), 1, "{line}");
     held.execute_batch("ROLLBACK")?;
     let accepted = server
         .http
@@ -187,6 +204,28 @@ async fn registry(world: &mut World) -> Result<()> {
     world.degraded("registry").await.context("away")?;
     world.registry.come_back()?;
     world.recovered("registry").await
+}
+
+/// All of them frozen at once.
+async fn everything(world: &mut World) -> Result<()> {
+    let broker = *world.kafka.ids().first().context("no broker")?;
+    world.registry.freeze();
+    world.kafka.freeze(broker)?;
+    world.redis.server.freeze()?;
+    world.pair.replicas[0].node.freeze()?;
+    world.pair.primary.freeze()?;
+    for dependency in ["replica-1", "redis", "kafka", "database"] {
+        world.is_down(dependency).await?;
+    }
+    world.pair.primary.thaw()?;
+    world.pair.replicas[0].node.thaw()?;
+    world.redis.server.thaw()?;
+    world.kafka.thaw(broker)?;
+    world.registry.thaw();
+    for dependency in ["database", "replica-1", "redis", "kafka", "registry"] {
+        world.recovered(dependency).await?;
+    }
+    Ok(())
 }
 
 /// First the database is lost, and when the lease is over, tokens cannot be validated.

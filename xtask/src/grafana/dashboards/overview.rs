@@ -28,6 +28,9 @@ pub(super) const PANELS: &[Panel] = &[
         queries: &[
             (r"sso:errors:ratio_rate5m", "5 minutes"),
             (r"sso:errors:ratio_rate1h", "1 hour"),
+            (r"sso:errors:ratio_rate6h", "6 hours"),
+            (r"sso:errors:ratio_rate1d", "1 day"),
+            (r"sso:errors:ratio_rate3d", "3 days"),
         ],
     },
     Panel {

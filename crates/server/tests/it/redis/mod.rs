@@ -4,6 +4,7 @@ mod commands;
 mod faults;
 mod sentences;
 mod throttle;
+mod traces;
 
 use std::time::{Duration, Instant};
 
