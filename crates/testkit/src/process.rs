@@ -219,6 +219,11 @@ impl Site {
         Ok(server)
     }
 
+    /// Starts `serve` and does not wait for anything.
+    pub fn start(&self) -> Result<Server> {
+        self.spawn(&["serve"])
+    }
+
     fn spawn(&self, arguments: &[&str]) -> Result<Server> {
         let log = std::fs::File::options()
             .create(true)

@@ -112,9 +112,18 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     };
     let routers = routers::build(&world, &log, &metrics);
 
-    loops::first_beat(&parts).await?;
-    health.all_up();
     let broken = CancellationToken::new();
+    let connections = Vital::new(shutdown.stop.clone(), broken.clone());
+    // Whoever asks before the first beat is told that this starts; nothing is validated without one.
+    listeners.serve(config, &certificates, routers, &shutdown, &connections);
+    tokio::select! {
+        beat = loops::first_beat(&parts) => beat?,
+        signal = signals.wait() => {
+            tracing::info!(signal, "stopped before it served");
+            return Ok(Exit::Success);
+        }
+    }
+    health.all_up();
     let loops = Loops::start(config, &parts, outlet, &health, &metrics, &broken);
     let vital = loops.vital();
     let clock = parts.sso.clock.clone();
@@ -122,8 +131,6 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
         "certificates",
         certificates.clone().watch(clock, vital.stop()),
     );
-    let connections = Vital::new(shutdown.stop.clone(), broken.clone());
-    listeners.serve(config, &certificates, routers, &shutdown, &connections);
     health.serving();
     grpc_health.set_serving(true);
     let revocations = parts.sso.revocations.clone();

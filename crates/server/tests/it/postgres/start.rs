@@ -1,15 +1,20 @@
 //! Starts, and starts that must fail: one clear sentence, the contract's exit code.
 
-use std::process::Output;
+use std::{process::Output, time::Duration};
 
+use anyhow::ensure;
 use sso_testkit::{
     persona::Persona,
     pki::{Authority, Wanted},
     servers::{Options, Pair, Port, Postgres},
 };
 use time::macros::datetime;
+use tokio_postgres::NoTls;
 
 use super::*;
+use crate::support::eventually_within;
+
+const LONG: Duration = Duration::from_secs(20);
 
 pub(super) fn fails(output: &Output, code: i32, sentence: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
@@ -40,6 +45,47 @@ async fn a_database_is_migrated_when_it_is_asked_for_and_refused_until_then() ->
     .set("SSO__DATABASE__MIGRATE", true);
     let serving = site.serve().await?;
     Persona::register(&serving.http, "alice").await?;
+    Ok(())
+}
+
+/// Whoever asks is told so, and it can be told to end.
+#[tokio::test]
+async fn until_its_first_beat_an_instance_says_that_it_starts_and_validates_nothing() -> Result<()> {
+    let url = Postgres::shared().await?.database("start_first_beat").await?;
+    let site = on(&url)?;
+    let before = site.serve().await?;
+    let alice = Persona::register(&before.http, "alice").await?;
+    drop(before);
+    let (mut holder, connection) = tokio_postgres::connect(&url, NoTls).await?;
+    let connection = tokio::spawn(connection);
+    let held = holder.transaction().await?;
+    held.batch_execute("lock table readers in access exclusive mode")
+        .await?;
+
+    let mut server = site.start()?;
+    let starting = async || {
+        let Ok(reply) = server.http.get("/auth/ready", None).await else {
+            return Ok(false);
+        };
+        ensure!(reply.status == 503, "{reply:?}");
+        Ok(reply.json()["state"] == "starting")
+    };
+    eventually_within(LONG, "starting", starting).await?;
+    let reply = alice.at(&server.http).info().await?;
+    assert_eq!(reply.status, 503, "{reply:?}");
+    server.terminate()?;
+    let ended = server.wait(Duration::from_secs(3)).await?;
+    ensure!(ended.success(), "{}", site.log()?);
+
+    let server = site.start()?;
+    held.rollback().await?;
+    let ready = async || {
+        let reply = server.http.get("/auth/ready", None).await;
+        Ok(reply.is_ok_and(|reply| reply.status == 200))
+    };
+    eventually_within(LONG, "readiness", ready).await?;
+    ensure!(alice.at(&server.http).info().await?.status == 200);
+    connection.abort();
     Ok(())
 }
 
