@@ -11,10 +11,7 @@ pub(crate) async fn invoke<T: FromRedisValue>(
     connection: &mut MultiplexedConnection,
 ) -> RedisResult<T> {
     let span = span(name);
-    let answer = call
-        .invoke_async(connection)
-        .instrument(span.clone())
-        .await;
+    let answer = call.invoke_async(connection).instrument(span.clone()).await;
     if answer.is_err() {
         span.record("otel.status_code", "ERROR");
     }

@@ -142,7 +142,9 @@ async fn an_embedded_database_that_cannot_be_written_is_down() -> Result<()> {
     assert_eq!(refused.status, 503, "{refused:?}");
     tells(&server, DEGRADED, ("database", "down")).await?;
     let log = site.log()?;
-    let line = log.lines().find(|line| line.contains("a request was not served"));
+    let line = log
+        .lines()
+        .find(|line| line.contains("a request was not served"));
     let line = line.with_context(|| log.clone())?;
     // Twice the same name would be one or the other, as the reader likes.
     assert_eq!(line.matches(r#""message":"#).count(), 1, "{line}");

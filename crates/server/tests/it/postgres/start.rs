@@ -50,8 +50,12 @@ async fn a_database_is_migrated_when_it_is_asked_for_and_refused_until_then() ->
 
 /// Whoever asks is told so, and it can be told to end.
 #[tokio::test]
-async fn until_its_first_beat_an_instance_says_that_it_starts_and_validates_nothing() -> Result<()> {
-    let url = Postgres::shared().await?.database("start_first_beat").await?;
+async fn until_its_first_beat_an_instance_says_that_it_starts_and_validates_nothing() -> Result<()>
+{
+    let url = Postgres::shared()
+        .await?
+        .database("start_first_beat")
+        .await?;
     let site = on(&url)?;
     let before = site.serve().await?;
     let alice = Persona::register(&before.http, "alice").await?;
