@@ -42,6 +42,8 @@ pub(super) enum KeysCommand {
     /// no good token of the key is left.
     Retire {
         /// Its kid, as `sso keys list` shows it.
+        // One of 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Do not wait until a running server obeys.
         #[arg(long)]

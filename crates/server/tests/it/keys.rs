@@ -145,6 +145,14 @@ async fn retiring_a_key_ends_its_tokens_when_the_command_says_so() -> Result<()>
     assert_eq!(alice.info().await?.status, StatusCode::OK);
     assert_eq!(alice.refresh().await?.status, StatusCode::OK);
 
+    // One of 64 kids begins so.
+    let unknown = site.run(&[
+        "keys",
+        "retire",
+        "-rGvYZYqquw_lxR2b7TS3j2CUX0GAY1jQfxH1v3X05Y",
+    ])?;
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    ensure!(!said.contains("unexpected argument"), "{said}");
     let again = site.run(&["keys", "retire", &kid])?;
     assert_eq!(again.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&again.stderr).contains("no such key"));
