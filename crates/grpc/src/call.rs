@@ -61,18 +61,13 @@ impl Call {
         let agent = headers
             .get(USER_AGENT)
             .map(|agent| Agent::new(&String::from_utf8_lossy(agent.as_bytes())));
-        let (traceparent, tracestate) = match self.extensions.get::<TraceContext>() {
-            Some(stands) => (
-                Some(stands.traceparent()),
-                stands.tracestate().map(str::to_owned),
-            ),
-            None => (None, None),
-        };
+        let stands = self.extensions.get::<TraceContext>();
+        let (traceparent, tracestate) = stands.map(TraceContext::texts).unzip();
         let origin = Origin {
             address: self.extensions.get().map(|client: &Client| client.address),
             agent,
             traceparent,
-            tracestate,
+            tracestate: tracestate.flatten(),
         };
         let admitted = self.extensions.get::<Admitted>();
         Caller {

@@ -41,18 +41,13 @@ impl FromRequestParts<Shared> for User {
 }
 
 fn origin(parts: &Parts) -> Origin {
-    let (traceparent, tracestate) = match parts.extensions.get::<TraceContext>() {
-        Some(stands) => (
-            Some(stands.traceparent()),
-            stands.tracestate().map(str::to_owned),
-        ),
-        None => (None, None),
-    };
+    let stands = parts.extensions.get::<TraceContext>();
+    let (traceparent, tracestate) = stands.map(TraceContext::texts).unzip();
     let agent = parts.headers.get(USER_AGENT);
     Origin {
         address: parts.extensions.get().map(|client: &Client| client.address),
         agent: agent.map(|agent| Agent::new(&String::from_utf8_lossy(agent.as_bytes()))),
         traceparent,
-        tracestate,
+        tracestate: tracestate.flatten(),
     }
 }

@@ -33,13 +33,11 @@ pub(crate) fn send(event: &Envelope, topic: &str) -> Span {
 /// What the record carries: where the span of sending stands, or without traces of ours what the
 /// event brought.
 pub(crate) fn carried(event: &Envelope, span: &Span) -> (Option<String>, Option<String>) {
-    match context::place(span) {
-        Some(place) => (
-            Some(place.traceparent()),
-            place.tracestate().map(str::to_owned),
-        ),
-        None => (event.traceparent.clone(), event.tracestate.clone()),
-    }
+    let Some(stands) = TraceContext::of(span) else {
+        return (event.traceparent.clone(), event.tracestate.clone());
+    };
+    let (traceparent, tracestate) = stands.texts();
+    (Some(traceparent), tracestate)
 }
 
 /// The span of handling an event: a child of its sending.
@@ -64,7 +62,7 @@ pub(crate) fn process(event: &Event, topic: &str, group: &str) -> Span {
         context::continue_from(&span, parent);
     }
     // Without traces of ours the log still names the one that the event brought.
-    if let Some(stands) = context::place(&span).or(parent) {
+    if let Some(stands) = TraceContext::of(&span).or(parent) {
         span.record("trace_id", display(stands.trace_id()));
     }
     span

@@ -70,6 +70,11 @@ impl TraceContext {
         self.state.as_deref()
     }
 
+    /// Both as texts, for what outlives the request.
+    pub fn texts(&self) -> (String, Option<String>) {
+        (self.traceparent(), self.state.clone())
+    }
+
     /// The trace; 32 hex digits as text.
     pub const fn trace_id(&self) -> TraceId {
         self.trace
@@ -80,8 +85,8 @@ impl TraceContext {
         self.is_recorded.then_some(self.trace)
     }
 
-    /// Of a span of ours. `None` where none is made.
-    fn of(span: &Span) -> Option<Self> {
+    /// Where a span of ours stands. `None` where no traces are sent, and for a request that is not sampled.
+    pub fn of(span: &Span) -> Option<Self> {
         let context = span.context();
         let own = context.span().span_context().clone();
         let state = own.trace_state().header();
@@ -175,11 +180,6 @@ pub fn open(
         span.record("trace_id", hex(stands.trace, &mut [0; 32]));
     }
     (span, stands)
-}
-
-/// Where the span stands. `None` where no traces are sent, and for a request that is not sampled.
-pub fn place(span: &Span) -> Option<TraceContext> {
-    TraceContext::of(span)
 }
 
 /// Whether the span is part of a trace that is sampled.
