@@ -14,6 +14,7 @@ pub mod pki;
 pub mod process;
 pub mod program;
 pub mod random;
+pub mod readiness;
 pub mod servers;
 pub mod tasks;
 pub mod workload;

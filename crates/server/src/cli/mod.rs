@@ -107,7 +107,7 @@ enum Command {
     Top(top::TopArgs),
     /// Print the OpenAPI document of the HTTP API or of the gRPC port.
     Openapi(openapi::OpenapiArgs),
-    /// Print docs/metrics.md.
+    /// Print the part of docs/metrics.md that is about this program.
     #[command(hide = true)]
     Metrics,
     /// Print the completions for a shell.

@@ -13,10 +13,11 @@ use sso_core::{
     },
 };
 use sso_kafka::KafkaSink;
+use sso_store_postgres::servers::Servers;
 use sso_telemetry::Metrics;
 use tokio::{
     sync::Notify,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,8 @@ use super::health::{Dependency, Health};
 
 /// Time between two beats: how late a revocation of another process is obeyed.
 const BEAT: Duration = Duration::from_millis(200);
+/// A database that has not answered a beat for so long is said to be down before the beat is given up.
+const SILENT: Duration = Duration::from_secs(2);
 /// How often Kafka and the registry are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 /// Least time between two beats, unless the first brought what others wait for: then the second
@@ -71,8 +74,8 @@ pub(super) struct Beats {
     pub(super) early: Arc<Notify>,
     pub(super) lease: Duration,
     pub(super) health: Arc<Health>,
-    /// A beat of the embedded database only reads: whether it can be written is asked besides.
-    pub(super) embedded: bool,
+    /// `None`: the database is embedded.
+    pub(super) servers: Option<Servers>,
 }
 
 /// Asks for revocations of other processes, and shows what this one knows. One beat at a time,
@@ -83,7 +86,7 @@ pub(super) async fn beat(beats: Beats, stop: CancellationToken) {
         early,
         lease,
         health,
-        embedded,
+        servers,
     } = beats;
     let mut ticks = interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -97,16 +100,20 @@ pub(super) async fn beat(beats: Beats, stop: CancellationToken) {
             () = early.notified() => ticks.reset(),
         }
         let mut beat = pin!(timeout(lease, sso.revocations.beat()));
+        let asked = Instant::now();
         // A lease that ends while an answer is awaited is seen to end.
         let answer = loop {
             tokio::select! {
                 answer = &mut beat => break answer,
                 () = tokio::time::sleep(BEAT) => show_revocation(&sso, &health),
             }
+            if asked.elapsed() > SILENT {
+                let problem = format!("no answer for {SILENT:?}");
+                health.set(Dependency::Database, Some(&problem));
+            }
         };
         let problem = match answer {
-            Ok(Ok(())) if embedded => sso.store.ping().await.err().map(|error| error.to_string()),
-            Ok(Ok(())) => None,
+            Ok(Ok(())) => room(&sso, servers.as_ref()).await,
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some(format!("no answer within {lease:?}")),
         };
@@ -116,6 +123,15 @@ pub(super) async fn beat(beats: Beats, stop: CancellationToken) {
         if !owed {
             tokio::time::sleep(EARLIEST).await;
         }
+    }
+}
+
+/// Why a database that answers beats cannot be written: one that is embedded only reads for a beat, so
+/// it is asked; PostgreSQL has said so to whoever tried.
+async fn room(sso: &Sso, servers: Option<&Servers>) -> Option<String> {
+    match servers {
+        None => sso.store.ping().await.err().map(|error| error.to_string()),
+        Some(servers) => servers.exhausted(),
     }
 }
 

@@ -70,7 +70,7 @@ impl Loops {
             early: parts.early_beat.clone(),
             lease: config.revocation.lease,
             health: health.clone(),
-            embedded: parts.servers.is_none(),
+            servers: parts.servers.clone(),
         };
         let beat = vital.spawn("beat", background::beat(beats, stop()));
         vital.spawn("keys", keys::follow(parts, health.clone(), stop()));

@@ -140,9 +140,10 @@ impl Loops {
 
     /// Never ends.
     async fn count(&self) {
+        let mut last = Backlog::default();
         loop {
             let started = Instant::now();
-            self.show_outbox().await;
+            self.show_outbox(&mut last).await;
             sleep(COUNT.0.max(started.elapsed() * COUNT.1)).await;
         }
     }
@@ -218,17 +219,17 @@ impl Loops {
             .set(Dependency::Events, first.map(String::as_str));
     }
 
-    async fn show_outbox(&self) {
+    /// While the store is away nothing is delivered: what waited last waits on, and grows older.
+    async fn show_outbox(&self, last: &mut Backlog) {
         match self.sso.store.backlog().await {
-            Ok(backlog) => {
-                let age = backlog.oldest.map(|oldest| self.sso.clock.now() - oldest);
-                let age = age
-                    .and_then(|age| Duration::try_from(age).ok())
-                    .unwrap_or_default();
-                show_backlog(backlog, age);
-            }
+            Ok(backlog) => *last = backlog,
             Err(error) => tracing::warn!(%error, "the outbox cannot be counted"),
         }
+        let age = last.oldest.map(|oldest| self.sso.clock.now() - oldest);
+        let age = age
+            .and_then(|age| Duration::try_from(age).ok())
+            .unwrap_or_default();
+        show_backlog(*last, age);
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod away;
 mod observer;
+mod ready;
 mod scene;
 mod storm;
 

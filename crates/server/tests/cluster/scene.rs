@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use sso_testkit::{
     history::{Action, Durability, History, Outcome, Terms, Verdict},
     process::{Server, Site},
+    readiness::Readiness,
     servers::{Patroni, patroni::Failover},
     workload::{STEADY, Workload},
 };
@@ -13,6 +14,7 @@ use sso_testkit::{
 use crate::{
     PATIENCE, full_size,
     observer::{Observer, outage},
+    ready::{lies, said_after},
 };
 
 /// 32 bytes in base64: instances share it.
@@ -38,10 +40,12 @@ pub(crate) struct Scene {
     pub(crate) history: History,
     workload: Workload,
     observer: Observer,
+    /// Of each instance.
+    readiness: Vec<Readiness>,
     durability: Durability,
     failovers: Vec<Duration>,
     report: Vec<String>,
-    /// What took longer than it may.
+    /// What took longer than it may, or was not so.
     late: Vec<String>,
 }
 
@@ -60,6 +64,8 @@ impl Scene {
         let observer = Observer::start(&history, &balanced)?;
         let instances: Vec<_> = servers.iter().collect();
         let workload = Workload::start(&history, &instances, CLIENTS, 7).await?;
+        let watch = |server: &Server| Readiness::watch(&server.http, &history);
+        let readiness = servers.iter().map(watch).collect();
         Ok(Self {
             cluster,
             sites,
@@ -67,6 +73,7 @@ impl Scene {
             history,
             workload,
             observer,
+            readiness,
             durability,
             failovers: Vec::new(),
             report: Vec::new(),
@@ -103,11 +110,12 @@ impl Scene {
         );
         let mut late = Vec::new();
         for instance in 0..self.servers.len() {
-            let steady = calls
+            let steady: Vec<_> = calls
                 .iter()
-                .filter(|call| call.client == STEADY + instance && call.end >= from);
+                .filter(|call| call.client == STEADY + instance && call.end >= from)
+                .collect();
             let (mut writes, mut unavailable, mut validated) = (Vec::new(), 0, 0);
-            for call in steady {
+            for call in &steady {
                 match (&call.action, &call.outcome) {
                     (Action::Register { .. }, Outcome::Done { .. }) => writes.push(call.end),
                     (Action::Validate { .. }, Outcome::Done { .. }) => validated += 1,
@@ -116,12 +124,19 @@ impl Scene {
                 }
             }
             let here = outage(from, now, &writes);
+            let told = self.readiness[instance].since(from);
             let _ = write!(
                 line,
-                "; instance {instance} {:.2} s, back after {:+.2} s, {validated} validated, \
-                 {unavailable} not",
+                "; instance {instance} {:.2} s, said after {:?}, back after {:+.2} s, {validated} \
+                 validated, {unavailable} not",
                 here.length().as_secs_f64(),
+                said_after(&told, here),
                 here.to.as_secs_f64() - shown.to.as_secs_f64(),
+            );
+            late.extend(
+                lies(&told, here, &steady)
+                    .into_iter()
+                    .map(|lie| format!("instance {instance}, of readiness: {lie}")),
             );
             // One that was not stopped has its longest pause at any time.
             if here.length() > back() && here.to > shown.to + back() {

@@ -165,6 +165,8 @@ async fn four_hundred_clients_get_what_the_cores_can_hash_and_the_rest_is_told_a
 
     let (hashes, seconds) = (after.0 - before.0, after.1 - before.1);
     let threads = float(cores) * elapsed;
+    // A hash is counted when it ends: each core's first began before, and its last ends after.
+    let edges = float(2 * cores) * seconds / hashes;
     let refused = Told::get(&told.refused);
     println!(
         "{done} logins of {hashes} hashes in {elapsed:.1} s, threads busy {:.3}; {refused} refused, \
@@ -177,9 +179,12 @@ async fn four_hundred_clients_get_what_the_cores_can_hash_and_the_rest_is_told_a
         largest >> 20,
     );
     ensure!(Told::get(&told.odd) == 0, "answers of another kind");
-    ensure!(seconds <= threads * 1.02, "more hashes at once than cores");
     ensure!(
-        seconds >= threads * 0.95,
+        seconds <= threads * 1.02 + edges,
+        "more hashes at once than cores: {seconds} of {threads}"
+    );
+    ensure!(
+        seconds >= threads * 0.95 - edges,
         "the pool was idle: {seconds} of {threads}"
     );
     ensure!(

@@ -2,7 +2,7 @@
 //! Kafka, the schema registry; each away, and each of them frozen, which is worse, since nothing says
 //! no.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use sso_testkit::{
     http::Http,
     persona::Persona,
     process::Server,
+    readiness::WITHIN,
     servers::{Pair, Redis, kafka::Kafka, registry::Registry},
 };
 
@@ -19,13 +20,11 @@ use crate::{
     whole::site_on,
 };
 
-/// By contract.
-const WITHIN: Duration = Duration::from_millis(300);
 /// A busy machine may hold up one answer; a dependency that hangs would hold up all.
 const TRIES: usize = 5;
 
 /// The answer, of which one in a few comes in time.
-async fn asked(http: &Http) -> Result<(u16, Value)> {
+pub(crate) async fn asked(http: &Http) -> Result<(u16, Value)> {
     let mut took = Vec::new();
     for _ in 0..TRIES {
         let started = Instant::now();
@@ -39,7 +38,7 @@ async fn asked(http: &Http) -> Result<(u16, Value)> {
 }
 
 /// Waits until it says so of the whole and of one dependency: status and state, name and state.
-async fn tells(server: &Server, whole: (u16, &str), one: (&str, &str)) -> Result<()> {
+pub(crate) async fn tells(server: &Server, whole: (u16, &str), one: (&str, &str)) -> Result<()> {
     let last = tokio::sync::Mutex::new(Value::Null);
     let told = eventually_within(LONG, one.0, async || {
         let (status, report) = asked(&server.http).await?;
@@ -62,8 +61,8 @@ async fn tells(server: &Server, whole: (u16, &str), one: (&str, &str)) -> Result
     told.with_context(|| format!("{whole:?}, {one:?}: {last}"))
 }
 
-const READY: (u16, &str) = (200, "ready");
-const DEGRADED: (u16, &str) = (200, "degraded");
+pub(crate) const READY: (u16, &str) = (200, "ready");
+pub(crate) const DEGRADED: (u16, &str) = (200, "degraded");
 const CANNOT_VALIDATE: (u16, &str) = (503, "degraded");
 
 struct World {

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use deadpool::managed;
@@ -66,10 +67,12 @@ impl Connection {
     /// Looks at an error that this connection gave: closes it where it is of no use any more, and
     /// has all servers asked who they are. Whether it was of no use.
     pub fn failed(&self, error: &Error) -> bool {
+        let topology = &self.wire.topology;
+        topology.exhausted.look_at(error, Instant::now());
         let severed = severs(error);
         if severed {
             self.evict();
-            self.wire.topology.doubt.notify_waiters();
+            topology.doubt.notify_waiters();
         }
         severed
     }

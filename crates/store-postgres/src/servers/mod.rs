@@ -12,6 +12,7 @@ mod beats;
 mod connection;
 mod deadline;
 mod errors;
+mod exhausted;
 mod given_up;
 mod identity;
 mod instances;
@@ -225,6 +226,11 @@ impl Servers {
         addresses
             .map(|(at, address)| (address.name.clone(), shared.topology.furthest(at, now)))
             .collect()
+    }
+
+    /// What a server said that had no disk or memory left for a statement in the last seconds.
+    pub fn exhausted(&self) -> Option<String> {
+        self.shared.topology.exhausted.at(Instant::now())
     }
 
     /// What the primary's clock shows, since 1970: as it said within the last second or so, and

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use super::{
     Identity, Role,
     beats::Beats,
+    exhausted::Exhausted,
     given_up::{GivenUp, Led},
     identity::ServerTime,
     lock, metrics,
@@ -72,6 +73,7 @@ pub(super) struct Topology {
     /// Wakes all who probe: somebody met an error.
     pub(super) doubt: Notify,
     pub(super) beats: Beats,
+    pub(super) exhausted: Exhausted,
     /// Of the primary that was asked last.
     time: Mutex<Option<ServerTime>>,
     max_lag: Duration,
@@ -106,6 +108,7 @@ impl Topology {
             given_up: watch::Sender::new(None),
             doubt: Notify::new(),
             beats: Beats::default(),
+            exhausted: Exhausted::default(),
             time: Mutex::default(),
             max_lag,
             unheard,

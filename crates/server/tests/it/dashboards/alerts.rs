@@ -44,12 +44,26 @@ pub(super) fn impatient(rules: &str) -> Result<String> {
     Ok(lines.join("\n"))
 }
 
-/// Nothing fires.
+/// Alerts of times that only a machine of its own would hold.
+const OF_TIMES: [&str; 2] = ["SsoLoginsSlow", "SsoValidateSlow"];
+
+/// Nothing fires, and nothing would if it only went on. What a busy machine brings about, such as a
+/// scrape that came late, passes: what stays is told.
 pub(super) async fn silent(prometheus: &Prometheus) -> Result<()> {
-    let alerts = prometheus.alerts().await?;
-    let firing = alerts.iter().find(|alert| alert["state"] == "firing");
-    ensure!(firing.is_none(), "{firing:?}");
-    Ok(())
+    let active = tokio::sync::Mutex::new(Vec::new());
+    let silent = eventually_within(LONG, "no alert fires or waits to", async || {
+        let mut alerts = prometheus.alerts().await?;
+        alerts.retain(|alert| {
+            let name = alert["labels"]["alertname"].as_str().unwrap_or_default();
+            !OF_TIMES.contains(&name)
+        });
+        let silent = alerts.is_empty();
+        *active.lock().await = alerts;
+        Ok(silent)
+    });
+    let silent = silent.await;
+    let active = active.into_inner();
+    silent.with_context(|| format!("{active:#?}"))
 }
 
 /// Waits until it fires; until then `meanwhile` goes on.

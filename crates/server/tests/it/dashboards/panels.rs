@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sso_testkit::servers::{Prometheus, Proxy};
 
-use super::{alerts, deploy, picture};
+use super::{alerts, deploy, picture, series};
 use crate::{
     kafka::LONG,
     support::{eventually_within, site},
@@ -125,6 +125,7 @@ async fn on_the_whole_every_panel_has_data_no_alert_fires_and_then_eight_faults_
     prometheus.scraped().await?;
     have_data(&prometheus, &queries, async || whole.load().await).await?;
     alerts::silent(&prometheus).await?;
+    series::bounded(&whole).await?;
     picture::take(&prometheus, &queries, &whole).await?;
     alerts::eight_faults(&mut whole, &prometheus, &road).await
 }

@@ -10,11 +10,15 @@ use sso_testkit::{
 
 use crate::{
     support::{rounds, site, validate},
-    whole::life,
+    whole::{Whole, life},
 };
+
+use super::check_metrics;
 
 /// Different people.
 const PEOPLE: usize = 10_000;
+/// Where each costs a whole hash.
+const MORE: usize = 20;
 
 /// Hashes that cost next to nothing, and no throttle, so that all are answered alike.
 fn quick() -> Result<Site> {
@@ -55,8 +59,8 @@ async fn visits(server: &Server, from: usize, count: usize) -> Result<()> {
 }
 
 /// Names and labels, and the page.
-async fn series(server: &Server) -> Result<(Vec<String>, String)> {
-    let page = server.admin.get("/metrics", None).await?;
+async fn series(http: &Http) -> Result<(Vec<String>, String)> {
+    let page = http.get("/metrics", None).await?;
     let text = String::from_utf8(page.bytes.to_vec())?;
     let series = (text.lines())
         // Statements of the loops in the background are as many as the source has.
@@ -70,14 +74,48 @@ async fn ten_thousand_people_make_no_series() -> Result<()> {
     let server = quick()?.serve().await?;
     life(&server).await?;
     visits(&server, 0, 20).await?;
-    let (before, _) = series(&server).await?;
+    let (before, _) = series(&server.admin).await?;
     visits(&server, 20, PEOPLE).await?;
-    let (after, text) = series(&server).await?;
+    let (after, text) = series(&server.admin).await?;
+    same(&before, &after)?;
+    impersonal(&text, &["visitor", "example.com", "127.0.0."])
+}
+
+fn same(before: &[String], after: &[String]) -> Result<()> {
     let new: Vec<_> = after.iter().filter(|one| !before.contains(one)).collect();
-    assert!(new.is_empty() && before.len() == after.len(), "{new:#?}");
-    for personal in ["visitor", "example.com", "127.0.0."] {
-        let line = text.lines().find(|line| line.contains(personal));
-        assert!(line.is_none(), "{line:?}");
+    ensure!(new.is_empty() && before.len() == after.len(), "{new:#?}");
+    Ok(())
+}
+
+fn impersonal(page: &str, personal: &[&str]) -> Result<()> {
+    for personal in personal {
+        let line = page.lines().find(|line| line.contains(personal));
+        ensure!(line.is_none(), "{line:?}");
+    }
+    Ok(())
+}
+
+/// People come to all that there is, of which each has been used: no program has more series then, and
+/// each of the pages is one by Prometheus' own rules.
+pub(super) async fn bounded(whole: &Whole) -> Result<()> {
+    let programs = [
+        &whole.server.admin,
+        &whole.welcome.http,
+        &whole.loyalty.http,
+    ];
+    let mut before = Vec::new();
+    for http in programs {
+        check_metrics(http).await?;
+        before.push(series(http).await?.0);
+    }
+    for _ in 0..MORE {
+        whole.load().await?;
+    }
+    for (http, before) in programs.into_iter().zip(before) {
+        let (after, page) = series(http).await?;
+        same(&before, &after)?;
+        // Servers are named by their addresses, people by nothing.
+        impersonal(&page, &["example.com", &whole.admin.id])?;
     }
     Ok(())
 }

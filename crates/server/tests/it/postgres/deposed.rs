@@ -19,7 +19,10 @@ use super::{
     cluster::{Instance, instance},
     *,
 };
-use crate::support::{eventually_within, unique};
+use crate::{
+    ready::{DEGRADED, READY, tells},
+    support::{eventually_within, unique},
+};
 
 /// Until the new primary is asked, once it can be.
 const SOON: Duration = Duration::from_secs(10);
@@ -99,7 +102,7 @@ async fn nobody_is_refused_by_what_a_deposed_primary_does_not_know() -> Result<(
             "{what}: {reply:?}"
         );
     }
-    Ok(())
+    tells(&late.server, DEGRADED, ("database", "down")).await
 }
 
 #[tokio::test]
@@ -129,6 +132,7 @@ async fn who_asks_meanwhile_is_answered_by_the_new_primary_when_it_can_be_asked(
     answered?;
     let refresh = alice.use_refresh_token(&alice.refresh).await?;
     ensure!(refresh.status == StatusCode::OK, "{refresh:?}");
+    tells(&late.server, READY, ("database", "up")).await?;
     ensure!(!pair.primary.is_standby().await?, "it still takes writes");
     Ok(())
 }

@@ -15,7 +15,10 @@ use super::{
     cluster::Instance,
     *,
 };
-use crate::support::eventually_within;
+use crate::{
+    ready::{DEGRADED, READY, tells},
+    support::eventually_within,
+};
 
 const LONG: Duration = Duration::from_mins(1);
 /// A page of a table: a bound in the midst of one lets PostgreSQL write a part of it.
@@ -59,12 +62,15 @@ async fn on_a_full_disk_nothing_is_stored_by_halves_and_all_goes_on_when_there_i
     ensure!(!done(&alice.try_login(&alice.password).await?)?);
     let valid = at.validate(&alice.access).await?;
     ensure!(valid.status == StatusCode::OK, "{valid:?}");
+    // The beats find room where they always write.
+    tells(&at.server, DEGRADED, ("database", "down")).await?;
 
     server.node.bound_files(None).await?;
     println!("{:?} with, and without a place", books.count());
     ensure!(done(&alice.login().await?)?);
     ensure!(done(&alice.refresh().await?)?);
     books.register(&at, 8, 4).await?;
+    tells(&at.server, READY, ("database", "up")).await?;
     books.agree(&at, (&server.node, "postgres"), false).await
 }
 
@@ -98,6 +104,7 @@ async fn what_was_acknowledged_before_the_log_was_full_is_there_when_there_is_ro
     };
     tokio::try_join!(full, busy)?;
     let before = books.count();
+    tells(&at.server, DEGRADED, ("database", "down")).await?;
 
     // On a larger disk.
     server.node.kill9().await?;
@@ -111,5 +118,6 @@ async fn what_was_acknowledged_before_the_log_was_full_is_there_when_there_is_ro
         Ok(at.validate(&alice.access).await?.status == StatusCode::OK)
     })
     .await?;
+    tells(&at.server, READY, ("database", "up")).await?;
     books.agree(&at, (&server.node, "postgres"), true).await
 }

@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use sso_testkit::{persona::Persona, servers::kafka::Kafka};
+use anyhow::{Context, Result, ensure};
+use sso_testkit::{persona::Persona, process::Server, servers::kafka::Kafka};
 use tokio::time::Instant;
 
 use super::{LONG, Load, TOPIC, World, deliver, gauge, within};
-use crate::support::eventually_within;
+use crate::{
+    ready::{READY, asked, tells},
+    support::eventually_within,
+};
 
 /// Events that wait in the database when the brokers come back.
 const BACKLOG: i32 = 5_000;
+/// How long events may wait, which have waited for some seconds, until readiness says so. They may also
+/// be on their way.
+const SAID_WITHIN: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_dies_or_hangs_and_a_restart_of_all_lose_nothing() -> Result<()> {
@@ -23,20 +29,22 @@ async fn a_leader_that_dies_or_hangs_and_a_restart_of_all_lose_nothing() -> Resu
 
     let leader = world.kafka.leader(TOPIC, 0).await?;
     world.kafka.kill9(leader)?;
-    more(&world, &load).await?;
+    more(&world, &server, &load).await?;
     world.kafka.start_all().await?;
     world.kafka.in_sync(TOPIC).await?;
 
     let leader = world.kafka.leader(TOPIC, 1).await?;
     world.kafka.freeze(leader)?;
-    more(&world, &load).await?;
+    more(&world, &server, &load).await?;
     world.kafka.thaw(leader)?;
     world.kafka.in_sync(TOPIC).await?;
 
     world.kafka.restart_all().await?;
-    more(&world, &load).await?;
+    more(&world, &server, &load).await?;
     let acknowledged = load.end().await;
     world.kafka.in_sync(TOPIC).await?;
+    tells(&server, READY, ("events", "up")).await?;
+    tells(&server, READY, ("kafka", "up")).await?;
     let duplicates = world.check(&acknowledged).await?;
     println!(
         "{} acknowledged, {duplicates} duplicates",
@@ -45,8 +53,9 @@ async fn a_leader_that_dies_or_hangs_and_a_restart_of_all_lose_nothing() -> Resu
     Ok(())
 }
 
-/// Registrations go on, with more events of some users, and events of all partitions arrive.
-async fn more(world: &World, load: &Load) -> Result<()> {
+/// Registrations go on, with more events of some users, and events of all partitions arrive. While some
+/// do not, readiness says so.
+async fn more(world: &World, server: &Server, load: &Load) -> Result<()> {
     let told = load.told();
     for user in told.iter().rev().take(20) {
         world.more_of(*user).await?;
@@ -55,10 +64,36 @@ async fn more(world: &World, load: &Load) -> Result<()> {
     let sql = "select coalesce(max(sequence), 0) from outbox";
     let last: i64 = world.sql.query_one(sql, &[]).await?.get(0);
     let sql = "select count(*) from outbox where sequence <= $1 and status <> 'Success'";
-    eventually_within(LONG, "what was stored so far is delivered", async || {
-        Ok(world.sql.query_one(sql, &[&last]).await?.get::<_, i64>(0) == 0)
-    })
-    .await
+    let began = Instant::now();
+    loop {
+        if world.sql.query_one(sql, &[&last]).await?.get::<_, i64>(0) == 0 {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < LONG, "what was stored is not delivered");
+        tokio::time::timeout(SAID_WITHIN, said_of_what_waits(world, server))
+            .await
+            .context("events wait, and readiness says that all is well")??;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until no event has waited for long, or readiness says that they do.
+async fn said_of_what_waits(world: &World, server: &Server) -> Result<()> {
+    let sql = "select count(*) from outbox
+               where status <> 'Success' and created_at < now() - interval '5 seconds'";
+    loop {
+        let waiting: i64 = world.sql.query_one(sql, &[]).await?.get(0);
+        let (_, report) = asked(&server.http).await?;
+        let all = report["dependencies"].as_array().context("no list")?;
+        let down = |name: &str| {
+            let found = all.iter().find(|found| found["name"] == name);
+            found.is_some_and(|found| found["state"] == "down")
+        };
+        if waiting == 0 || down("events") || down("kafka") {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
