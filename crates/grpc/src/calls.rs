@@ -142,6 +142,7 @@ impl Calls {
                 rpc.system.name = "grpc",
                 rpc.method = method,
                 rpc.response.status_code = Empty,
+                "error.type" = Empty,
             )
         })
     }
@@ -219,6 +220,7 @@ impl Calls {
         span.record("rpc.response.status_code", status::name(code));
         if is_fault(code) {
             span.record("otel.status_code", "ERROR");
+            span.record("error.type", status::name(code));
         }
         result
     }

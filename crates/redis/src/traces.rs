@@ -12,8 +12,10 @@ pub(crate) async fn invoke<T: FromRedisValue>(
 ) -> RedisResult<T> {
     let span = span(name);
     let answer = call.invoke_async(connection).instrument(span.clone()).await;
-    if answer.is_err() {
+    if let Err(error) = &answer {
         span.record("otel.status_code", "ERROR");
+        // What Redis calls it, such as READONLY; of what never reached it, nothing more is known.
+        span.record("error.type", error.code().unwrap_or("_OTHER"));
     }
     answer
 }
@@ -31,5 +33,6 @@ fn span(name: &'static str) -> Span {
         db.system.name = "redis",
         db.operation.name = "EVALSHA",
         db.stored_procedure.name = name,
+        "error.type" = Empty,
     )
 }

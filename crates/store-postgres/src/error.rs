@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use sso_core::ports::{StoreError, store::Constraint};
+use sso_telemetry::statements::{ErrorType, OTHER_ERROR};
 use tokio_postgres::error::{Error, SqlState};
 
 use crate::servers::{Connection, severs};
@@ -155,6 +156,17 @@ impl Fault {
             Self::DeletedId => Class::Conflict(Constraint::Id),
             Self::NotCommitted(_) | Self::CommitLost => Class::Undone,
             Self::Silent(_) | Self::RolledBack | Self::Unconfirmed(_) => Class::Unavailable,
+        }
+    }
+}
+
+/// The SQLSTATE.
+impl ErrorType for Fault {
+    fn error_type(&self) -> &str {
+        match self {
+            Self::Silent(_) => "timeout",
+            Self::Said(said) if said.severed && said.code.is_none() => "severed",
+            _ => self.code().map_or(OTHER_ERROR, SqlState::code),
         }
     }
 }

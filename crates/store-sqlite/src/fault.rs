@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{ErrorCode, ffi};
 use sso_core::ports::{StoreError, store::Constraint};
+use sso_telemetry::statements::{ErrorType, OTHER_ERROR};
 
 /// Why a statement did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,27 @@ impl Fault {
             error.sqlite_error_code(),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
         ))
+    }
+}
+
+/// The name of SQLite's result code.
+impl ErrorType for Fault {
+    fn error_type(&self) -> &str {
+        let Self::Sql(error) = self else {
+            return OTHER_ERROR;
+        };
+        match error.sqlite_error_code() {
+            Some(ErrorCode::ConstraintViolation) => "SQLITE_CONSTRAINT",
+            Some(ErrorCode::DatabaseBusy) => "SQLITE_BUSY",
+            Some(ErrorCode::DatabaseLocked) => "SQLITE_LOCKED",
+            Some(ErrorCode::DiskFull) => "SQLITE_FULL",
+            Some(ErrorCode::SystemIoFailure) => "SQLITE_IOERR",
+            Some(ErrorCode::ReadOnly) => "SQLITE_READONLY",
+            Some(ErrorCode::CannotOpen) => "SQLITE_CANTOPEN",
+            Some(ErrorCode::DatabaseCorrupt) => "SQLITE_CORRUPT",
+            Some(ErrorCode::NotADatabase) => "SQLITE_NOTADB",
+            _ => OTHER_ERROR,
+        }
     }
 }
 

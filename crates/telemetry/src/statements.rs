@@ -83,6 +83,7 @@ impl Family {
             db.system.name = system,
             db.operation.name = self.operation,
             db.collection.name = Empty,
+            "error.type" = Empty,
         );
         if !span.is_disabled() {
             if self.table.is_empty() {
@@ -110,6 +111,16 @@ impl Family {
     }
 }
 
+/// Why a statement failed, as its span says it.
+pub trait ErrorType {
+    /// `error.type` of OpenTelemetry's conventions: the database's own code, or [`OTHER_ERROR`]. One of
+    /// few, and never a message, which may show values.
+    fn error_type(&self) -> &str;
+}
+
+/// The conventions' word for an error that has no code.
+pub const OTHER_ERROR: &str = "_OTHER";
+
 /// A statement under way. Its time counts when this is dropped.
 #[derive(Debug)]
 pub struct Statement {
@@ -125,9 +136,10 @@ impl Statement {
     }
 
     /// Ends it; `Err` is noted.
-    pub fn end<T, E>(self, result: Result<T, E>) -> Result<T, E> {
-        if result.is_err() {
+    pub fn end<T, E: ErrorType>(self, result: Result<T, E>) -> Result<T, E> {
+        if let Err(error) = &result {
             self.span.record("otel.status_code", "ERROR");
+            self.span.record("error.type", error.error_type());
         }
         result
     }

@@ -1,7 +1,9 @@
 //! A client of JSON over HTTP/1.1 that shows everything of an answer.
 
 use std::{
+    error::Error,
     net::{IpAddr, SocketAddr},
+    str::FromStr,
     time::Duration,
 };
 
@@ -128,6 +130,19 @@ impl Http {
     /// `GET`, with a bearer token if there is one.
     pub async fn get(&self, path: &str, token: Option<&str>) -> Result<Reply> {
         self.bearer(Method::GET, path, token, "").await
+    }
+
+    /// A series of `/metrics`, such as `sso_logins_total{outcome="done"}`.
+    pub async fn metric<T: FromStr<Err: Error + Send + Sync + 'static>>(
+        &self,
+        series: &str,
+    ) -> Result<T> {
+        let page = self.get("/metrics", None).await?;
+        let page = String::from_utf8(page.bytes.to_vec())?;
+        let mut values = page.lines().filter_map(|line| line.strip_prefix(series));
+        let value = values.find_map(|rest| rest.strip_prefix(' '));
+        let value = value.with_context(|| format!("no {series} in\n{page}"))?;
+        Ok(value.parse()?)
     }
 
     /// A request with a bearer token and a JSON body.

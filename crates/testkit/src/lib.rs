@@ -9,6 +9,7 @@ pub mod contract;
 pub mod history;
 pub mod http;
 pub mod memory;
+pub mod metrics;
 pub mod persona;
 pub mod pki;
 pub mod process;

@@ -1,6 +1,8 @@
 //! One of our services (not `sso` itself) in a folder of its own, on a free loopback port; killed when
 //! dropped.
 
+mod readiness;
+
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -12,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+pub use self::readiness::{DEGRADED, READY, UNREADY, Whole};
 use crate::{http::Http, process::free_port};
 
 /// How long a start, an end, or whatever is waited for, may take.
@@ -119,6 +122,7 @@ impl Program {
             .stderr(log)
             .spawn()?;
         Ok(Running {
+            name: self.name,
             child,
             http: Http::new(self.address),
             address: self.address,
@@ -153,6 +157,7 @@ impl Program {
 /// A running service.
 #[derive(Debug)]
 pub struct Running {
+    name: &'static str,
     child: Child,
     /// Its HTTP API.
     pub http: Http,
@@ -193,11 +198,7 @@ impl Running {
 
     /// A series of its metrics that is a whole number, such as `welcome_mails_total{outcome="sent"}`.
     pub async fn metric(&self, series: &str) -> Result<i64> {
-        let text = self.http.get("/metrics", None).await?;
-        let text = String::from_utf8(text.bytes.to_vec())?;
-        let line = text.lines().find_map(|line| line.strip_prefix(series));
-        let value = line.with_context(|| format!("no {series} in\n{text}"))?;
-        Ok(value.trim().parse()?)
+        self.http.metric(series).await
     }
 }
 

@@ -24,6 +24,7 @@ pub fn of_request(
         http.request.method = method,
         http.route = route,
         http.response.status_code = Empty,
+        "error.type" = Empty,
     );
     if !span.is_disabled() {
         span.record("otel.name", format!("{method} {route}"));
@@ -34,9 +35,11 @@ pub fn of_request(
 /// How the request of the current span ended.
 pub fn answered(response: &Response) {
     let span = Span::current();
-    span.record("http.response.status_code", response.status().as_u16());
-    if response.status().is_server_error() {
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
         span.record("otel.status_code", "ERROR");
+        span.record("error.type", status.as_str());
     }
 }
 

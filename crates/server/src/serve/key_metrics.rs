@@ -18,7 +18,7 @@ pub(super) fn register() {
     describe_gauge!(
         AGE,
         Unit::Seconds,
-        "Age of the newest key that signs, by what it signs."
+        "Age of the newest key, by what it signs or is about to sign."
     );
     describe_gauge!(
         NEXT,

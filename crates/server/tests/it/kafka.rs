@@ -57,13 +57,6 @@ pub(crate) fn message(record: &Record) -> Result<RegistrationMessage> {
     Ok(RegistrationMessage::decode(message)?)
 }
 
-pub(crate) async fn metric(server: &Server, line: &str) -> Result<bool> {
-    let metrics = server.admin.get("/metrics", None).await?;
-    Ok(String::from_utf8_lossy(&metrics.bytes)
-        .lines()
-        .any(|found| found == line))
-}
-
 /// The state of a dependency, as readiness tells it.
 pub(crate) async fn dependency(server: &Server, name: &str) -> Result<Value> {
     let ready = server.admin.get("/auth/ready", None).await?;
@@ -99,8 +92,11 @@ async fn a_registration_reaches_the_topic_and_stands_as_success() -> Result<()> 
     assert_eq!(content_type.as_deref(), Some("application/x-protobuf"));
     assert_eq!(registry.level("registration-value"), "BACKWARD_TRANSITIVE");
 
-    let sent = r#"sso_kafka_sends_total{outcome="delivered"} 1"#;
-    assert!(metric(&server, sent).await?);
+    let metric = async |series: &str| server.admin.metric::<u64>(series).await;
+    let sent = r#"sso_kafka_sends_total{outcome="delivered"}"#;
+    assert_eq!(metric(sent).await?, 1);
+    let registered = r#"sso_registry_requests_total{operation="register",outcome="ok"}"#;
+    assert!(metric(registered).await? >= 1);
     eventually_within(LONG, "all dependencies are looked at", async || {
         let ready = server.http.get("/auth/ready", None).await?;
         Ok(ready.json()["state"] == "ready")

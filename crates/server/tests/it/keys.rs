@@ -65,7 +65,9 @@ async fn until_it_signs(alice: &mut Persona, kid: &str) -> Result<()> {
 async fn a_new_key_is_published_for_the_max_age_before_it_signs_and_old_tokens_stay_good()
 -> Result<()> {
     let mut site = site()?;
-    site.set("SSO__KEYS__JWKS_MAX_AGE", "2s");
+    site.set("SSO__KEYS__JWKS_MAX_AGE", "2s")
+        .set("SSO__KEYS__ROTATE_EVERY", "1h");
+    let began = Instant::now();
     let server = site.serve().await?;
     let mut alice = Persona::register(&server.http, "alice").await?;
     let (old_token, old_refresh) = (alice.access.clone(), alice.refresh.clone());
@@ -109,6 +111,19 @@ async fn a_new_key_is_published_for_the_max_age_before_it_signs_and_old_tokens_s
         .map(|key| key["state"].clone())
         .collect();
     assert_eq!(states, ["verifying", "signing", "verifying", "signing"]);
+
+    // So the metrics tell of the new ones.
+    let (all, new) = (began.elapsed().as_secs_f64(), seen.elapsed().as_secs_f64());
+    for used in ["access", "refresh"] {
+        let series = format!(r#"sso_key_age_seconds{{use="{used}"}}"#);
+        let age: f64 = server.admin.metric(&series).await?;
+        assert!(
+            age < all && age <= new + 5.0,
+            "{used} {age} of {new} in {all}"
+        );
+    }
+    let next: f64 = server.admin.metric("sso_key_next_rotation_seconds").await?;
+    assert!((3_500.0..=3_600.0).contains(&next), "{next}");
     Ok(())
 }
 

@@ -2,12 +2,20 @@
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
-use sso_testkit::{persona::Persona, process::Server, servers::Prometheus};
+use sso_testkit::{
+    metrics::unlisted,
+    persona::Persona,
+    process::Server,
+    servers::{
+        Prometheus,
+        collector::{Collector, hex},
+    },
+};
 
 use crate::{
     kafka::LONG,
     support::{eventually_within, site, validate},
-    traces::collector::{Collector, hex},
+    whole::life,
 };
 
 #[tokio::test]
@@ -46,6 +54,18 @@ async fn series_with_bounded_labels_exist_from_the_start_at_0() -> Result<()> {
     ] {
         assert!(text.contains(name), "{name} is not in:\n{text}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn everything_on_the_page_is_in_the_list() -> Result<()> {
+    let site = site()?;
+    let list = site.run_ok(&["metrics"])?;
+    let server = site.serve().await?;
+    life(&server).await?;
+    let page = server.admin.get("/metrics", None).await?;
+    let unlisted = unlisted(&list, &String::from_utf8(page.bytes.to_vec())?);
+    assert!(unlisted.is_empty(), "{unlisted:#?}");
     Ok(())
 }
 

@@ -93,12 +93,6 @@ fn sockets(server: &Server) -> Result<usize> {
         .count())
 }
 
-/// A metric of the admin listener; 0 if there is none.
-pub(crate) async fn metric(server: &Server, series: &str) -> Result<u64> {
-    let text = server.admin.get("/metrics", None).await?;
-    Ok(value(&String::from_utf8_lossy(&text.bytes), series))
-}
-
 fn value(text: &str, series: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(series));
     line.and_then(|value| value.trim().parse().ok())

@@ -27,10 +27,7 @@ use sso_testkit::{
 use limit::pure_hashing;
 use load::{Load, Told, is_refusal, logins, post};
 
-use crate::{
-    support::{site, validate},
-    throttle::metric,
-};
+use crate::support::{site, validate};
 
 /// Clients that log in without pause.
 const CLIENTS: usize = 400;
@@ -86,25 +83,18 @@ fn percentile(mut times: Vec<Duration>, percent: usize) -> Duration {
 
 /// Counts and seconds of hashes, from the server's own metrics.
 async fn hashed(server: &Server) -> Result<(f64, f64)> {
-    let count = metric(
-        server,
-        r#"sso_hash_duration_seconds_count{algorithm="argon2id"}"#,
-    )
-    .await?;
-    let seconds = metric(
-        server,
-        r#"sso_hash_duration_seconds_sum{algorithm="argon2id"}"#,
-    )
-    .await?;
+    let count = r#"sso_hash_duration_seconds_count{algorithm="argon2id"}"#;
+    let seconds = r#"sso_hash_duration_seconds_sum{algorithm="argon2id"}"#;
+    let (count, seconds) = (
+        server.admin.metric(count).await?,
+        server.admin.metric(seconds).await?,
+    );
     Ok((count, seconds))
 }
 
 async fn depth(server: &Server, queue: &str) -> Result<f64> {
-    metric(
-        server,
-        &format!(r#"sso_hash_queue_depth{{queue="{queue}"}}"#),
-    )
-    .await
+    let series = format!(r#"sso_hash_queue_depth{{queue="{queue}"}}"#);
+    server.admin.metric(&series).await
 }
 
 /// Seconds that this process, which is the clients, has had of the cores.
@@ -312,7 +302,7 @@ async fn a_flood_of_registrations_does_not_stop_logins() -> Result<()> {
 async fn full(server: &Server, queue: &str) -> Result<()> {
     let series = format!(r#"sso_hash_refused_total{{queue="{queue}"}}"#);
     crate::support::eventually_within(Duration::from_secs(20), "the queue is full", async || {
-        Ok(metric(server, &series).await? > 0.0)
+        Ok(server.admin.metric::<f64>(&series).await? > 0.0)
     })
     .await
 }

@@ -2,7 +2,7 @@
 //! Kafka, the schema registry; each away, and each of them frozen, which is worse, since nothing says
 //! no.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ use crate::{
     whole::site_on,
 };
 
+/// How soon it is said that the primary is silent.
+const SAID_WITHIN: Duration = Duration::from_secs(5);
 /// A busy machine may hold up one answer; a dependency that hangs would hold up all.
 const TRIES: usize = 5;
 
@@ -233,7 +235,10 @@ async fn everything(world: &mut World) -> Result<()> {
 async fn primary(world: &mut World) -> Result<()> {
     let alice = Persona::register(&world.server.http, "bob").await?;
     world.pair.primary.freeze()?;
+    let frozen = Instant::now();
     world.degraded("database").await.context("frozen")?;
+    // Before its statements are given up, after six seconds.
+    ensure!(frozen.elapsed() < SAID_WITHIN, "{:?}", frozen.elapsed());
     let lost = ("revocation", "down");
     tells(&world.server, CANNOT_VALIDATE, lost)
         .await

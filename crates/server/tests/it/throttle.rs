@@ -8,7 +8,7 @@ use serde_json::json;
 use sso_testkit::{
     http::{Http, Reply},
     persona::{Persona, auth},
-    process::{Server, Site},
+    process::Site,
 };
 use tonic_types::StatusExt;
 
@@ -280,19 +280,16 @@ async fn an_address_that_asks_a_route_too_often_is_refused_there_and_nowhere_els
     }
     assert_eq!(codes.first(), Some(&tonic::Code::Unauthenticated));
     assert!(codes.contains(&tonic::Code::ResourceExhausted), "{codes:?}");
-    assert!(metric(&server, r#"sso_throttled_total{reason="address"}"#).await? > 0.0);
+    assert!(
+        server
+            .admin
+            .metric::<f64>(r#"sso_throttled_total{reason="address"}"#)
+            .await?
+            > 0.0
+    );
     let counted = r#"sso_grpc_requests_total{service="auth.Auth",method="Validate",code="RESOURCE_EXHAUSTED"}"#;
-    assert!(metric(&server, counted).await? > 0.0);
+    assert!(server.admin.metric::<f64>(counted).await? > 0.0);
     Ok(())
-}
-
-/// The value of a series.
-pub(crate) async fn metric(server: &Server, series: &str) -> Result<f64> {
-    let page = server.admin.get("/metrics", None).await?;
-    let page = String::from_utf8(page.bytes.to_vec())?;
-    let line = page.lines().find_map(|line| line.strip_prefix(series));
-    let value = line.with_context(|| format!("{series} is not in\n{page}"))?;
-    Ok(value.trim().parse()?)
 }
 
 #[tokio::test]
@@ -310,7 +307,7 @@ async fn what_is_throttled_is_counted_by_its_rule() -> Result<()> {
     ] {
         let series = format!(r#"sso_throttled_total{{reason="{reason}"}}"#);
         assert!(
-            metric(&server, &series).await?.abs() < f64::EPSILON,
+            server.admin.metric::<f64>(&series).await?.abs() < f64::EPSILON,
             "{reason}"
         );
     }
@@ -329,7 +326,7 @@ async fn what_is_throttled_is_counted_by_its_rule() -> Result<()> {
         (r#"sso_logins_total{outcome="invalid_credentials"}"#, 5.0),
         (r#"sso_registrations_total{outcome="rate_limited"}"#, 1.0),
     ] {
-        let found = metric(&server, series).await?;
+        let found = server.admin.metric::<f64>(series).await?;
         assert!((found - expected).abs() < f64::EPSILON, "{series} {found}");
     }
     Ok(())
@@ -348,11 +345,11 @@ async fn a_refusal_costs_no_hash_and_no_floor() -> Result<()> {
         StatusCode::UNAUTHORIZED
     );
     let hashes = r#"sso_hash_duration_seconds_count{algorithm="argon2id"}"#;
-    let before = metric(&server, hashes).await?;
+    let before = server.admin.metric::<f64>(hashes).await?;
     let asked = Instant::now();
     assert!(is_throttled(&alice.try_login("not the secret").await?));
     assert!(asked.elapsed() < Duration::from_millis(500));
-    assert!((metric(&server, hashes).await? - before).abs() < f64::EPSILON);
+    assert!((server.admin.metric::<f64>(hashes).await? - before).abs() < f64::EPSILON);
     Ok(())
 }
 

@@ -12,10 +12,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tokio::time::timeout;
 
-use crate::{
-    network::metric,
-    support::{eventually_within, site},
-};
+use crate::support::{eventually_within, site};
 
 const LONG: Duration = Duration::from_mins(1);
 /// Each has a line of the log, and a pipe holds a few hundred.
@@ -40,7 +37,10 @@ async fn a_reader_of_the_log_that_hangs_holds_nobody_up_and_is_told_what_he_miss
         let reply = asked.await.context("it waits for the reader")??;
         ensure!(reply.status == 401, "{reply:?}");
     }
-    let dropped = metric(&server, "sso_log_lines_dropped_total").await?;
+    let dropped = server
+        .admin
+        .metric::<u64>("sso_log_lines_dropped_total")
+        .await?;
     ensure!(dropped > 100, "only {dropped} lines were dropped");
 
     // Whoever reads again hears how many lines are missing.

@@ -13,6 +13,7 @@
 //! | a network that fails, or a balancer | [`Proxy`], before anything |
 //! | scraped metrics, alerts | [`Prometheus`] |
 //! | mail | [`SmtpSink`] |
+//! | traces | `collector::Collector` |
 //!
 //! What can happen to them:
 //!
@@ -39,6 +40,8 @@
 
 mod backup;
 mod balancer;
+#[cfg(feature = "traces")]
+pub mod collector;
 mod daemon;
 #[cfg(feature = "kafka")]
 pub mod kafka;

@@ -47,6 +47,23 @@ async fn check_metrics(http: &Http) -> Result<()> {
     Ok(())
 }
 
+/// A pattern of files that finds none is no error to promtool.
+#[test]
+fn promtool_finds_nothing_wrong_with_the_configuration_and_finds_its_rules() -> Result<()> {
+    let checked = Command::new("promtool")
+        .args(["check", "config", "--lint=all", "--lint-fatal"])
+        .arg(deploy("prometheus/prometheus.yml"))
+        .output()?;
+    let said = [checked.stdout, checked.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(checked.status.success(), "{said}");
+    let files = fs::read_dir(deploy("prometheus/rules"))?.count();
+    assert!(files > 0, "there are no rules");
+    let found = format!("SUCCESS: {files} rule files found");
+    assert!(said.contains(&found), "{found} is not in:\n{said}");
+    Ok(())
+}
+
 #[test]
 fn every_alert_fires_with_its_fault_and_is_silent_without() -> Result<()> {
     let tested = Command::new("promtool")

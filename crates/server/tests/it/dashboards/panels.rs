@@ -4,13 +4,12 @@ use std::{collections::BTreeMap, fs};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use sso_testkit::servers::{Prometheus, Proxy};
+use sso_testkit::servers::{Prometheus, Proxy, collector::Collector};
 
 use super::{alerts, deploy, picture, series};
 use crate::{
     kafka::LONG,
     support::{eventually_within, site},
-    traces::collector::Collector,
     whole::{Whole, life},
 };
 

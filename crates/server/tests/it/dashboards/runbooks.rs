@@ -42,7 +42,7 @@ const ANY_ID: &str = "00000000-0000-7000-8000-000000000000";
 
 /// What is known to the repository.
 struct Known {
-    /// Pages that name metrics.
+    /// The list of metrics.
     metrics: String,
     configuration: String,
     /// Titles and legends of panels, and titles of dashboards.
@@ -73,10 +73,6 @@ fn read_all(folder: &Path, text: &mut String) -> Result<()> {
 impl Known {
     fn read() -> Result<Self> {
         let page = |path: &str| fs::read_to_string(repository(path)).context(path.to_owned());
-        let mut metrics = page("docs/metrics.md")?;
-        for service in ["welcome", "loyalty"] {
-            metrics += &page(&format!("services/{service}/README.md"))?;
-        }
         let mut source = String::new();
         for folder in ["crates", "services"] {
             read_all(&repository(folder), &mut source)?;
@@ -86,7 +82,7 @@ impl Known {
             panels.extend([query.board_title, query.panel, query.legend]);
         }
         Ok(Self {
-            metrics,
+            metrics: page("docs/metrics.md")?,
             configuration: page("docs/config.md")?,
             panels,
             rules: page("deploy/prometheus/rules/sso.yml")?,

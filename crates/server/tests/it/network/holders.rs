@@ -7,8 +7,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet};
 
 use super::{
-    PATIENCE, a_newcomer_is_served, connect_from, exchange, get, metric, read_to_end, request,
-    sockets,
+    PATIENCE, a_newcomer_is_served, connect_from, exchange, get, read_to_end, request, sockets,
 };
 use crate::support::{eventually_within, site};
 
@@ -114,7 +113,7 @@ async fn one_address_holds_no_more_than_its_share_and_is_served_itself() -> Resu
         let told = holders.join_next().await;
         assert_eq!(told.transpose()?.transpose()?.as_deref(), Some(""));
     }
-    assert!(metric(&server, MADE_ROOM).await? >= 12);
+    assert!(server.admin.metric::<u64>(MADE_ROOM).await? >= 12);
     let answer = exchange(&mut neighbour, get("/auth/healthz")).await?;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     Ok(())
@@ -169,7 +168,7 @@ async fn beside_10_000_idle_connections_others_are_served() -> Result<()> {
         let mut known = sockets(&server)?;
         ensure!(known >= before + count / 2, "{known} of {count} are left");
         for series in [MADE_ROOM, STALLED] {
-            known += usize::try_from(metric(&server, series).await?)?;
+            known += server.admin.metric::<usize>(series).await?;
         }
         Ok(known >= before + count * 9 / 10)
     };

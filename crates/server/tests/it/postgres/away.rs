@@ -47,8 +47,9 @@ impl Held {
         };
         Ok(Self {
             memory: at.server.resident_bytes()?,
-            connections: at.metric(&series("used")).await? + at.metric(&series("idle")).await?,
-            waiting: at.metric("sso_store_waiting").await?,
+            connections: at.server.admin.metric::<f64>(&series("used")).await?
+                + at.server.admin.metric::<f64>(&series("idle")).await?,
+            waiting: at.server.admin.metric::<f64>("sso_store_waiting").await?,
         })
     }
 

@@ -88,17 +88,6 @@ impl Instance {
             .await
     }
 
-    /// The value of a series, as `name{labels}`; 0 if there is none.
-    pub(super) async fn metric(&self, series: &str) -> Result<f64> {
-        let reply = self.server.admin.get("/metrics", None).await?;
-        let text = String::from_utf8(reply.bytes.to_vec())?;
-        let line = text.lines().find_map(|line| {
-            let value = line.strip_prefix(series)?;
-            value.strip_prefix(' ')
-        });
-        Ok(line.map_or(Ok(0.0), str::parse)?)
-    }
-
     /// Waits until revocations are answered `everywhere` at once: not in the first 1.2 leases.
     pub(super) async fn settled(&self) -> Result<()> {
         eventually_within(Duration::from_secs(20), "an early answer", async || {

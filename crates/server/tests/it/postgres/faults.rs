@@ -73,5 +73,12 @@ async fn a_failover_is_followed_by_who_knows_the_servers_addresses() -> Result<(
     assert_eq!(alice.refresh().await?.status, StatusCode::OK);
     let bob = Persona::register(&serving.http, "bob").await?;
     assert_eq!(bob.info().await?.status, StatusCode::OK);
+    let metric = async |series: &str| serving.admin.metric::<u64>(series).await;
+    assert_eq!(metric("sso_store_failovers_total").await?, 1);
+    assert!(metric("sso_store_evicted_total").await? >= 1);
+    eventually_within(LONG, "the new timeline", async || {
+        Ok(metric("sso_store_timeline").await? == 2)
+    })
+    .await?;
     Ok(())
 }

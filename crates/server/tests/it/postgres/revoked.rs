@@ -394,10 +394,14 @@ async fn nothing_passes_anywhere_after_everywhere_under_load() -> Result<()> {
     Ok(())
 }
 
+/// Rows of readers that were silent for too long.
+const FENCED: &str = "sso_revocation_readers_fenced_total";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_that_hangs_accepts_nothing_when_it_goes_on() -> Result<()> {
     let three = Three::start().await?;
     let (two, third) = (&three.all[..2], &three.all[2].server);
+    let mut silent = 0;
     for (pause, answer_under_way) in [
         (LEASE / 2, false),
         (LEASE * 2, false),
@@ -415,6 +419,10 @@ async fn an_instance_that_hangs_accepts_nothing_when_it_goes_on() -> Result<()> 
         while Instant::now() < thaw {
             three.guard.each(two).await?;
         }
+        let fenced = two[0].server.admin.metric::<u64>(FENCED).await?
+            + two[1].server.admin.metric::<u64>(FENCED).await?;
+        silent += u64::from(pause > LEASE);
+        ensure!(fenced == silent, "{fenced} rows deleted of {silent}");
         signal(third, Signal::CONT)?;
         // At once, before its next beat.
         let dead = three

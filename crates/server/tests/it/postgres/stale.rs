@@ -267,7 +267,8 @@ async fn replicas_that_are_near_carry_four_reads_of_five() -> Result<()> {
     let instances = two(&pair, &urls).await?;
     let reads = async |role: &str| -> Result<f64> {
         let series = format!("sso_store_reads_total{{role=\"{role}\"}}");
-        Ok(instances[0].metric(&series).await? + instances[1].metric(&series).await?)
+        Ok(instances[0].server.admin.metric::<f64>(&series).await?
+            + instances[1].server.admin.metric::<f64>(&series).await?)
     };
     eventually_within(Duration::from_secs(20), "replicas in use", async || {
         let alice = Persona::register(&instances[0].server.http, &unique()).await?;
@@ -310,7 +311,12 @@ async fn a_replica_that_hangs_holds_nobody_up() -> Result<()> {
     let (mut pair, urls) = pair(1).await?;
     let [one, _] = two(&pair, &urls).await?;
     let alice = Persona::register(&one.server.http, &unique()).await?;
-    let reads = async || one.metric("sso_store_reads_total{role=\"replica\"}").await;
+    let reads = async || {
+        one.server
+            .admin
+            .metric::<f64>("sso_store_reads_total{role=\"replica\"}")
+            .await
+    };
     eventually_within(Duration::from_secs(20), "a read there", async || {
         let before = reads().await?;
         ensure!(alice.info().await?.status == 200);

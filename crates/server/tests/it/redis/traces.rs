@@ -1,9 +1,8 @@
 //! What requests wait for of Redis, as a collector receives it.
 
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use sso_testkit::servers::collector::{Collector, SpanKind, attribute};
 
 use super::*;
-use crate::traces::collector::{Collector, attribute};
 
 #[tokio::test]
 async fn what_a_request_asks_of_redis_is_part_of_its_trace() -> Result<()> {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use sso_testkit::{persona::Persona, process::Server, servers::kafka::Kafka};
 use tokio::time::Instant;
 
-use super::{LONG, Load, TOPIC, World, deliver, gauge, within};
+use super::{LONG, Load, TOPIC, World, deliver, within};
 use crate::{
     ready::{READY, asked, tells},
     support::eventually_within,
@@ -112,11 +112,11 @@ async fn a_backlog_is_told_and_drains_while_registrations_go_on() -> Result<()> 
     pile_up(&world, acknowledged[0]).await?;
     let (waiting, oldest) = (
         r#"sso_outbox_backlog{status="inProgress"}"#,
-        "sso_outbox_oldest_seconds ",
+        "sso_outbox_oldest_seconds",
     );
     eventually_within(LONG, "the backlog tells", async || {
-        let told = gauge(&server, waiting).await? >= f64::from(BACKLOG);
-        Ok(told && gauge(&server, oldest).await? > 0.0)
+        let told = server.admin.metric::<f64>(waiting).await? >= f64::from(BACKLOG);
+        Ok(told && server.admin.metric::<f64>(oldest).await? > 0.0)
     })
     .await?;
     let sql = "select count(*) from outbox where attempts > 0 or status <> 'inProgress'";

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use sso_testkit::{http::Http, persona::Persona};
 use tokio::task::JoinSet;
 
-use super::{LONG, World, deliver, gauge};
+use super::{LONG, World, deliver};
 use crate::support::eventually_within;
 
 const CLIENTS: usize = 4;
@@ -77,7 +77,7 @@ async fn registrations_are_as_quick_without_kafka_and_without_the_registry() -> 
             if number == 1 || number == 2 {
                 let waiting = r#"sso_outbox_backlog{status="inProgress"}"#;
                 eventually_within(LONG, "the backlog tells", async || {
-                    Ok(gauge(&server, waiting).await? > 0.0)
+                    Ok(server.admin.metric::<f64>(waiting).await? > 0.0)
                 })
                 .await?;
             }

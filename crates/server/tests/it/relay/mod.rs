@@ -246,20 +246,12 @@ async fn register(http: &Http, told: &Mutex<Vec<Uuid>>, stop: &AtomicBool) {
     }
 }
 
-/// The value of a metric without labels.
-async fn gauge(server: &Server, name: &str) -> Result<f64> {
-    let metrics = server.admin.get("/metrics", None).await?;
-    let text = String::from_utf8_lossy(&metrics.bytes).into_owned();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    Ok(line.context("no such metric")?.trim().parse()?)
-}
-
 /// Waits until the instances deliver so many shards.
 async fn deliver(servers: &[(&Server, f64)]) -> Result<()> {
     eventually_within(LONG, "the shards are spread", async || {
         for (server, shards) in servers {
             // One that was frozen closes what was open.
-            let told = gauge(server, "sso_outbox_shards ").await;
+            let told = server.admin.metric::<f64>("sso_outbox_shards").await;
             if !told.is_ok_and(|told| (told - shards).abs() < 0.1) {
                 return Ok(false);
             }

@@ -1,22 +1,24 @@
 //! Traces of the real binary, as a collector receives them.
 
-pub(crate) mod collector;
+mod away;
 mod tree;
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
-use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sso_testkit::{
-    persona::Persona,
+    persona::{Persona, auth::LogoutRequest},
     process::Site,
-    servers::{kafka::Kafka, registry::Registry},
+    servers::{
+        collector::{Collector, SpanKind, attribute, hex, is_child},
+        kafka::Kafka,
+        registry::Registry,
+    },
 };
 use tonic::Request;
 
-use self::collector::{Collector, attribute, hex};
 use crate::{
     kafka::{TOPIC, all_delivered, site_on},
     support::{eventually, site, validate},
@@ -36,10 +38,6 @@ fn traced(mut site: Site, collector: &Collector, ratio: &str) -> Site {
     )
     .set("SSO__TELEMETRY__TRACE_RATIO", ratio);
     site
-}
-
-fn is_child(span: &Span, parent: &Span) -> bool {
-    span.trace_id == parent.trace_id && span.parent_span_id == parent.span_id
 }
 
 /// One registration: the request, its hash, its statements, and the record that carries it on.
@@ -182,28 +180,6 @@ async fn otlp_over_http_is_sent_too_and_what_is_left_is_flushed_at_the_end() -> 
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_costs_only_spans_and_they_are_counted() -> Result<()> {
-    let collector = Collector::start().await?;
-    let site = traced(site()?, &collector, "1");
-    // Nobody listens there any more.
-    drop(collector);
-    let mut server = site.serve().await?;
-    Persona::register(&server.http, "alice").await?;
-    eventually("a span is counted as failed", async || {
-        let metrics = server.admin.get("/metrics", None).await?;
-        let text = String::from_utf8_lossy(&metrics.bytes).into_owned();
-        let failed = text
-            .lines()
-            .find_map(|line| line.strip_prefix(r#"sso_trace_spans_total{outcome="failed"} "#));
-        Ok(failed.context("no such series")? != "0")
-    })
-    .await?;
-    server.terminate()?;
-    ensure!(server.wait(Duration::from_secs(20)).await?.success());
-    Ok(())
-}
-
-#[tokio::test]
 async fn every_line_of_a_request_has_the_id_of_its_trace() -> Result<()> {
     let collector = Collector::start().await?;
     let site = traced(site()?, &collector, "0");
@@ -223,5 +199,42 @@ async fn every_line_of_a_request_has_the_id_of_its_trace() -> Result<()> {
     let id = span["trace_id"].as_str().context("no trace_id")?;
     assert!(id.len() == 32 && id != TRACE, "{line}");
     assert!(span.get("otel.kind").is_none(), "{line}");
+    Ok(())
+}
+
+/// `error.type` is a code, and the message of no error is part of a span.
+#[tokio::test]
+async fn a_failure_of_ours_is_told_by_its_code() -> Result<()> {
+    let collector = Collector::start().await?;
+    let site = traced(site()?, &collector, "1");
+    let server = site.serve().await?;
+    let alice = Persona::register(&server.http, "alice").await?;
+    let again = json!({ "email": alice.email, "password": alice.password });
+    let refused = server.http.post("/auth/registration", &again).await?;
+    ensure!(refused.status == 409, "{refused:?}");
+    let held = rusqlite::Connection::open(site.data_dir().join("sso.db"))?;
+    held.execute_batch("BEGIN IMMEDIATE")?;
+    let failed = alice.try_login(&alice.password).await?;
+    ensure!(failed.status == 503, "{failed:?}");
+    let token = alice.access.clone();
+    let logout = server.grpc().await?.logout(LogoutRequest { token }).await;
+    ensure!(logout.is_err(), "{logout:?}");
+
+    for (name, code) in [
+        ("INSERT users", "SQLITE_CONSTRAINT"),
+        ("POST /auth/login", "503"),
+        ("auth.Auth/Logout", "UNAVAILABLE"),
+    ] {
+        let failed = || {
+            let mut spans = collector.spans().into_iter();
+            spans.find(|span| span.name == name && attribute(span, "error.type").is_some())
+        };
+        eventually(name, async || Ok(failed().is_some())).await?;
+        let span = failed().context("it was there")?;
+        assert_eq!(attribute(&span, "error.type").as_deref(), Some(code));
+        assert_eq!(span.status.map(|status| status.code), Some(2), "{name}");
+    }
+    let everything = format!("{:?}", collector.spans());
+    assert!(!everything.contains(&alice.email), "{everything}");
     Ok(())
 }

@@ -1,32 +1,38 @@
-//! A collector of OTLP for tests: gRPC, and HTTP on another port.
+//! A collector of traces that keeps what it is sent: OTLP over gRPC, and over HTTP on another port.
 
 use std::{
+    convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::{Context, Result};
-use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+pub use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
         ExportTraceServiceRequest, ExportTraceServiceResponse,
         trace_service_server::{TraceService, TraceServiceServer},
     },
     common::v1::{KeyValue, any_value::Value},
-    trace::v1::Span,
 };
 use prost::Message;
 use tokio::{net::TcpListener, task::JoinSet};
-use tonic::{Request, Response, Status, transport::server::TcpIncoming};
+use tonic::{Status, transport::server::TcpIncoming};
 
-use crate::support::eventually_within;
+use crate::program::eventually;
 
 /// A span, and who sent it.
 #[derive(Debug, Clone)]
-pub(crate) struct Received {
+pub struct Received {
     /// `service.name`.
-    pub(crate) service: String,
-    pub(crate) span: Span,
+    pub service: String,
+    /// The span.
+    pub span: Span,
 }
 
 /// What was received.
@@ -50,41 +56,46 @@ impl Sink {
             }
         }
     }
+
+    async fn read(&self, body: Incoming) -> StatusCode {
+        let Ok(body) = body.collect().await else {
+            return StatusCode::BAD_REQUEST;
+        };
+        match ExportTraceServiceRequest::decode(body.to_bytes()) {
+            Ok(request) => {
+                self.take(request);
+                StatusCode::OK
+            }
+            Err(_) => StatusCode::BAD_REQUEST,
+        }
+    }
 }
 
 #[tonic::async_trait]
 impl TraceService for Sink {
     async fn export(
         &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        request: tonic::Request<ExportTraceServiceRequest>,
+    ) -> Result<tonic::Response<ExportTraceServiceResponse>, Status> {
         self.take(request.into_inner());
-        Ok(Response::new(ExportTraceServiceResponse::default()))
-    }
-}
-
-async fn by_http(State(received): State<Sink>, body: Bytes) -> StatusCode {
-    match ExportTraceServiceRequest::decode(body) {
-        Ok(request) => {
-            received.take(request);
-            StatusCode::OK
-        }
-        Err(_) => StatusCode::BAD_REQUEST,
+        Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
     }
 }
 
 /// It ends when this is dropped.
-pub(crate) struct Collector {
+#[derive(Debug)]
+pub struct Collector {
     /// Where it takes OTLP over gRPC.
-    pub(crate) grpc: SocketAddr,
+    pub grpc: SocketAddr,
     /// Where it takes OTLP over HTTP.
-    pub(crate) http: SocketAddr,
+    pub http: SocketAddr,
     received: Sink,
     _servers: JoinSet<()>,
 }
 
 impl Collector {
-    pub(crate) async fn start() -> Result<Self> {
+    /// On two free loopback ports.
+    pub async fn start() -> Result<Self> {
         let received = Sink::default();
         let (grpc, http) = (
             TcpListener::bind("127.0.0.1:0").await?,
@@ -97,22 +108,7 @@ impl Collector {
             let server = tonic::transport::Server::builder().add_service(service);
             let _ = server.serve_with_incoming(TcpIncoming::from(grpc)).await;
         });
-        let app = Router::new()
-            .route("/v1/traces", post(by_http))
-            .with_state(received.clone());
-        servers.spawn(async move {
-            loop {
-                let Ok((stream, _)) = http.accept().await else {
-                    return;
-                };
-                let service = hyper_util::service::TowerToHyperService::new(app.clone());
-                let io = hyper_util::rt::TokioIo::new(stream);
-                tokio::spawn(async move {
-                    let http1 = hyper::server::conn::http1::Builder::new();
-                    let _ = http1.serve_connection(io, service).await;
-                });
-            }
-        });
+        servers.spawn(accept(http, received.clone()));
         Ok(Self {
             grpc: addresses.0,
             http: addresses.1,
@@ -122,27 +118,58 @@ impl Collector {
     }
 
     /// All spans so far.
-    pub(crate) fn spans(&self) -> Vec<Span> {
+    pub fn spans(&self) -> Vec<Span> {
         let received = self.received().into_iter();
         received.map(|received| received.span).collect()
     }
 
     /// The same with who sent them.
-    pub(crate) fn received(&self) -> Vec<Received> {
+    pub fn received(&self) -> Vec<Received> {
         let spans = self.received.0.lock();
         spans.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits for the first span of this name.
-    pub(crate) async fn span(&self, name: &str) -> Result<Span> {
+    pub async fn span(&self, name: &str) -> Result<Span> {
         let find = || self.spans().into_iter().find(|span| span.name == name);
-        eventually_within(crate::kafka::LONG, name, async || Ok(find().is_some())).await?;
+        eventually(name, async || Ok(find().is_some())).await?;
         find().context("it was there")
     }
 }
 
+async fn accept(listener: TcpListener, received: Sink) {
+    // Dropped with this future: connections end with the collector.
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            return;
+        };
+        while connections.try_join_next().is_some() {}
+        let received = received.clone();
+        connections.spawn(async move {
+            let service = service_fn(move |request| by_http(received.clone(), request));
+            let http = http1::Builder::new();
+            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn by_http(
+    received: Sink,
+    request: Request<Incoming>,
+) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let status = match (&head.method, head.uri.path()) {
+        (&Method::POST, "/v1/traces") => received.read(body).await,
+        _ => StatusCode::NOT_FOUND,
+    };
+    let mut response = Response::new(Empty::new());
+    *response.status_mut() = status;
+    Ok(response)
+}
+
 /// An attribute as text.
-pub(crate) fn attribute(span: &Span, name: &str) -> Option<String> {
+pub fn attribute(span: &Span, name: &str) -> Option<String> {
     span.attributes
         .iter()
         .find(|found| found.key == name)
@@ -159,8 +186,13 @@ fn text(attribute: &KeyValue) -> Option<String> {
     }
 }
 
+/// Whether a span was made within another.
+pub fn is_child(span: &Span, parent: &Span) -> bool {
+    span.trace_id == parent.trace_id && span.parent_span_id == parent.span_id
+}
+
 /// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
