@@ -1,22 +1,32 @@
 //! Files that come from the code: written by `gen`, compared by `check`.
 
-use std::fs;
+use std::{env, fs, process::Command};
 
 use anyhow::{Context, Result, bail};
 
 use crate::{
     grafana,
-    shell::{cargo, output, root},
+    shell::{cargo, output, root, run},
 };
 
-/// A generated file and the command of `sso` that prints it.
-const PRINTED: [(&str, &[&str]); 6] = [
-    ("docs/config.md", &["config", "manual"]),
-    ("docs/config.example.toml", &["config", "example"]),
-    ("docs/config.schema.json", &["config", "schema"]),
-    ("docs/openapi/http.json", &["openapi"]),
-    ("docs/openapi/grpc.json", &["openapi", "--port", "grpc"]),
-    ("docs/metrics.md", &["metrics"]),
+const SSO: &[&str] = &["sso"];
+
+/// A generated file, the programs that print it, one after another, and the command.
+const PRINTED: [(&str, &[&str], &[&str]); 6] = [
+    ("docs/config.md", SSO, &["config", "manual"]),
+    ("docs/config.example.toml", SSO, &["config", "example"]),
+    ("docs/config.schema.json", SSO, &["config", "schema"]),
+    ("docs/openapi/http.json", SSO, &["openapi"]),
+    (
+        "docs/openapi/grpc.json",
+        SSO,
+        &["openapi", "--port", "grpc"],
+    ),
+    (
+        "docs/metrics.md",
+        &["sso", "welcome", "loyalty"],
+        &["metrics"],
+    ),
 ];
 
 /// A file and the one that it must equal.
@@ -65,14 +75,33 @@ fn files(under: &str) -> Result<Vec<(String, String)>> {
     for (path, original) in COPIES.into_iter().filter(|(path, _)| wanted(path)) {
         files.push((path.to_owned(), fs::read_to_string(root().join(original))?));
     }
-    for (path, arguments) in PRINTED.into_iter().filter(|(path, _)| wanted(path)) {
-        files.push((path.to_owned(), print(arguments)?));
+    let printed: Vec<_> = PRINTED
+        .into_iter()
+        .filter(|(path, ..)| wanted(path))
+        .collect();
+    if !printed.is_empty() {
+        build()?;
+    }
+    for (path, programs, arguments) in printed {
+        let parts = programs.iter().map(|program| print(program, arguments));
+        let parts: Vec<String> = parts.collect::<Result<_>>()?;
+        files.push((path.to_owned(), parts.join("\n")));
     }
     Ok(files)
 }
 
-fn print(arguments: &[&str]) -> Result<String> {
-    let mut command = cargo(["run", "--quiet", "--package", "sso-server", "--"]);
-    command.args(arguments);
+/// Builds the programs that print. Not each by itself: what they share would be compiled again.
+fn build() -> Result<()> {
+    let mut build = cargo(["build", "--quiet"]);
+    for package in ["sso-server", "welcome", "loyalty"] {
+        build.args(["--package", package]);
+    }
+    run(build)
+}
+
+fn print(program: &str, arguments: &[&str]) -> Result<String> {
+    // They lie where we do.
+    let mut command = Command::new(env::current_exe()?.with_file_name(program));
+    command.args(arguments).current_dir(root());
     output(command)
 }

@@ -17,10 +17,12 @@ const REGISTRY: &str = "sso_registry_requests_total";
 const CONSUMED: &str = "sso_kafka_consumed_total";
 const LAG: &str = "sso_kafka_consumer_lag_records";
 
+/// The operation that a consumer asks for.
+const SCHEMA: &str = "schema";
 const OPERATIONS: [&str; 6] = [
     "register",
     "look_up",
-    "schema",
+    SCHEMA,
     "compatible",
     "level",
     "set_level",
@@ -44,11 +46,6 @@ pub fn register_metrics() {
         Unit::Count,
         "Producers made: the first, and one after each fatal error."
     );
-    describe_counter!(
-        REGISTRY,
-        Unit::Count,
-        "Questions to the schema registry, by operation and outcome."
-    );
     for outcome in ["delivered", "refused", "unreachable", "held_back"] {
         counter!(SENDS, "outcome" => outcome).absolute(0);
     }
@@ -56,9 +53,7 @@ pub fn register_metrics() {
         counter!(FAILURES, "reason" => reason.word()).absolute(0);
     }
     counter!(PRODUCERS).absolute(0);
-    for operation in OPERATIONS {
-        counter!(REGISTRY, "operation" => operation, "outcome" => "ok").absolute(0);
-    }
+    register_registry(&OPERATIONS);
 }
 
 /// Describes those of a consumer and makes them exist at 0.
@@ -66,7 +61,7 @@ pub fn register_consumer_metrics() {
     describe_counter!(
         CONSUMED,
         Unit::Count,
-        "Events that were taken from Kafka, by what became of them."
+        "Events that were taken from Kafka, by what became of them; parked: in the dead-letter topic."
     );
     describe_gauge!(
         LAG,
@@ -77,6 +72,18 @@ pub fn register_consumer_metrics() {
         counter!(CONSUMED, "outcome" => outcome).absolute(0);
     }
     gauge!(LAG).set(0.0);
+    register_registry(&[SCHEMA]);
+}
+
+fn register_registry(operations: &[&'static str]) {
+    describe_counter!(
+        REGISTRY,
+        Unit::Count,
+        "Questions to the schema registry, by operation and outcome."
+    );
+    for &operation in operations {
+        counter!(REGISTRY, "operation" => operation, "outcome" => "ok").absolute(0);
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "records of a topic")]

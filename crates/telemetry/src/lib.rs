@@ -6,6 +6,7 @@
 //!
 //! What a client sends cannot forge or break a record: see [`mod@logs`].
 
+mod catalogue;
 mod escape;
 pub mod exemplars;
 mod exposition;
@@ -19,8 +20,9 @@ pub mod profile;
 pub mod statements;
 pub mod traces;
 
+pub use catalogue::{Undescribed, metrics_table};
 pub use exposition::Exposition;
 pub use filter::{Filter, InvalidFilter};
 pub use logs::{Format, LogControl, LogError, Logs, init};
-pub use metrics::{Metrics, MetricsError, process_metrics, register_metrics};
+pub use metrics::{Metrics, MetricsError, register_metrics};
 pub use traces::{Protocol, Traces, Tracing};

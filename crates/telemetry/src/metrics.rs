@@ -89,11 +89,6 @@ fn register_build() {
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
-/// The metrics of the process, which are rendered beside those of the facade: name, type, meaning.
-pub fn process_metrics() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    Process::FIGURES.iter().copied()
-}
-
 /// Another recorder was installed before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("another recorder of metrics is installed in this process")]

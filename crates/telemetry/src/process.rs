@@ -6,11 +6,15 @@ use std::{
     io::Read,
 };
 
+use metrics::Unit;
+
 /// Ticks a second of times in `/proc` (USER_HZ). Part of the kernel's ABI: 100 on every machine
 /// that Rust's standard library supports.
 const TICKS: f64 = 100.0;
 /// More is not read of one file: `/proc/stat` grows with the number of processors.
 const MAX_BYTES: u64 = 256 * 1024;
+
+type Figure = (&'static str, &'static str, Option<Unit>, &'static str);
 
 /// What `/proc` says. What cannot be read is `None` and not rendered: no figure is better than a
 /// wrong one.
@@ -26,39 +30,45 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Name, type and meaning of each figure.
-    pub(crate) const FIGURES: [(&'static str, &'static str, &'static str); 7] = [
+    /// Name, type, unit and meaning of each figure.
+    pub(crate) const FIGURES: [Figure; 7] = [
         (
             "process_resident_memory_bytes",
             "gauge",
+            Some(Unit::Bytes),
             "Resident memory size in bytes.",
         ),
         (
             "process_virtual_memory_bytes",
             "gauge",
+            Some(Unit::Bytes),
             "Virtual memory size in bytes.",
         ),
         (
             "process_cpu_seconds_total",
             "counter",
+            Some(Unit::Seconds),
             "User and system CPU time spent in seconds.",
         ),
         (
             "process_start_time_seconds",
             "gauge",
+            Some(Unit::Seconds),
             "Start time of the process since the Unix epoch in seconds.",
         ),
         (
             "process_open_fds",
             "gauge",
+            None,
             "Number of open file descriptors.",
         ),
         (
             "process_max_fds",
             "gauge",
+            None,
             "Maximum number of open file descriptors.",
         ),
-        ("process_threads", "gauge", "Number of threads."),
+        ("process_threads", "gauge", None, "Number of threads."),
     ];
 
     /// Reads it now.
@@ -95,7 +105,7 @@ impl Process {
             show(self.max_fds),
             show(self.threads),
         ];
-        for ((name, kind, help), value) in Self::FIGURES.iter().zip(values) {
+        for ((name, kind, _, help), value) in Self::FIGURES.iter().zip(values) {
             if let Some(value) = value {
                 write!(
                     out,

@@ -22,6 +22,7 @@ mod watch;
 
 pub use builder::{BuildError, Builder};
 pub use claims::Claims;
+pub use metrics::register_metrics;
 pub use refused::Refused;
 pub use settings::WhenSilent;
 pub use tower::{GrpcGuard, GrpcLayer, HttpGuard, HttpLayer};

@@ -12,6 +12,12 @@ const STREAMS: &str = "sso_verifier_streams_ended_total";
 const TRUSTED: &str = "sso_verifier_trusted_seconds";
 const ENTRIES: &str = "sso_verifier_revocations";
 
+/// Describes the metrics and makes their series exist. Building a verifier does that, too: this is for
+/// who lists them without one.
+pub fn register_metrics() {
+    drop(Metrics::new());
+}
+
 /// The handles, looked up in the recorder once: it must be installed before the verifier is built.
 pub(crate) struct Metrics {
     good: Counter,
@@ -29,21 +35,26 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        describe_counter!(TOKENS, Unit::Count, "Access tokens by what became of them.");
+        describe_counter!(
+            TOKENS,
+            Unit::Count,
+            "Access tokens by what became of them: good, or why they were refused; unavailable: that \
+             could not be known."
+        );
         describe_counter!(
             QUESTIONS,
             Unit::Count,
-            "Questions to Validate, by whether they were answered."
+            "Questions to Validate while the revocations were not heard, by whether they were answered."
         );
         describe_counter!(
             STREAMS,
             Unit::Count,
-            "Streams of revocations that ended or could not be opened."
+            "Streams of revocations that ended before their time or could not be opened."
         );
         describe_gauge!(
             TRUSTED,
             Unit::Seconds,
-            "How long the revocations were trusted at the last beat."
+            "How long the revocations were trusted at the last beat; 0: no stream is heard."
         );
         describe_gauge!(ENTRIES, Unit::Count, "Revocations in memory.");
         let tokens = |outcome: &'static str| counter!(TOKENS, "outcome" => outcome);

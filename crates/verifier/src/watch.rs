@@ -116,6 +116,7 @@ impl Watcher {
     fn left(&self, address: &Address, ended: &Ended) {
         tracing::warn!(%address, reason = %ended, "revocations are not heard any more");
         self.metrics.stream_ended();
+        self.metrics.trusted(Duration::ZERO);
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         view.heard = None;
         view.problem = Some(format!("{address}: {ended}"));

@@ -59,6 +59,9 @@ enum Command<X: Subcommand> {
     /// See the events that can never be handled, and send them again.
     #[command(subcommand)]
     DeadLetter(dead_letter::DeadLetterCommand),
+    /// Print the part of docs/metrics.md that is about this program.
+    #[command(hide = true)]
+    Metrics,
     #[command(flatten)]
     Own(X),
 }
@@ -160,6 +163,7 @@ fn dispatch<S: Service>(cli: Cli<S::Command>) -> Result<(), Failed> {
             ))??);
             Ok(())
         }
+        Command::Metrics => metrics::<S>(),
         Command::Own(command) => {
             let config = load()?.config;
             print(&block_on(S::command(&config, command))??);
@@ -175,8 +179,7 @@ fn serve<S: Service>(config: &S::Config) -> Result<(), Failed> {
     let started = sso_telemetry::init(&common.log.into(), traces.as_ref());
     let (_, mut tracing) = started.map_err(|error| wrong(&error))?;
     let metrics = Metrics::install().map_err(|error| wrong(&error))?;
-    serve::register_metrics();
-    S::register_metrics();
+    serve::register_metrics::<S>();
     #[cfg(debug_assertions)]
     crate::failpoint::install(<S::Config as Sections>::PROGRAM)?;
     block_on(async {
@@ -185,6 +188,14 @@ fn serve<S: Service>(config: &S::Config) -> Result<(), Failed> {
         tracing.end().await;
         served
     })?
+}
+
+fn metrics<S: Service>() -> Result<(), Failed> {
+    let program = <S::Config as Sections>::PROGRAM;
+    let table = sso_telemetry::metrics_table(serve::register_metrics::<S>);
+    let table = table.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
+    print(&format!("## {program}\n\n{table}"));
+    Ok(())
 }
 
 fn config<C: Configured>(

@@ -14,6 +14,7 @@ use sso_config::{
     remote::Credential,
     values::{Misshapen, Shape, Text, text},
 };
+use sso_telemetry::statements::ErrorType;
 use zeroize::Zeroizing;
 
 pub use self::schema::{Migrations, Opened, Schema};
@@ -162,6 +163,17 @@ impl StoreError {
             Self::Unavailable(_) => crate::Exit::Unavailable,
             Self::Damaged(_) => crate::Exit::DataDamaged,
             Self::Refused(_) => crate::Exit::Failure,
+        }
+    }
+}
+
+/// Its kind: what the database said is for the log.
+impl ErrorType for StoreError {
+    fn error_type(&self) -> &str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Damaged(_) => "damaged",
+            Self::Refused(_) => "refused",
         }
     }
 }

@@ -20,6 +20,14 @@ enum Phase {
     Draining,
 }
 
+/// Describes the metric, and makes a series exist for each of these: none has answered yet.
+pub(crate) fn register_metrics(needs: impl IntoIterator<Item = &'static str>) {
+    describe_gauge!(UP, "Whether a dependency answers: 1 or 0.");
+    for need in needs {
+        gauge!(UP, "dependency" => need).set(0.0);
+    }
+}
+
 /// The newest state of everything.
 #[derive(Debug)]
 pub(crate) struct Health(RwLock<Seen>);
@@ -35,7 +43,6 @@ struct Seen {
 
 impl Health {
     pub(crate) fn new() -> Arc<Self> {
-        describe_gauge!(UP, "Whether a dependency answers: 1 or 0.");
         Arc::new(Self(RwLock::new(Seen {
             phase: Phase::Starting,
             looked: false,

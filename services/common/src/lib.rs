@@ -16,5 +16,6 @@ pub mod web;
 pub mod world;
 
 pub use cli::run;
-pub use service::{Common, Configured, Need, Routes, Service};
+pub use service::{Common, Configured, Need, Service};
 pub use sso_config::exit::{self, Exit, Failed};
+pub use sso_web::observe::Series;

@@ -7,6 +7,7 @@ use sso_kafka::consumer::{Consumer, ConsumerHealth};
 use sso_telemetry::Metrics;
 use sso_web::{
     listener::{self, Limits, Settings, Shutdown},
+    observe,
     signals::Signals,
     vital::Vital,
 };
@@ -19,13 +20,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Common, Configured, Exit, Failed, Need, Service,
     database::parked::Parked,
-    health::Health,
+    health::{self, Health},
     kafka::{self, of_settings},
     web,
 };
 
 /// The name of the listener in metrics and logs.
 const LISTENER: &str = "http";
+/// What every service needs.
+const KAFKA: &str = "kafka";
 /// How often dependencies are looked at.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -57,7 +60,7 @@ pub(crate) async fn serve<S: Service>(config: &S::Config, metrics: Metrics) -> R
         &health,
         metrics.clone(),
     );
-    let router = web::complete(service.routes(), probes, http.request_timeout);
+    let router = web::complete(service.routes(), S::SERIES, probes, http.request_timeout);
     let shutdown = Shutdown {
         stop: CancellationToken::new(),
         drain: end.drain_timeout,
@@ -132,11 +135,14 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits, shutdown:
     }
 }
 
-/// Describes the metrics of every service.
-pub(crate) fn register_metrics() {
+/// Every metric of the service exists from the start.
+pub(crate) fn register_metrics<S: Service>() {
     sso_telemetry::register_metrics();
     listener::register_metrics(&[LISTENER]);
+    observe::register(S::SERIES);
     sso_kafka::register_consumer_metrics();
+    health::register_metrics(S::NEEDS.iter().copied().chain([KAFKA]));
+    S::register_metrics();
 }
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, Failed> {
@@ -164,7 +170,7 @@ async fn look<S: Service>(
         ticks.tick().await;
         let look = async {
             let kafka = Need {
-                name: "kafka",
+                name: KAFKA,
                 meaning: "events wait",
                 problem: consumer.look().await,
                 required: false,

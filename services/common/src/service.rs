@@ -5,6 +5,7 @@ use std::{future::Future, path::Path, sync::Arc};
 use axum::Router;
 use sso_config::{Sections, telemetry::Telemetry};
 use sso_kafka::consumer::Handler;
+use sso_web::observe::Series;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -39,15 +40,6 @@ pub struct Common<'a> {
     pub telemetry: &'a Telemetry,
 }
 
-/// What a service serves beside health and metrics.
-pub struct Routes {
-    /// The routes, without the layers around them.
-    pub router: Router,
-    /// Each with its method and the status of its success: the series that exist from the start, and
-    /// the values that the label `route` can have.
-    pub series: &'static [(&'static str, &'static str, &'static str)],
-}
-
 /// Something that a service needs, and how it is: `None` is well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need {
@@ -72,8 +64,12 @@ pub trait Service: Sized + Send + Sync + 'static {
     const ABOUT: &'static str;
     /// Its tables.
     const SCHEMA: Schema;
+    /// Its routes, those of health and metrics among them.
+    const SERIES: Series;
+    /// The names of what it needs beside Kafka.
+    const NEEDS: &'static [&'static str];
 
-    /// Describes its metrics and makes them exist at 0.
+    /// Describes the metrics that only this service has and makes them exist at 0.
     fn register_metrics();
 
     /// Opens what it needs to serve. What can be waited for is not waited for here.
@@ -85,10 +81,10 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// What is done with an event.
     fn handler(self: &Arc<Self>) -> Arc<dyn Handler>;
 
-    /// What is served.
-    fn routes(self: &Arc<Self>) -> Routes;
+    /// What is served beside health and metrics, without the layers around it.
+    fn routes(self: &Arc<Self>) -> Router;
 
-    /// How everything is that it needs beside Kafka. Asked every two seconds; bounds each
+    /// How everything of [`NEEDS`](Self::NEEDS) is. Asked every two seconds; bounds each
     /// look by itself, and until it has answered all stays as it was seen last.
     fn needs(&self) -> impl Future<Output = Vec<Need>> + Send;
 

@@ -8,7 +8,7 @@ mod problem;
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, response::IntoResponse};
-use sso_web::{deadline, panics, request_id, shield};
+use sso_web::{deadline, observe::Series, panics, request_id, shield};
 use tower_http::compression::{
     CompressionLayer, Predicate,
     predicate::{NotForContentType, SizeAbove},
@@ -19,16 +19,12 @@ pub(crate) use probes::probes;
 pub use problem::{ErrorBody, FieldBody, Problem};
 pub use sso_web::swagger::router as swagger;
 
-use crate::Routes;
-
 /// Below this gzip makes an answer longer, or no shorter worth its time.
 const MIN_COMPRESSED: u64 = 1024;
 
-/// Everything around the routes of a service.
-pub(crate) fn complete(own: Routes, probes: Router, timeout: Duration) -> Router {
-    let Routes { router, series } = own;
-    sso_web::observe::register(series);
-    let router = router.merge(probes);
+/// Everything around the routes of a service, which are seen as these series.
+pub(crate) fn complete(own: Router, series: Series, probes: Router, timeout: Duration) -> Router {
+    let router = own.merge(probes);
     let router = router.fallback(async || Problem::of_status(StatusCode::NOT_FOUND));
     // From the inside out.
     let router = panics::layer(router, |_| {

@@ -8,13 +8,13 @@ mod order;
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Json, Router,
     extract::{Path, State, rejection::PathRejection},
     http::{HeaderValue, StatusCode, header::CACHE_CONTROL},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use sso_service::{Routes, web::Problem, web::swagger};
+use sso_service::{Series, web::Problem, web::swagger};
 use sso_verifier::Verifier;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -30,24 +30,24 @@ pub(crate) struct AppState {
 
 type Shared = Arc<AppState>;
 
+/// What is seen of requests.
+pub(crate) const SERIES: Series = &[
+    ("GET", "/loyalty/{uuid}", "200"),
+    ("GET", "/loyalty/{uuid}/entries", "200"),
+    ("POST", "/loyalty", "201"),
+    ("GET", "/loyalty/ready", "200"),
+    ("GET", "/loyalty/healthz", "200"),
+    ("GET", "/swagger", "307"),
+    ("GET", "/swagger/", "307"),
+    ("GET", "/swagger/doc.json", "200"),
+    ("GET", "/swagger/{file}", "200"),
+    ("GET", "/metrics", "200"),
+];
+
 /// All routes, with their document.
-pub(crate) fn routes(state: AppState) -> Routes {
+pub(crate) fn routes(state: AppState) -> Router {
     let (router, document) = api().split_for_parts();
-    Routes {
-        router: router.with_state(Arc::new(state)).merge(swagger(&document)),
-        series: &[
-            ("GET", "/loyalty/{uuid}", "200"),
-            ("GET", "/loyalty/{uuid}/entries", "200"),
-            ("POST", "/loyalty", "201"),
-            ("GET", "/loyalty/ready", "200"),
-            ("GET", "/loyalty/healthz", "200"),
-            ("GET", "/swagger", "307"),
-            ("GET", "/swagger/", "307"),
-            ("GET", "/swagger/doc.json", "200"),
-            ("GET", "/swagger/{file}", "200"),
-            ("GET", "/metrics", "200"),
-        ],
-    }
+    router.with_state(Arc::new(state)).merge(swagger(&document))
 }
 
 /// A balance.

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::Router;
 use clap::Subcommand;
 use sso_config::remote::Urls;
 use sso_kafka::consumer::Handler;
 use sso_service::{
-    Exit, Failed, Need, Routes, Service,
+    Exit, Failed, Need, Series, Service,
     database::{Opened, Schema, sqlite::Role},
 };
 use sso_verifier::Verifier;
@@ -65,9 +66,12 @@ impl Service for Loyalty {
     const ABOUT: &'static str =
         "Consumes registrations of sso, credits the welcome points, keeps the ledger.";
     const SCHEMA: Schema = ledger::SCHEMA;
+    const SERIES: Series = http::SERIES;
+    const NEEDS: &'static [&'static str] = &["database", "sso"];
 
     fn register_metrics() {
         metrics::register();
+        sso_verifier::register_metrics();
     }
 
     async fn open(config: &Config) -> Result<Arc<Self>, Failed> {
@@ -93,7 +97,7 @@ impl Service for Loyalty {
         })
     }
 
-    fn routes(self: &Arc<Self>) -> Routes {
+    fn routes(self: &Arc<Self>) -> Router {
         http::routes(AppState {
             ledger: Arc::clone(&self.ledger),
             verifier: self.verifier.clone(),

@@ -25,12 +25,13 @@ pub(crate) fn register() {
     describe_counter!(
         CREDITS,
         Unit::Count,
-        "Registrations by what became of their points."
+        "Registrations by what became of their points: credited, known (credited before), too_much (for \
+         the account, and parked)."
     );
     describe_counter!(
         ORDERS,
         Unit::Count,
-        "Deposits and withdrawals by what became of them."
+        "Deposits (d) and withdrawals (w) by what became of them."
     );
     describe_gauge!(SUM, "The sum of all entries of the ledger: always 0.");
     describe_gauge!(

@@ -15,13 +15,14 @@ pub(crate) fn register() {
     describe_counter!(
         MAILS,
         Unit::Count,
-        "Registrations by what became of their mail."
+        "Registrations by what became of their mail: sent, known (sent before), too_old, retried, parked, \
+         gave_up (tried for too long, and parked)."
     );
     describe_counter!(
         FAILURES,
         Unit::Count,
-        "Mails that the mail server did not take, by reason: 4xx, 5xx, it refuses our account, it is \
-         away."
+        "Mails that the mail server did not take, by reason: temporary (4xx), permanent (5xx), account (it \
+         refuses ours), unreachable."
     );
     for outcome in OUTCOMES {
         counter!(MAILS, "outcome" => outcome).absolute(0);

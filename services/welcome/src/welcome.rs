@@ -6,7 +6,7 @@ use axum::Router;
 use clap::Subcommand;
 use sso_kafka::consumer::Handler;
 use sso_service::{
-    Exit, Failed, Need, Routes, Service,
+    Exit, Failed, Need, Series, Service,
     database::{Opened, Schema, sqlite::Role},
     world,
 };
@@ -55,6 +55,12 @@ impl Service for Welcome {
 
     const ABOUT: &'static str = "Consumes registrations of sso and sends the welcome mail.";
     const SCHEMA: Schema = store::SCHEMA;
+    const SERIES: Series = &[
+        ("GET", "/welcome/ready", "200"),
+        ("GET", "/welcome/healthz", "200"),
+        ("GET", "/metrics", "200"),
+    ];
+    const NEEDS: &'static [&'static str] = &["database", "smtp"];
 
     fn register_metrics() {
         metrics::register();
@@ -107,15 +113,8 @@ impl Service for Welcome {
         Arc::clone(&self.greeter) as _
     }
 
-    fn routes(self: &Arc<Self>) -> Routes {
-        Routes {
-            router: Router::new(),
-            series: &[
-                ("GET", "/welcome/ready", "200"),
-                ("GET", "/welcome/healthz", "200"),
-                ("GET", "/metrics", "200"),
-            ],
-        }
+    fn routes(self: &Arc<Self>) -> Router {
+        Router::new()
     }
 
     async fn needs(&self) -> Vec<Need> {

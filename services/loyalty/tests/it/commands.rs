@@ -1,9 +1,14 @@
 //! The command line and the configuration.
 
 use anyhow::Result;
-use sso_testkit::{program::Program, servers::Postgres};
+use sso_testkit::{
+    metrics::unlisted,
+    program::{Program, eventually},
+    servers::Postgres,
+};
+use uuid::Uuid;
 
-use crate::support::{Shop, Store, balance, deposit};
+use crate::support::{Bus, Shop, Store, balance, deposit};
 
 #[test]
 fn all_problems_of_the_configuration_are_said_at_once() -> Result<()> {
@@ -69,8 +74,45 @@ async fn a_database_is_migrated_or_refused_and_passwords_are_not_shown() -> Resu
 }
 
 #[tokio::test]
+async fn its_metrics_are_there_from_the_start_and_all_of_them_in_the_list() -> Result<()> {
+    let bus = Bus::new().await?;
+    let mut shop = Shop::new(Store::Sqlite).await?;
+    bus.connect(&mut shop.loyalty);
+    let list = shop.loyalty.run_ok(&["metrics"])?;
+    let running = shop.loyalty.start().await?;
+    for series in [
+        r#"loyalty_orders_total{operation="w",outcome="key_reused"}"#,
+        r#"loyalty_credits_total{outcome="credited"}"#,
+        r#"sso_kafka_consumed_total{outcome="parked"}"#,
+        r#"sso_http_requests_total{route="/loyalty",method="POST",code="503"}"#,
+        r#"sso_verifier_tokens_total{outcome="token_revoked"}"#,
+        r#"sso_verifier_questions_total{outcome="unanswered"}"#,
+        r#"sso_trace_spans_total{outcome="dropped"}"#,
+    ] {
+        assert_eq!(running.metric(series).await?, 0, "{series}");
+    }
+    for need in ["database", "kafka", "sso"] {
+        let series = format!("sso_service_dependency_up{{dependency=\"{need}\"}}");
+        running.metric(&series).await?;
+    }
+    let (admin, alice) = (shop.admin().await?, shop.user("alice").await?);
+    deposit(&running, &admin, &alice, 5).await?;
+    bus.register(Uuid::from_u128(1), alice.id.parse()?).await?;
+    let credited = r#"loyalty_credits_total{outcome="credited"}"#;
+    eventually("the points are credited", async || {
+        Ok(running.metric(credited).await? == 1)
+    })
+    .await?;
+    let page = running.http.get("/metrics", None).await?;
+    let unlisted = unlisted(&list, &String::from_utf8(page.bytes.to_vec())?);
+    assert!(unlisted.is_empty(), "{unlisted:#?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_damaged_ledger_is_found() -> Result<()> {
-    let shop = Shop::new(Store::Postgres).await?;
+    let mut shop = Shop::new(Store::Postgres).await?;
+    shop.loyalty.set("ledger.check_every", "1s");
     let (admin, alice) = (shop.admin().await?, shop.user("alice").await?);
     let running = shop.loyalty.start().await?;
     deposit(&running, &admin, &alice, 5).await?;
@@ -97,7 +139,10 @@ async fn a_damaged_ledger_is_found() -> Result<()> {
         said.contains("0 transfers and 1 accounts do not balance"),
         "{said}"
     );
-    Ok(())
+    eventually("its metric tells", async || {
+        Ok(running.metric("loyalty_ledger_unbalanced").await? == 1)
+    })
+    .await
 }
 
 async fn forgotten(store: Store) -> Result<()> {

@@ -7,5 +7,7 @@ mod crashes;
 mod credits;
 mod hanging;
 mod orders;
+mod ready;
 mod support;
 mod tokens;
+mod traces;

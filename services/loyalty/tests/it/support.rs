@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 pub(crate) const TOPIC: &str = "registration";
 /// The token by which `sso` knows this service, and its SHA-256.
-const CALLER: &str = "the token of loyalty";
+pub(crate) const CALLER: &str = "the token of loyalty";
 const CALLER_SHA256: &str = "d1b12ef495f77fddf57e452ec2829187835aae0c7403f8e976276bc2b7952e7d";
 
 /// Where points are kept.
@@ -36,11 +36,7 @@ pub(crate) struct Shop {
 impl Shop {
     pub(crate) async fn new(store: Store) -> Result<Self> {
         let mut site = Site::new(sibling(env!("CARGO_BIN_EXE_loyalty"), "sso")?)?;
-        let caller = format!(
-            "[{{ name = 'loyalty', token_sha256 = '{CALLER_SHA256}', \
-             scopes = ['auth', 'revocations:read'] }}]"
-        );
-        site.set("SSO__GRPC__CALLERS", caller)
+        site.set("SSO__GRPC__CALLERS", caller("'auth', 'revocations:read'"))
             .set("SSO__GRPC__REQUIRE_CALLER", true);
         let sso = site.serve().await?;
         let mut loyalty = Program::new("loyalty", env!("CARGO_BIN_EXE_loyalty"))?;
@@ -59,6 +55,14 @@ impl Shop {
         Ok(Self { site, sso, loyalty })
     }
 
+    /// Starts `sso` anew, which lets this service do only that much.
+    pub(crate) async fn restrict(&mut self, scopes: &str) -> Result<()> {
+        self.sso.kill()?;
+        self.site.set("SSO__GRPC__CALLERS", caller(scopes));
+        self.sso = self.site.serve().await?;
+        Ok(())
+    }
+
     /// A user.
     pub(crate) async fn user(&self, name: &str) -> Result<Persona> {
         Persona::register(&self.sso.http, name).await
@@ -71,6 +75,11 @@ impl Shop {
         admin.login().await?;
         Ok(admin)
     }
+}
+
+/// This service as `sso` knows it.
+fn caller(scopes: &str) -> String {
+    format!("[{{ name = 'loyalty', token_sha256 = '{CALLER_SHA256}', scopes = [{scopes}] }}]")
 }
 
 /// A database of its own on the shared server.

@@ -2,9 +2,15 @@
 
 use anyhow::Result;
 use http::Method;
-use sso_testkit::program::eventually;
+use sso_testkit::program::{Running, eventually};
 
 use crate::support::{Shop, Store};
+
+/// How many tokens had this outcome.
+async fn counted(running: &Running, outcome: &str) -> Result<i64> {
+    let series = format!("sso_verifier_tokens_total{{outcome=\"{outcome}\"}}");
+    running.metric(&series).await
+}
 
 #[tokio::test]
 async fn a_token_is_taken_with_its_scheme_and_bare_and_refused_when_it_is_over() -> Result<()> {
@@ -39,6 +45,10 @@ async fn a_token_is_taken_with_its_scheme_and_bare_and_refused_when_it_is_over()
         (none.status.as_u16(), none.code().as_str()),
         (401, "invalid_token")
     );
+    // Two had no token that could be read.
+    for (outcome, count) in [("good", 2), ("wrong_token_type", 1), ("invalid_token", 1)] {
+        assert_eq!(counted(&running, outcome).await?, count, "{outcome}");
+    }
 
     let said = shop.site.run_ok(&["user", "disable", &alice.email])?;
     assert!(said.contains("everywhere"), "{said}");
@@ -47,8 +57,23 @@ async fn a_token_is_taken_with_its_scheme_and_bare_and_refused_when_it_is_over()
         Ok((reply.status.as_u16(), reply.code().as_str()) == (401, "token_revoked"))
     })
     .await?;
+    assert!(counted(&running, "token_revoked").await? > 0);
+    heard(&running).await?;
+    nothing_fails_open(&mut shop, &running).await
+}
 
-    // Without `sso` nothing fails open.
+/// A revocation is in memory; what is heard is believed for a second at most.
+async fn heard(running: &Running) -> Result<()> {
+    eventually("the revocation is there", async || {
+        Ok(running.metric("sso_verifier_revocations").await? > 0)
+    })
+    .await?;
+    let trusted: f64 = running.http.metric("sso_verifier_trusted_seconds").await?;
+    assert!(trusted > 0.0 && trusted <= 1.0, "{trusted}");
+    Ok(())
+}
+
+async fn nothing_fails_open(shop: &mut Shop, running: &Running) -> Result<()> {
     let bob = shop.user("bob").await?;
     shop.sso.kill()?;
     eventually("what cannot be known is refused", async || {
@@ -62,6 +87,9 @@ async fn a_token_is_taken_with_its_scheme_and_bare_and_refused_when_it_is_over()
         Ok(reply.status == 503 && reply.header("retry-after") == "1")
     })
     .await?;
+    assert!(counted(running, "unavailable").await? > 0);
+    let unanswered = "sso_verifier_questions_total{outcome=\"unanswered\"}";
+    assert!(running.metric(unanswered).await? > 0);
     Ok(())
 }
 

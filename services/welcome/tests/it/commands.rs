@@ -1,7 +1,10 @@
 //! The command line and the configuration.
 
 use anyhow::Result;
-use sso_testkit::program::{Program, eventually};
+use sso_testkit::{
+    metrics::unlisted,
+    program::{Program, eventually},
+};
 
 use crate::support::{User, World};
 
@@ -95,6 +98,34 @@ async fn it_serves_while_everything_is_away_says_so_and_ends_with_zero() -> Resu
     second.set("data_dir", welcome.folder().join("data").display());
     assert_eq!(second.run(&["serve"])?.status.code(), Some(69));
     assert_eq!(running.stop().await?.code(), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn its_metrics_are_there_from_the_start_and_all_of_them_in_the_list() -> Result<()> {
+    let world = World::new().await?;
+    let list = world.welcome.run_ok(&["metrics"])?;
+    let running = world.welcome.start().await?;
+    for series in [
+        r#"welcome_mails_total{outcome="gave_up"}"#,
+        r#"welcome_smtp_failures_total{reason="account"}"#,
+        r#"sso_kafka_consumed_total{outcome="parked"}"#,
+        r#"sso_http_requests_total{route="/welcome/healthz",method="GET",code="503"}"#,
+        r#"sso_connections_dropped_total{listener="http",reason="made_room"}"#,
+        r#"sso_trace_spans_total{outcome="dropped"}"#,
+        "sso_log_lines_dropped_total",
+    ] {
+        assert_eq!(running.metric(series).await?, 0, "{series}");
+    }
+    for need in ["database", "kafka", "smtp"] {
+        let series = format!("sso_service_dependency_up{{dependency=\"{need}\"}}");
+        running.metric(&series).await?;
+    }
+    world.register(&User::new(1, "alice@example.com")).await?;
+    world.mails(1).await?;
+    let page = running.http.get("/metrics", None).await?;
+    let unlisted = unlisted(&list, &String::from_utf8(page.bytes.to_vec())?);
+    assert!(unlisted.is_empty(), "{unlisted:#?}");
     Ok(())
 }
 

@@ -7,5 +7,6 @@ mod crashes;
 mod instances;
 mod mails;
 mod parking;
+mod ready;
 mod silence;
 mod support;

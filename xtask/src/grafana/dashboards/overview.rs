@@ -88,6 +88,56 @@ pub(super) const PANELS: &[Panel] = &[
         )],
     },
     Panel {
+        title: "Passwords that wait",
+        text: "For the hashing pool: some in a rush, else 0. More for minutes: too few cores for those who \
+               come; they wait longer, then get 503.",
+        unit: Unit::Count,
+        queries: &[(r"sum by (instance) (sso_hash_queue_depth)", "{{instance}}")],
+    },
+    Panel {
+        title: "Callers of the primary that wait",
+        text: "For a connection of the pool: 0, or a few for a moment. More: statements are slow, or the \
+               pool is too small; they get 503 in the end. PostgreSQL only.",
+        unit: Unit::Count,
+        queries: &[(r"sum by (instance) (sso_store_waiting)", "{{instance}}")],
+    },
+    Panel {
+        title: "Events that wait",
+        text: "Age of the oldest in the outbox: some seconds at most. Rising: Kafka does not take them, or \
+               nobody delivers; they are not lost.",
+        unit: Unit::Seconds,
+        queries: &[(r"max(sso_outbox_oldest_seconds)", "the oldest")],
+    },
+    Panel {
+        title: "Trust left",
+        text: "For how long an instance goes on without its database: nearly revocation.lease. Falling: its \
+               beats fail; at 0 it accepts no token.",
+        unit: Unit::Seconds,
+        queries: &[(
+            r"min by (instance) (sso_revocation_lease_seconds)",
+            "{{instance}}",
+        )],
+    },
+    Panel {
+        title: "Certificates",
+        text: "Time until they end, by listener; without TLS infinite. Below a week: it was not renewed.",
+        unit: Unit::Seconds,
+        queries: &[(
+            r#"min by (listener) (sso_tls_certificate_expiry_seconds > 0) - time() or on() label_replace(vector(Inf), "listener", "no TLS", "", "")"#,
+            "{{listener}}",
+        )],
+    },
+    Panel {
+        title: "Log lines dropped",
+        text: "In 10 minutes: 0. Above: whoever reads standard error hangs, and what happens then is not in \
+               the log.",
+        unit: Unit::Count,
+        queries: &[(
+            r"sum by (job) (increase(sso_log_lines_dropped_total[10m]))",
+            "{{job}}",
+        )],
+    },
+    Panel {
         title: "Instances",
         text: "Scraped, and trusting their revocations.",
         unit: Unit::Count,

@@ -82,6 +82,55 @@ pub(super) const PANELS: &[Panel] = &[
         )],
     },
     Panel {
+        title: "Tokens",
+        text: "Verified in process, by what became of them. unavailable: nobody could say whether they are \
+               good, and callers got 503; always 0. Consumers only.",
+        unit: Unit::PerSecond,
+        queries: &[(
+            r"sum by (outcome) (rate(sso_verifier_tokens_total[$__rate_interval]))",
+            "{{outcome}}",
+        )],
+    },
+    Panel {
+        title: "Revocations are trusted",
+        text: "At the last beat that was heard of sso: nearly a second. 0: nothing is heard, and sso is asked \
+               about each token. Consumers only.",
+        unit: Unit::Seconds,
+        queries: &[(
+            r"min by (job, instance) (sso_verifier_trusted_seconds)",
+            "{{job}} {{instance}}",
+        )],
+    },
+    Panel {
+        title: "Streams of revocations that broke",
+        text: "In 10 minutes: one when an instance of sso stops. More: sso or the way to it fails, or does \
+               not accept the caller. Consumers only.",
+        unit: Unit::Count,
+        queries: &[(
+            r"sum by (job, instance) (increase(sso_verifier_streams_ended_total[10m]))",
+            "{{job}} {{instance}}",
+        )],
+    },
+    Panel {
+        title: "Tokens asked about",
+        text: "While no revocations are heard: 0 but after a start. unanswered: callers got 503. Consumers \
+               only.",
+        unit: Unit::PerSecond,
+        queries: &[(
+            r"sum by (outcome) (rate(sso_verifier_questions_total[$__rate_interval]))",
+            "{{outcome}}",
+        )],
+    },
+    Panel {
+        title: "Revocations in memory",
+        text: "As many as matter to sso. Far fewer: they are not heard. Consumers only.",
+        unit: Unit::Count,
+        queries: &[(
+            r"max by (job, instance) (sso_verifier_revocations)",
+            "{{job}} {{instance}}",
+        )],
+    },
+    Panel {
         title: "Requests",
         text: "By service and status. Consumers only.",
         unit: Unit::PerSecond,

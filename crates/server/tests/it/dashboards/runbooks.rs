@@ -26,12 +26,13 @@ const FOREIGN: [&str; 7] = [
     "SELECT",
 ];
 /// Words of PostgreSQL, Kafka and the operating system.
-const TERMS: [&str; 9] = [
+const TERMS: [&str; 10] = [
     "pg_stat_activity",
     "wait_event_type = 'Lock'",
     "max_standby_streaming_delay",
     "synchronous_standby_names",
     "max.message.bytes",
+    "retention.ms",
     "LimitNOFILE",
     "tls_cert",
     "/proc",
