@@ -6,7 +6,7 @@ use crate::ledger::{Checked, Posted};
 
 const CREDITS: &str = "loyalty_credits_total";
 const ORDERS: &str = "loyalty_orders_total";
-const SUM: &str = "loyalty_ledger_sum";
+const BALANCE: &str = "loyalty_ledger_balance";
 const UNBALANCED: &str = "loyalty_ledger_unbalanced";
 const CHECKS: &str = "loyalty_ledger_checks_total";
 
@@ -33,7 +33,7 @@ pub(crate) fn register() {
         Unit::Count,
         "Deposits (d) and withdrawals (w) by what became of them."
     );
-    describe_gauge!(SUM, "The sum of all entries of the ledger: always 0.");
+    describe_gauge!(BALANCE, "The sum of all entries of the ledger: always 0.");
     describe_gauge!(
         UNBALANCED,
         "Transfers that do not sum to 0, and accounts whose balance is not the sum of their entries: \
@@ -55,7 +55,7 @@ pub(crate) fn register() {
             counter!(ORDERS, "operation" => operation, "outcome" => outcome).absolute(0);
         }
     }
-    gauge!(SUM).set(0.0);
+    gauge!(BALANCE).set(0.0);
     gauge!(UNBALANCED).set(0.0);
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn order(operation: &'static str, posted: &Posted) {
 )]
 pub(crate) fn checked(checked: &Checked) {
     counter!(CHECKS, "outcome" => "done").increment(1);
-    gauge!(SUM).set(checked.sum as f64);
+    gauge!(BALANCE).set(checked.sum as f64);
     gauge!(UNBALANCED).set((checked.transfers + checked.accounts) as f64);
 }
 

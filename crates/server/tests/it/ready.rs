@@ -244,6 +244,10 @@ async fn primary(world: &mut World) -> Result<()> {
         .await
         .context("frozen for long")?;
     ensure!(alice.info().await?.status == 503);
+    // A connection on which nothing is answered is not used again.
+    ensure!(alice.try_login(&alice.password).await?.status == 503);
+    let evicted: u64 = world.server.admin.metric("sso_store_evicted_total").await?;
+    ensure!(evicted >= 1, "{evicted}");
     world.pair.primary.thaw()?;
     world.recovered("revocation").await?;
     ensure!(alice.info().await?.status == 200);

@@ -122,6 +122,6 @@ async fn partitions_change_hands_and_points_come_once() -> Result<()> {
         Ok(said.starts_with(&expected))
     })
     .await?;
-    assert_eq!(one.metric("loyalty_ledger_sum").await?, 0);
+    assert_eq!(one.metric("loyalty_ledger_balance").await?, 0);
     Ok(())
 }

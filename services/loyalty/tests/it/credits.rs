@@ -51,7 +51,7 @@ async fn points_come_once(store: Store) -> Result<()> {
             Some(100)
         );
     }
-    assert_eq!(running.metric("loyalty_ledger_sum").await?, 0);
+    assert_eq!(running.metric("loyalty_ledger_balance").await?, 0);
     let said = shop.loyalty.run_ok(&["ledger", "check"])?;
     assert_eq!(
         said.trim(),

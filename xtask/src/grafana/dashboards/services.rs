@@ -68,7 +68,7 @@ pub(super) const PANELS: &[Panel] = &[
         text: "Both are always 0. Consumers only.",
         unit: Unit::Count,
         queries: &[
-            (r"sum(abs(loyalty_ledger_sum))", "sum"),
+            (r"sum(abs(loyalty_ledger_balance))", "sum"),
             (r"sum(loyalty_ledger_unbalanced)", "unbalanced"),
         ],
     },

@@ -14,9 +14,9 @@ use crate::{
 
 /// Events that wait in the database when the brokers come back.
 const BACKLOG: i32 = 5_000;
-/// How long events may wait, which have waited for some seconds, until readiness says so. They may also
+/// How long events may wait, which have waited for two seconds, until readiness says so. They may also
 /// be on their way.
-const SAID_WITHIN: Duration = Duration::from_secs(5);
+const SAID_WITHIN: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_dies_or_hangs_and_a_restart_of_all_lose_nothing() -> Result<()> {
@@ -80,7 +80,7 @@ async fn more(world: &World, server: &Server, load: &Load) -> Result<()> {
 /// Waits until no event has waited for long, or readiness says that they do.
 async fn said_of_what_waits(world: &World, server: &Server) -> Result<()> {
     let sql = "select count(*) from outbox
-               where status <> 'Success' and created_at < now() - interval '5 seconds'";
+               where status <> 'Success' and created_at < now() - interval '2 seconds'";
     loop {
         let waiting: i64 = world.sql.query_one(sql, &[]).await?.get(0);
         let (_, report) = asked(&server.http).await?;
