@@ -20,10 +20,10 @@ pub(crate) fn lies(told: &[Told], outage: Outage, calls: &[&Call]) -> Vec<String
     if told.len() < TRIES {
         lies.push(format!("it was asked {} times", told.len()));
     }
-    if let Some(late) = told
-        .windows(TRIES)
-        .find(|all| all.iter().all(|told| told.end - told.start > WITHIN))
-    {
+    if let Some(late) = told.windows(TRIES).find(|all| {
+        all.iter()
+            .all(|told| told.end.saturating_sub(told.start) > WITHIN)
+    }) {
         lies.push(format!("it took its time: {late:?}"));
     }
     if outage.length() > SAID_WITHIN {
@@ -63,7 +63,7 @@ pub(crate) fn said_after(told: &[Told], outage: Outage) -> Option<Duration> {
         .iter()
         .filter(|told| told.end > outage.from && told.start < outage.to);
     let first = during.find(|told| told.is_down("database"))?;
-    Some(first.end - outage.from)
+    Some(first.end.saturating_sub(outage.from))
 }
 
 /// Whether a token was validated; `None`: that was not what was asked.

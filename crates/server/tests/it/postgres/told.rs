@@ -197,51 +197,24 @@ async fn an_instance_and_doctor_tell_how_it_stands_with_revocations() -> Result<
     at.settled().await?;
     let alice = Persona::register(&at.server.http, &unique()).await?;
     ensure!(is_everywhere(&alice.logout(&alice.access, true).await?));
-    let entries = at
-        .server
-        .admin
-        .metric::<f64>("sso_revocation_entries")
-        .await?;
+    let metric = async |name: &str| {
+        let series = format!("sso_revocation_{name}");
+        at.server.admin.metric::<f64>(&series).await
+    };
+    let entries = metric("entries").await?;
     let lease = LEASE.as_secs_f64();
     eventually_within(LONG, "the state", async || {
-        let left = at
-            .server
-            .admin
-            .metric::<f64>("sso_revocation_lease_seconds")
-            .await?;
-        Ok(at
-            .server
-            .admin
-            .metric::<f64>("sso_revocation_trusted")
-            .await?
-            > 0.0
+        let left = metric("lease_seconds").await?;
+        Ok(metric("trusted").await? > 0.0
             && left > 0.0
             && left <= lease
-            && at
-                .server
-                .admin
-                .metric::<f64>("sso_revocation_entries")
-                .await?
-                > 0.0
-            && at
-                .server
-                .admin
-                .metric::<f64>("sso_revocation_beat_age_seconds")
-                .await?
-                < lease)
+            && metric("entries").await? > 0.0
+            && metric("beat_age_seconds").await? < lease)
     })
     .await
     .with_context(|| format!("{entries} entries"))?;
-    let answers = at
-        .server
-        .admin
-        .metric::<f64>("sso_revocation_answers_total{reach=\"everywhere\"}")
-        .await?;
-    let timed = at
-        .server
-        .admin
-        .metric::<f64>("sso_revocation_everywhere_seconds_count")
-        .await?;
+    let answers = metric("answers_total{reach=\"everywhere\"}").await?;
+    let timed = metric("everywhere_seconds_count").await?;
     ensure!(answers >= 1.0 && timed >= 1.0, "{answers}, {timed}");
     let (public, inner) = dependency(&at, "revocation").await?;
     assert_eq!(public["state"], "up");
@@ -268,19 +241,10 @@ async fn an_instance_and_doctor_tell_how_it_stands_with_revocations() -> Result<
 
     network.freeze();
     eventually_within(LONG, "the end of the lease", async || {
-        Ok(at
-            .server
-            .admin
-            .metric::<f64>("sso_revocation_trusted")
-            .await?
-            <= 0.0)
+        Ok(metric("trusted").await? <= 0.0)
     })
     .await?;
-    let left = at
-        .server
-        .admin
-        .metric::<f64>("sso_revocation_lease_seconds")
-        .await?;
+    let left = metric("lease_seconds").await?;
     ensure!(left <= 0.0, "{left}");
     let inner = at.server.admin.get("/auth/ready", None).await?;
     assert_eq!(inner.status, 503, "{inner:?}");
@@ -296,13 +260,7 @@ async fn an_instance_and_doctor_tell_how_it_stands_with_revocations() -> Result<
     ensure!(said.contains("sends no beats"), "{said}");
     network.mend();
     eventually_within(LONG, "trust", async || {
-        Ok(at
-            .server
-            .admin
-            .metric::<f64>("sso_revocation_trusted")
-            .await?
-            > 0.0
-            && state(&at).await? == "ready")
+        Ok(metric("trusted").await? > 0.0 && state(&at).await? == "ready")
     })
     .await
 }
