@@ -6,12 +6,17 @@ use std::{
 };
 
 use tokio::{sync::Semaphore, time::timeout};
-use tonic::{Code, Request, Status, transport::Channel};
+use tonic::{
+    Code, Request, Status,
+    metadata::{AsciiMetadataValue, MetadataMap},
+    transport::Channel,
+};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use crate::{
     Refused,
+    builder::TraceContext,
     circuit::Circuit,
     claims::id,
     clock::monotonic,
@@ -32,6 +37,7 @@ pub(crate) struct Questions {
     best: AtomicUsize,
     room: Semaphore,
     caller_token: Option<CallerToken>,
+    trace_context: TraceContext,
 }
 
 struct Place {
@@ -64,7 +70,14 @@ impl Questions {
             best: AtomicUsize::new(0),
             room: Semaphore::new(most),
             caller_token,
+            trace_context: || None,
         }
+    }
+
+    /// Questions are part of the trace that this tells of.
+    pub(crate) fn in_traces(mut self, trace_context: TraceContext) -> Self {
+        self.trace_context = trace_context;
+        self
     }
 
     /// Asks about a token. Too many questions at once, no address that answers, no answer in time:
@@ -98,6 +111,14 @@ impl Questions {
         if let Some(caller) = &self.caller_token {
             caller.put_into(request.metadata_mut());
         }
+        if let Some((parent, state)) = (self.trace_context)() {
+            put(request.metadata_mut(), "traceparent", &parent);
+            put(
+                request.metadata_mut(),
+                "tracestate",
+                &state.unwrap_or_default(),
+            );
+        }
         request.set_timeout(TIMEOUT);
         let mut client = place.client.clone();
         match timeout(TIMEOUT, client.validate(request)).await {
@@ -112,6 +133,15 @@ impl Questions {
             Ok(Err(status)) => refusal(place, &status).map(Err),
             Err(_elapsed) => None,
         }
+    }
+}
+
+/// Nothing that is empty, and nothing that no header can hold: a question without its trace is one still.
+fn put(metadata: &mut MetadataMap, name: &'static str, value: &str) {
+    if let Ok(value) = value.parse::<AsciiMetadataValue>()
+        && !value.is_empty()
+    {
+        metadata.insert(name, value);
     }
 }
 

@@ -19,6 +19,9 @@ use crate::{
 /// How long [`Builder::build`] waits until the verifier is ready.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Where the caller stands in his trace: `traceparent` and `tracestate` of W3C Trace Context, level 2.
+pub type TraceContext = fn() -> Option<(String, Option<String>)>;
+
 /// What a verifier needs to know. Made by [`Verifier::builder`].
 #[must_use = "nothing happens before build()"]
 pub struct Builder {
@@ -31,6 +34,7 @@ pub struct Builder {
     identity: Option<Identity>,
     allow_clear: bool,
     when_silent: WhenSilent,
+    trace_context: TraceContext,
     remembered: usize,
     max_questions: usize,
     max_revocations: usize,
@@ -61,6 +65,7 @@ impl Builder {
             identity: None,
             allow_clear: false,
             when_silent: WhenSilent::default(),
+            trace_context: || None,
             remembered: 8_192,
             max_questions: 64,
             max_revocations: 1_000_000,
@@ -127,6 +132,13 @@ impl Builder {
     /// nothing is said.
     pub fn when_silent(mut self, when_silent: WhenSilent) -> Self {
         self.when_silent = when_silent;
+        self
+    }
+
+    /// How to learn where the request stands in its trace: a question to `Validate` is part of it then.
+    /// Asked in the task that verifies; if nothing is said, questions carry no trace.
+    pub fn trace_context(mut self, current: TraceContext) -> Self {
+        self.trace_context = current;
         self
     }
 
@@ -204,7 +216,8 @@ impl Builder {
             return Err(BuildError(problems));
         }
         let jwks = Arc::new(Jwks::new(jwks));
-        let questions = Questions::new(&grpc, caller_token.clone(), self.max_questions);
+        let questions = Questions::new(&grpc, caller_token.clone(), self.max_questions)
+            .in_traces(self.trace_context);
         let watcher = Arc::new(Watcher {
             addresses: grpc,
             caller_token,

@@ -20,7 +20,7 @@ mod trust;
 mod verifier;
 mod watch;
 
-pub use builder::{BuildError, Builder};
+pub use builder::{BuildError, Builder, TraceContext};
 pub use claims::Claims;
 pub use metrics::register_metrics;
 pub use refused::Refused;

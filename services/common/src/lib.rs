@@ -12,6 +12,7 @@ pub mod kafka;
 pub mod section;
 mod serve;
 mod service;
+pub mod traces;
 pub mod web;
 pub mod world;
 

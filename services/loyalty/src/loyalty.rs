@@ -9,6 +9,7 @@ use sso_kafka::consumer::Handler;
 use sso_service::{
     Exit, Failed, Need, Series, Service,
     database::{Opened, Schema, sqlite::Role},
+    traces,
 };
 use sso_verifier::Verifier;
 use tokio::time::{MissedTickBehavior, interval};
@@ -198,7 +199,9 @@ impl Loyalty {
 
 async fn verifier(sso: &Sso) -> Result<Verifier, Failed> {
     let wrong = |why: String| Failed::new(Exit::Configuration, format!("sso: {why}"));
-    let mut builder = Verifier::builder(sso.issuer.clone()).patience(VERIFIER);
+    let mut builder = Verifier::builder(sso.issuer.clone())
+        .patience(VERIFIER)
+        .trace_context(traces::current);
     for audience in &sso.audience {
         builder = builder.audience(audience.0.clone());
     }

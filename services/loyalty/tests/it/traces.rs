@@ -6,7 +6,7 @@ use serde_json::json;
 use sso_testkit::{
     http::Reply,
     persona::Persona,
-    program::Running,
+    program::{Running, eventually},
     servers::{
         Postgres, Proxy,
         collector::{Collector, Span, SpanKind, attribute, hex, is_child},
@@ -146,6 +146,40 @@ async fn a_request_is_a_span_with_its_statement_and_nothing_secret_or_personal()
         assert_eq!(attribute(span, "error.type").as_deref(), Some(kind));
     }
     nothing_secret(&world.collector, &[&admin, &alice])
+}
+
+/// A token that cannot be verified here is asked about, in the trace of who brought it.
+#[tokio::test]
+async fn a_question_to_sso_is_part_of_the_request() -> Result<()> {
+    let collector = Collector::start().await?;
+    let endpoint = format!("http://{}", collector.grpc);
+    let mut shop = Shop::new(Store::Sqlite).await?;
+    shop.site
+        .set("SSO__TELEMETRY__OTLP_ENDPOINT", &endpoint)
+        .set("SSO__TELEMETRY__TRACE_RATIO", "0");
+    // Revocations are not heard.
+    shop.restrict("'auth'").await?;
+    shop.loyalty
+        .set("telemetry.otlp_endpoint", endpoint)
+        .set("telemetry.trace_ratio", "1");
+    let alice = shop.user("alice").await?;
+    let running = shop.loyalty.start().await?;
+    let path = format!("/loyalty/{}", alice.id);
+    eventually("she is known, and has no account", async || {
+        let reply = running.http.get(&path, Some(&alice.access)).await?;
+        Ok(reply.status == 404)
+    })
+    .await?;
+    let question = collector.span("auth.Auth/Validate").await?;
+    eventually("its parent", async || {
+        let spans = collector.spans();
+        let mut requests = spans
+            .iter()
+            .filter(|span| span.name == "GET /loyalty/{uuid}");
+        Ok(requests.any(|request| is_child(&question, request)))
+    })
+    .await?;
+    nothing_secret(&collector, &[&alice])
 }
 
 /// In no span: names, attributes, events, states.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{LONG, Load, TOPIC, World, deliver, within};
 use crate::{
-    ready::{READY, asked, tells},
+    ready::{DEGRADED, READY, asked, tells},
     support::eventually_within,
 };
 
@@ -38,6 +38,16 @@ async fn a_leader_that_dies_or_hangs_and_a_restart_of_all_lose_nothing() -> Resu
     more(&world, &server, &load).await?;
     world.kafka.thaw(leader)?;
     world.kafka.in_sync(TOPIC).await?;
+
+    // One alone takes nothing.
+    for broker in world.kafka.ids().into_iter().take(2) {
+        world.kafka.kill9(broker)?;
+    }
+    load.until(load.told().len() + 20).await?;
+    tells(&server, DEGRADED, ("events", "down")).await?;
+    world.kafka.start_all().await?;
+    world.kafka.in_sync(TOPIC).await?;
+    more(&world, &server, &load).await?;
 
     world.kafka.restart_all().await?;
     more(&world, &server, &load).await?;
