@@ -10,7 +10,7 @@ use sso_testkit::{
     http::Http,
     persona::Persona,
     process::Server,
-    readiness::WITHIN,
+    readiness::in_time,
     servers::{Pair, Redis, kafka::Kafka, registry::Registry},
 };
 
@@ -22,21 +22,10 @@ use crate::{
 
 /// How soon it is said that the primary is silent.
 const SAID_WITHIN: Duration = Duration::from_secs(5);
-/// A busy machine may hold up one answer; a dependency that hangs would hold up all.
-const TRIES: usize = 5;
 
-/// The answer, of which one in a few comes in time.
+/// Status and report, in time.
 pub(crate) async fn asked(http: &Http) -> Result<(u16, Value)> {
-    let mut took = Vec::new();
-    for _ in 0..TRIES {
-        let started = Instant::now();
-        let reply = http.get("/auth/ready", None).await?;
-        took.push(started.elapsed());
-        if started.elapsed() < WITHIN {
-            return Ok((reply.status.as_u16(), reply.json()));
-        }
-    }
-    anyhow::bail!("readiness took {took:?}")
+    in_time(http, "/auth/ready").await
 }
 
 /// Waits until it says so of the whole and of one dependency: status and state, name and state.

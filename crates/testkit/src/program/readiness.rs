@@ -1,15 +1,10 @@
 //! What a service says of what it needs, and whether it says so in time.
 
-use std::time::Instant;
-
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::{Running, eventually};
-use crate::readiness::WITHIN;
-
-/// A busy machine may hold up one answer; a dependency that hangs would hold up all.
-const TRIES: usize = 5;
+use crate::readiness::in_time;
 
 /// What is said of the whole: status and state.
 pub type Whole = (u16, &'static str);
@@ -26,9 +21,10 @@ impl Running {
     /// same. Every answer, of which one in a few, must come in time.
     pub async fn tells(&self, whole: Whole, dependency: &str, state: &str) -> Result<()> {
         let gauge = format!("sso_service_dependency_up{{dependency=\"{dependency}\"}}");
+        let path = format!("/{}/ready", self.name);
         let mut last = Value::Null;
         let told = eventually(dependency, async || {
-            let (status, report) = self.asked().await?;
+            let (status, report) = in_time(&self.http, &path).await?;
             let is_so = (status, report["state"].as_str()) == (whole.0, Some(whole.1))
                 && says(&report, dependency, state)?;
             last = report;
@@ -36,21 +32,6 @@ impl Running {
         });
         let told = told.await;
         told.with_context(|| format!("{whole:?}, {dependency} {state}: {last}"))
-    }
-
-    /// The answer, of which one in a few comes in time.
-    async fn asked(&self) -> Result<(u16, Value)> {
-        let path = format!("/{}/ready", self.name);
-        let mut took = Vec::new();
-        for _ in 0..TRIES {
-            let started = Instant::now();
-            let reply = self.http.get(&path, None).await?;
-            took.push(started.elapsed());
-            if started.elapsed() < WITHIN {
-                return Ok((reply.status.as_u16(), reply.json()));
-            }
-        }
-        bail!("readiness took {took:?}")
     }
 }
 
