@@ -134,8 +134,7 @@ impl Seen {
         config
             .set("bootstrap.servers", brokers)
             .set("group.id", "bench")
-            .set("enable.auto.commit", "false")
-            .set("fetch.wait.max.ms", "10");
+            .set("enable.auto.commit", "false");
         let consumer = BaseConsumer::from_config(&config)?;
         let mut from_now = TopicPartitionList::new();
         for partition in 0..PARTITIONS {

@@ -8,9 +8,9 @@ use std::{
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use rustix::time::{ClockId, clock_gettime};
-use sso_core::ports::{
-    Clock,
-    store::{Question, RevocationFeed},
+use sso_core::{
+    ports::Clock,
+    revocation::{LeaseTerms, Revocations},
 };
 use sso_crypto::SystemRandom;
 use sso_store_postgres::{
@@ -45,7 +45,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let mut instances = JoinSet::new();
     for number in 0..INSTANCES {
         let store = instance(&url, number).await?;
-        instances.spawn(async move { beat(&store).await });
+        instances.spawn(beat(store));
     }
     tokio::time::sleep(BEAT * 5).await;
     let mut beating = Series::default();
@@ -77,16 +77,11 @@ async fn instance(url: &str, number: usize) -> Result<PostgresStore> {
     Ok(store.with_leases(leases))
 }
 
-async fn beat(store: &PostgresStore) -> Result<()> {
-    let mut due = tokio::time::interval(BEAT);
+async fn beat(store: PostgresStore) -> Result<()> {
+    let revocations = Revocations::new(Arc::new(store), Arc::new(Machine), LeaseTerms::default());
     loop {
-        due.tick().await;
-        let question = Question {
-            now: Machine.now(),
-            held: &Vec::new,
-            anew: false,
-        };
-        store.beat(question).await?;
+        revocations.beat().await?;
+        tokio::time::sleep(revocations.until_beat(BEAT)).await;
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     policy::Policy,
     ports::{Clock, Cursors, Hasher, KeyMaker, Random, Store, Tasks, Throttle, Tokens},
     revocation::Revocations,
+    values::UserId,
 };
 
 /// Everything that the use cases work with. Cheap to clone.
@@ -30,8 +31,8 @@ pub struct Sso {
     pub random: Arc<dyn Random>,
     /// Work after the answer.
     pub tasks: Arc<dyn Tasks>,
-    /// Called when an event was stored: wakes the relay.
-    pub nudge: Arc<dyn Fn() + Send + Sync>,
+    /// Called when an event of this user was stored: wakes the relay.
+    pub nudge: Arc<dyn Fn(UserId) + Send + Sync>,
     /// What strangers can repeat, to be told to the audit log in bounded numbers.
     pub repeated: Arc<Repeated>,
     /// The operator's decisions.

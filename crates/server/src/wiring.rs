@@ -6,6 +6,7 @@ mod events;
 mod examine;
 mod keys;
 pub(crate) mod master_key;
+mod nudges;
 mod redis;
 mod store;
 
@@ -23,13 +24,14 @@ use sso_core::{
 use sso_crypto::{
     Argon2Params, HashPool, HashPoolSettings, KnownCaller, KnownCallers, SystemRandom, account_keys,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use clock::CommonClock;
 pub(crate) use copying::{Ends, MasterKeys};
 pub(crate) use events::{Outlet, examine_kafka, outlet};
 pub(crate) use examine::{Examined, examine, master_key_file};
+pub(crate) use nudges::{LANES, Nudges};
 pub(crate) use redis::{Helpers, examine_redis};
 pub(crate) use sso_redis::Status as RedisStatus;
 pub(crate) use store::{
@@ -54,8 +56,8 @@ pub(crate) struct Parts {
     pub(crate) hashes: Arc<HashPool>,
     /// Which events this process delivers.
     pub(crate) shards: Arc<dyn Shards>,
-    /// Changes when an event was stored here: wakes the relay.
-    pub(crate) stored: watch::Sender<()>,
+    /// What wakes the relay when an event was stored here.
+    pub(crate) nudges: Nudges,
     /// Asks for a beat before its time.
     pub(crate) early_beat: Arc<Notify>,
     /// Redis, if a server has one.
@@ -86,8 +88,8 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         ack_wait,
     };
     let tasks = TaskTracker::new();
-    let stored = watch::Sender::new(());
-    let nudge = stored.clone();
+    let nudges = Nudges::new();
+    let stored = nudges.clone();
     let early_beat = Arc::new(Notify::new());
     let hasten = Arc::clone(&early_beat);
     let mut helpers = match role {
@@ -124,7 +126,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         clock,
         random,
         tasks: Arc::new(RuntimeTasks::new(tasks.clone())),
-        nudge: Arc::new(move || nudge.send_replace(())),
+        nudge: Arc::new(move |user| stored.stored(user)),
         repeated: Arc::new(Repeated::new(config.audit.refused_per_hour)),
         policy: Arc::new(policy(config)),
     };
@@ -133,7 +135,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         keys,
         hashes,
         shards,
-        stored,
+        nudges,
         early_beat,
         helpers,
         tasks,

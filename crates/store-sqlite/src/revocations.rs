@@ -191,7 +191,7 @@ impl RevocationFeed for SqliteStore {
         self.remember(seen);
         Ok(Answer {
             at: None,
-            entries,
+            entries: entries.into_iter().collect(),
             timeline: 0,
             snapshot: Snapshot::up_to(seen.last.unsigned_abs()),
         })

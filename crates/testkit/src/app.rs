@@ -125,7 +125,7 @@ impl App {
             clock: clock.clone(),
             random,
             tasks: tasks.clone(),
-            nudge: Arc::new(|| {}),
+            nudge: Arc::new(|_| {}),
             repeated: Arc::new(Repeated::new(600)),
             policy: Arc::new(policy),
         };

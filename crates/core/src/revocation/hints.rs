@@ -80,6 +80,11 @@ impl Hints {
         })
     }
 
+    /// Whether none waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len.load(atomic::Ordering::Acquire) == 0
+    }
+
     /// Whether one is of a timeline before this one: then a failover may have lost it, and no beat
     /// will ever tell.
     pub(super) fn has_older(&self, timeline: u32) -> bool {
@@ -92,7 +97,7 @@ impl Hints {
     /// Forgets those that are settled: what `holds` says came with a beat, and what is no
     /// revocation. To be called when the answer's entries are obeyed. Says how many were none.
     pub(super) fn judge(&self, verdict: &Verdict<'_>, holds: impl Fn(i64) -> bool) -> usize {
-        if self.len.load(atomic::Ordering::Acquire) == 0 {
+        if self.is_empty() {
             return 0;
         }
         let mut refuted = 0;
@@ -111,7 +116,7 @@ impl Hints {
     }
 
     fn ask<T>(&self, none: T, question: impl FnOnce(&Heard) -> T) -> T {
-        if self.len.load(atomic::Ordering::Acquire) == 0 {
+        if self.is_empty() {
             return none;
         }
         question(&self.heard.read().unwrap_or_else(PoisonError::into_inner))

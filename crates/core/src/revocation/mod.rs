@@ -15,6 +15,7 @@ mod steady;
 mod terms;
 
 use std::{
+    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -203,6 +204,7 @@ impl Revocations {
             now: self.steady.now(now, sent),
             held: &held,
             anew: self.hints.has_older(self.timeline()),
+            expects: !self.hints.is_empty(),
         };
         match self.primary.beat(question).await {
             Ok(answer) => {
@@ -210,7 +212,7 @@ impl Revocations {
                     let heard = self.clock.monotonic();
                     self.primary_clock.said(at, answer.timeline, sent, heard);
                 }
-                self.obey_answer(&answer, sent);
+                self.obey_answer(answer, sent);
                 Ok(())
             }
             Err(error) => {
@@ -221,14 +223,27 @@ impl Revocations {
         }
     }
 
+    /// How long until the next beat is due, if there is one `every` so often. All instances have the same
+    /// moments, by the store's clock: their commits share a flush, and who waits for all of them waits
+    /// for one moment, not for the last of many.
+    pub fn until_beat(&self, every: Duration) -> Duration {
+        let nanos = self.primary_now().unix_timestamp_nanos();
+        let gone = nanos.rem_euclid(i128::try_from(every.as_nanos()).unwrap_or(i128::MAX).max(1));
+        let left = every.saturating_sub(Duration::from_nanos(u64::try_from(gone).unwrap_or(0)));
+        // That near it is the moment of the last one, which the clock tells a little differently now.
+        if left < every / 4 { left + every } else { left }
+    }
+
     /// First everything is obeyed, then it counts.
-    fn obey_answer(&self, answer: &Answer, sent: Duration) {
-        for entry in &answer.entries {
-            self.apply(entry);
+    fn obey_answer(&self, mut answer: Answer, sent: Duration) {
+        let entries = mem::take(&mut answer.entries);
+        let brought = entries.len();
+        for entry in entries {
+            self.apply(&entry);
         }
         let now = self.steady_now();
         let verdict = Verdict {
-            answer,
+            answer: &answer,
             sent,
             now,
             patience: self.terms.bound(),
@@ -244,14 +259,13 @@ impl Revocations {
             sent,
             timeline: answer.timeline,
         });
-        let brought = !answer.entries.is_empty();
-        self.owes.store(brought, Ordering::Relaxed);
-        if brought {
+        self.owes.store(brought > 0, Ordering::Relaxed);
+        if brought > 0 {
             // Whoever committed them waits for the question that says so.
             self.hasten();
         }
         let took = self.clock.monotonic().saturating_sub(sent);
-        tracing::trace!(entries = answer.entries.len(), ?took, "a beat was answered");
+        tracing::trace!(entries = brought, ?took, "a beat was answered");
     }
 
     /// Whether somebody waits for the next beat: it will say that this instance obeys what the last

@@ -5,6 +5,7 @@ use std::{
 };
 
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{
     ports::store::{Effect, Revocation, Revoked, Stamp},
@@ -16,12 +17,14 @@ use crate::{
 const SHARDS: usize = 64;
 
 /// Entries are forgotten by the minute in which they end, so that looking for those costs nothing.
-const MINUTE: i64 = 60 * 1_000_000;
+const MINUTE: i64 = 60 * SECOND;
+
+const SECOND: i64 = 1_000_000;
 
 /// The revocations that still matter, in memory. Entries leave only by expiry.
 ///
 /// Looked up by sharded maps of what is over; the entries themselves, as they were committed, are
-/// kept compactly beside them (some 120 bytes for each, all in all).
+/// kept compactly beside them (some 110 bytes for each, all in all).
 #[derive(Debug)]
 pub struct RevocationSet {
     shards: [RwLock<Shard>; SHARDS],
@@ -42,24 +45,28 @@ struct Held {
     len: usize,
 }
 
-/// A [`Revocation`] in half of its size.
+/// A [`Revocation`] in 64 bytes.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     id: i64,
     until: i64,
-    /// Until when it is held here: `until`, or later.
-    end: i64,
-    subject: Subject,
+    subject: Uuid,
+    /// Of a user's tokens.
+    below: Version,
     xid: u64,
     timeline: u32,
+    /// For how many seconds after `until` it is held here.
+    longer: u32,
+    kind: Kind,
     effect: Option<Effect>,
 }
 
+/// What the subject is.
 #[derive(Debug, Clone, Copy)]
-enum Subject {
-    Session(SessionId),
-    User(UserId, Version),
-    Key(KeyTag),
+enum Kind {
+    Session,
+    User,
+    Key,
 }
 
 impl Default for RevocationSet {
@@ -76,17 +83,18 @@ impl RevocationSet {
     /// wrote it may know another time than we do just now. Adding one twice, or in another order,
     /// gives the same set.
     pub fn apply(&self, entry: &Revocation, at_least: OffsetDateTime) {
+        let revoked = entry.revoked;
         let mut entry = Entry::from(entry);
         let news = entry.until.max(micros(at_least));
         // First what is looked up: whoever finds the id held finds it obeyed.
-        let is_news = match entry.subject {
-            Subject::Session(session) => self.end_session(session, entry.until, news),
-            Subject::User(user, below) => self.end_tokens(user, below, entry.until, news),
+        let is_news = match revoked {
+            Revoked::Session(session) => self.end_session(session, entry.until, news),
+            Revoked::TokensBelow(user, below) => self.end_tokens(user, below, entry.until, news),
             // The key ring forgets the key itself.
-            Subject::Key(_) => !self.held().ids.contains(&entry.id),
+            Revoked::Key(_) => !self.held().ids.contains(&entry.id),
         };
         if is_news {
-            entry.end = news;
+            entry.hold_until(news);
         }
         self.held().keep(entry, is_news);
     }
@@ -162,21 +170,21 @@ impl RevocationSet {
         let now = micros(now);
         let over = self.held().take_before(now);
         for entry in over {
-            match entry.subject {
-                Subject::Session(session) => {
+            match entry.revoked() {
+                Revoked::Session(session) => {
                     let mut shard = write(self.shard(session.as_uuid().as_bytes()));
                     // Another entry may say that it matters longer.
                     if shard.sessions.get(&session).is_some_and(|end| *end < now) {
                         shard.sessions.remove(&session);
                     }
                 }
-                Subject::User(user, _) => {
+                Revoked::TokensBelow(user, _) => {
                     let mut shard = write(self.shard(user.as_uuid().as_bytes()));
                     if shard.users.get(&user).is_some_and(|(_, end)| *end < now) {
                         shard.users.remove(&user);
                     }
                 }
-                Subject::Key(_) => {}
+                Revoked::Key(_) => {}
             }
         }
     }
@@ -209,8 +217,13 @@ impl Held {
             id => self.ids.insert(id),
         };
         if is_new {
-            let end = entry.end.div_euclid(MINUTE);
-            self.by_end.entry(end).or_default().push(entry);
+            let minute = self.by_end.entry(entry.end().div_euclid(MINUTE));
+            let minute = minute.or_default();
+            // Not by doubling: of a hundred thousand that would be megabytes for nobody.
+            if minute.len() == minute.capacity() {
+                minute.reserve_exact(minute.len() / 8 + 4);
+            }
+            minute.push(entry);
             self.len += 1;
         }
     }
@@ -223,7 +236,7 @@ impl Held {
             }
             let taken = over.len();
             minute.get_mut().retain(|entry| {
-                let stays = entry.end >= now;
+                let stays = entry.end() >= now;
                 if !stays {
                     over.push(*entry);
                 }
@@ -242,19 +255,44 @@ impl Held {
     }
 }
 
+impl Entry {
+    fn revoked(&self) -> Revoked {
+        match self.kind {
+            Kind::Session => Revoked::Session(SessionId::from_uuid(self.subject)),
+            Kind::User => Revoked::TokensBelow(UserId::from_uuid(self.subject), self.below),
+            Kind::Key => Revoked::Key(KeyTag::from_uuid(self.subject)),
+        }
+    }
+
+    /// Until when it is held here: `until`, or later.
+    fn end(&self) -> i64 {
+        self.until.saturating_add(i64::from(self.longer) * SECOND)
+    }
+
+    /// Until then, rounded up.
+    fn hold_until(&mut self, end: i64) {
+        let longer = end.saturating_sub(self.until).max(0);
+        let seconds = longer.div_euclid(SECOND) + i64::from(longer.rem_euclid(SECOND) != 0);
+        self.longer = u32::try_from(seconds).unwrap_or(u32::MAX);
+    }
+}
+
 impl From<&Revocation> for Entry {
     fn from(revocation: &Revocation) -> Self {
+        let (kind, subject, below) = match revocation.revoked {
+            Revoked::Session(session) => (Kind::Session, session.as_uuid(), Version::ZERO),
+            Revoked::TokensBelow(user, below) => (Kind::User, user.as_uuid(), below),
+            Revoked::Key(key) => (Kind::Key, key.as_uuid(), Version::ZERO),
+        };
         Self {
             id: revocation.id,
             until: micros(revocation.until),
-            end: micros(revocation.until),
-            subject: match revocation.revoked {
-                Revoked::Session(session) => Subject::Session(session),
-                Revoked::TokensBelow(user, below) => Subject::User(user, below),
-                Revoked::Key(key) => Subject::Key(key),
-            },
+            subject,
+            below,
             xid: revocation.stamp.xid,
             timeline: revocation.stamp.timeline,
+            longer: 0,
+            kind,
             effect: revocation.effect,
         }
     }
@@ -264,11 +302,7 @@ impl From<&Entry> for Revocation {
     fn from(entry: &Entry) -> Self {
         Self {
             id: entry.id,
-            revoked: match entry.subject {
-                Subject::Session(session) => Revoked::Session(session),
-                Subject::User(user, below) => Revoked::TokensBelow(user, below),
-                Subject::Key(key) => Revoked::Key(key),
-            },
+            revoked: entry.revoked(),
             effect: entry.effect,
             until: OffsetDateTime::from_unix_timestamp_nanos(i128::from(entry.until) * 1_000)
                 .unwrap_or(OffsetDateTime::UNIX_EPOCH),
@@ -295,7 +329,6 @@ fn micros(time: OffsetDateTime) -> i64 {
 mod tests {
     use super::*;
     use time::{Duration, macros::datetime};
-    use uuid::Uuid;
 
     const NOW: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 

@@ -106,7 +106,7 @@ pub async fn resend(
     let record = of_event(sso, caller, AuditAction::EventResend, &event);
     tx.append_audit(&record).await?;
     tx.commit().await?;
-    (sso.nudge)();
+    (sso.nudge)(event.user);
     Ok(event)
 }
 
@@ -118,7 +118,7 @@ pub async fn skip(sso: &Sso, caller: &Caller, event: EventId) -> Result<StoredEv
     let record = of_event(sso, caller, AuditAction::EventSkip, &event);
     tx.append_audit(&record).await?;
     tx.commit().await?;
-    (sso.nudge)();
+    (sso.nudge)(event.user);
     Ok(event)
 }
 

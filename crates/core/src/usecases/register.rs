@@ -218,7 +218,7 @@ async fn store(
         .then(|| sso.new_session(user.id, &caller.origin));
     let rows = once_more(|| commit(sso, caller, &user, &event, session.as_ref())).await?;
     failpoint::passed(Step::AfterCommit);
-    (sso.nudge)();
+    (sso.nudge)(user.id);
     Ok(rows)
 }
 

@@ -22,7 +22,7 @@ use crate::{
         Clock, Shards, Store, StoreError,
         store::{Delivered, PendingEvent},
     },
-    values::{EventId, SHARDS, ShardSet, shard_of},
+    values::{EventId, SHARDS, ShardSet, UserId, shard_of},
 };
 
 /// Events of one round: bounds memory and the transaction that settles them.
@@ -70,6 +70,11 @@ impl Lane {
             untold: Vec::new(),
         };
         (0..count).map(lane).collect()
+    }
+
+    /// Which of so many lanes delivers this user's events.
+    pub fn number_of(user: UserId, count: u8) -> u8 {
+        shard_of(user) % count
     }
 }
 

@@ -48,7 +48,7 @@ async fn with_events(store: AnyStore, names: &[&str]) -> (App, Arc<AtomicUsize>,
         .unwrap();
     let woken = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&woken);
-    app.sso.nudge = Arc::new(move || {
+    app.sso.nudge = Arc::new(move |_| {
         counter.fetch_add(1, Relaxed);
     });
     let ids = pending.iter().map(|event| event.id).collect();

@@ -17,7 +17,7 @@ use sso_core::{
     usecases::{SignedIn, administer::Change},
     values::Version,
 };
-use sso_testkit::{app::App, clock::ManualClock};
+use sso_testkit::{app::App, clock::ManualClock, memory::MemoryStore};
 use time::OffsetDateTime;
 
 use crate::support::{AnyStore, SECOND, TICK, access, app, on_every_store, spy::SpyStore};
@@ -114,6 +114,24 @@ async fn a_lease_runs_from_the_moment_its_beat_was_sent(store: AnyStore) {
     spy.slow_beats(&clock, LEASE);
     revocations.beat().await.unwrap();
     assert!(!revocations.is_trusted());
+}
+
+#[test]
+fn beats_are_due_at_the_same_moments_for_everybody() {
+    const EVERY: Duration = Duration::from_millis(200);
+    let clock = Arc::new(ManualClock::new());
+    let revocations = Revocations::new(
+        Arc::new(MemoryStore::new()),
+        Arc::<ManualClock>::clone(&clock),
+        LeaseTerms::default(),
+    );
+    for (gone, left) in [(0, 200), (1, 199), (130, 69), (19, 50)] {
+        clock.advance(Duration::from_millis(gone));
+        assert_eq!(revocations.until_beat(EVERY), Duration::from_millis(left));
+    }
+    // Another one's clock says that the moment of this beat is still to come.
+    clock.advance(Duration::from_millis(49));
+    assert_eq!(revocations.until_beat(EVERY), EVERY + Duration::from_millis(1));
 }
 
 /// A daemon that slews an instance's clock by 8.3 % makes its leases 9 % longer; drift of 5 % on both

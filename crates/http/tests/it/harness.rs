@@ -202,7 +202,7 @@ async fn sso(options: &Options, clock: Arc<ManualClock>) -> (Sso, Arc<JwsTokens>
         clock,
         random,
         tasks: Arc::new(TokioTasks::default()),
-        nudge: Arc::new(|| {}),
+        nudge: Arc::new(|_| {}),
         repeated: Arc::new(sso_core::audit::Repeated::new(600)),
         policy: Arc::new(options.policy.clone()),
     };

@@ -17,7 +17,7 @@ use sso_store_postgres::servers::Servers;
 use sso_telemetry::Metrics;
 use tokio::{
     sync::Notify,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -88,16 +88,15 @@ pub(super) async fn beat(beats: Beats, stop: CancellationToken) {
         health,
         servers,
     } = beats;
-    let mut ticks = interval(BEAT);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut due = Instant::now();
     let mut owed = false;
     loop {
         tokio::select! {
             // First: after the last beat this instance leaves, and another one would bring it back.
             biased;
             () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-            () = early.notified() => ticks.reset(),
+            () = sleep_until(due) => {}
+            () = early.notified() => {}
         }
         let mut beat = pin!(timeout(lease, sso.revocations.beat()));
         let asked = Instant::now();
@@ -119,6 +118,7 @@ pub(super) async fn beat(beats: Beats, stop: CancellationToken) {
         };
         health.set(Dependency::Database, problem.as_deref());
         show_revocation(&sso, &health);
+        due = Instant::now() + sso.revocations.until_beat(BEAT);
         owed = sso.revocations.owes_beat() && !owed;
         if !owed {
             tokio::time::sleep(EARLIEST).await;

@@ -16,25 +16,22 @@ use sso_core::{
 };
 use sso_events::EventSink;
 use tokio::{
-    sync::watch,
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::health::{Dependency, Health};
-use crate::wiring::Parts;
+use crate::wiring::{LANES, Nudges, Parts};
 
-/// While one waits for the sink the other has the store: more of them would take connections and
-/// processor time from registrations.
-const LANES: u8 = 2;
 /// How often a lane looks for events that it was not told of: those of other instances, and of
 /// commands, which on the embedded database are all there are.
 const SCAN: Duration = Duration::from_millis(50);
 const SCAN_ALONE: Duration = Duration::from_millis(500);
-/// Least time from one round of a lane to the next that is not full: what is stored meanwhile goes
-/// with one batch instead of many.
-const GATHER: Duration = Duration::from_millis(15);
+/// From the first event to the round that takes it, and from one round to the next that is not full:
+/// what is stored meanwhile goes with one batch instead of many, each of which is two statements and a
+/// commit.
+const GATHER: Duration = Duration::from_millis(20);
 /// How often shards are tended. Another instance's are taken that soon after its end.
 const TEND: Duration = Duration::from_millis(250);
 /// Pause after events were refused: time for what is wrong to pass, before attempts are used up.
@@ -80,7 +77,7 @@ enum Wait {
 pub(super) struct Loops {
     sso: Sso,
     relay: Arc<Relay>,
-    stored: watch::Sender<()>,
+    nudges: Nudges,
     health: Arc<Health>,
     scan: Duration,
     /// Why each lane, and at last the share of the shards, does not get on.
@@ -95,7 +92,7 @@ impl Loops {
         Self {
             sso,
             relay: Arc::new(relay),
-            stored: parts.stored.clone(),
+            nudges: parts.nudges.clone(),
             health,
             scan: if parts.servers.is_some() {
                 SCAN
@@ -109,7 +106,7 @@ impl Loops {
     /// Delivers until it is told to stop; then what is left, once, and gives all shards up.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut lanes = JoinSet::new();
-        for (number, lane) in Lane::all(LANES).into_iter().enumerate() {
+        for (number, lane) in (0..LANES).zip(Lane::all(LANES)) {
             let (this, stop) = (self.clone(), stop.clone());
             lanes.spawn(async move { this.deliver(number, lane, stop).await });
         }
@@ -148,8 +145,8 @@ impl Loops {
         }
     }
 
-    async fn deliver(&self, number: usize, mut lane: Lane, stop: CancellationToken) {
-        let mut stored = self.stored.subscribe();
+    async fn deliver(&self, number: u8, mut lane: Lane, stop: CancellationToken) {
+        let mut stored = self.nudges.of(number);
         let mut pause = BACKOFF.0;
         let mut well = true;
         loop {
@@ -162,7 +159,7 @@ impl Loops {
             let round = self.relay.round(&mut lane).await;
             let problem = problem_of(&round);
             well = problem.is_none();
-            self.tell(number, problem);
+            self.tell(number.into(), problem);
             if stopping {
                 return;
             }
@@ -192,9 +189,12 @@ impl Loops {
             let rest = match wait {
                 Wait::Rest(rest) => rest,
                 Wait::ForNews => {
+                    let waited = stored.has_changed().is_ok_and(|waited| waited);
                     let woken = timeout(self.scan, stored.changed());
-                    let _ = stop.run_until_cancelled(woken).await;
-                    GATHER.saturating_sub(started.elapsed())
+                    match stop.run_until_cancelled(woken).await {
+                        Some(Ok(_)) if !waited => GATHER,
+                        _ => GATHER.saturating_sub(started.elapsed()),
+                    }
                 }
             };
             let _ = stop.run_until_cancelled(sleep(rest)).await;

@@ -5,10 +5,10 @@ use std::{collections::VecDeque, pin::pin, time::Duration};
 use futures_util::TryStreamExt as _;
 use sso_core::ports::{
     RandomIds,
-    store::{Answer, Question, Snapshot},
+    store::{Answer, Entries, Question, Snapshot},
 };
 use time::OffsetDateTime;
-use tokio_postgres::{RowStream, Statement, types::ToSql};
+use tokio_postgres::{Row, RowStream, Statement, types::ToSql};
 use uuid::Uuid;
 
 use super::{Shared, codec, error::LeaseError, metrics, statements, write_back};
@@ -45,6 +45,18 @@ struct Registered {
 struct Wire {
     client: Dedicated,
     beat: Statement,
+    quiet_beat: Statement,
+    /// The last answer over it brought nothing.
+    is_quiet: bool,
+}
+
+/// One beat to be sent.
+struct Beat<'a> {
+    number: i64,
+    answered: i64,
+    registered: Registered,
+    timeline: i64,
+    snapshot: &'a str,
 }
 
 /// What a beat brought.
@@ -90,7 +102,34 @@ impl Reader {
             Some(registered) => registered,
             None => self.register(shared, wire, question).await?,
         };
+        // Where nothing comes it is not asked what came; whoever does not know what this answers, or
+        // whether it is of this server, asks in full.
+        if wire.is_quiet && !question.expects {
+            let beat = self.next(shared, registered);
+            let sent = beat.number;
+            if let Some(heard) = wire.ask_quietly(&beat).await? {
+                return Ok(self.hear(heard, sent));
+            }
+        }
         self.ask(shared, wire, registered, question.now).await
+    }
+
+    fn next(&mut self, shared: &Shared, registered: Registered) -> Beat<'_> {
+        self.sent += 1;
+        shared.servers.beat_sent(registered.id, self.sent);
+        Beat {
+            number: self.sent,
+            answered: self.answered,
+            registered,
+            timeline: i64::from(registered.timeline),
+            snapshot: self.snapshot.as_deref().unwrap_or(statements::NOTHING),
+        }
+    }
+
+    fn hear(&mut self, heard: Heard, sent: i64) -> Answer {
+        self.answered = sent;
+        self.snapshot = Some(heard.snapshot);
+        heard.answer
     }
 
     /// Whether somebody has met a timeline after the one that this reader is registered on.
@@ -157,34 +196,16 @@ impl Reader {
         registered: Registered,
         now: OffsetDateTime,
     ) -> Result<Answer, LeaseError> {
-        self.sent += 1;
-        shared.servers.beat_sent(registered.id, self.sent);
-        let warnings = wire.client.warnings();
-        let snapshot = self.snapshot.as_deref().unwrap_or(statements::NOTHING);
-        let timeline = i64::from(registered.timeline);
-        let beat: [&(dyn ToSql + Sync); 7] = [
-            &registered.id,
-            &self.sent,
-            &self.answered,
-            &timeline,
-            &registered.system,
-            &snapshot,
-            &now,
-        ];
-        let rows = wire.client.query_raw(&wire.beat, beat).await?;
-        let heard = Heard::read(rows).await?;
-        if wire.client.warnings() != warnings {
-            return Err(LeaseError::Warned);
-        }
+        let beat = self.next(shared, registered);
+        let sent = beat.number;
+        let heard = wire.ask(&beat, now).await?;
         if !heard.mine || heard.answer.timeline != registered.timeline {
             self.registered = None;
             return Err(LeaseError::NotRegistered {
                 timeline: heard.answer.timeline,
             });
         }
-        self.answered = self.sent;
-        self.snapshot = Some(heard.snapshot);
-        Ok(heard.answer)
+        Ok(self.hear(heard, sent))
     }
 
     /// Nobody need wait for this process any more.
@@ -216,16 +237,83 @@ impl Wire {
             ))
             .await?;
         let beat = client.prepare(statements::BEAT).await?;
-        Ok(Self { client, beat })
+        let quiet_beat = client.prepare(statements::QUIET_BEAT).await?;
+        Ok(Self {
+            client,
+            beat,
+            quiet_beat,
+            is_quiet: false,
+        })
+    }
+
+    async fn ask(&mut self, beat: &Beat<'_>, now: OffsetDateTime) -> Result<Heard, LeaseError> {
+        let warnings = self.client.warnings();
+        let [id, number, answered, timeline, system, snapshot] = beat.parameters();
+        let parameters = [id, number, answered, timeline, system, snapshot, &now];
+        let rows = self.client.query_raw(&self.beat, parameters).await?;
+        let heard = Heard::read(rows).await?;
+        self.is_quiet = heard.answer.entries.is_empty();
+        self.warned_since(warnings)?;
+        Ok(heard)
+    }
+
+    /// `None`: something came, or the row or the server is not what it was.
+    async fn ask_quietly(&mut self, beat: &Beat<'_>) -> Result<Option<Heard>, LeaseError> {
+        let warnings = self.client.warnings();
+        let answer = self
+            .client
+            .query_opt(&self.quiet_beat, &beat.parameters())
+            .await?;
+        self.warned_since(warnings)?;
+        answer
+            .map(|row| Heard::nothing(&row, beat.registered.timeline))
+            .transpose()
+    }
+
+    /// A COMMIT that was only cancelled out of its wait warns.
+    fn warned_since(&self, warnings: u64) -> Result<(), LeaseError> {
+        if self.client.warnings() == warnings {
+            Ok(())
+        } else {
+            Err(LeaseError::Warned)
+        }
+    }
+}
+
+impl Beat<'_> {
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 6] {
+        [
+            &self.registered.id,
+            &self.number,
+            &self.answered,
+            &self.timeline,
+            &self.registered.system,
+            &self.snapshot,
+        ]
     }
 }
 
 impl Heard {
+    /// The row was changed, so the server is of this timeline, and nothing came.
+    fn nothing(row: &Row, timeline: u32) -> Result<Self, LeaseError> {
+        let snapshot: String = codec::get(row, "snapshot")?;
+        Ok(Self {
+            mine: true,
+            answer: Answer {
+                at: codec::get(row, "now")?,
+                entries: Entries::default(),
+                timeline,
+                snapshot: visible(&snapshot)?,
+            },
+            snapshot,
+        })
+    }
+
     /// Row by row: the first answer has all that there is. It ends when the server is ready for the
     /// next query: it has committed. The row without an id is the server's word about itself.
     async fn read(rows: RowStream) -> Result<Self, LeaseError> {
         let mut rows = pin!(rows);
-        let mut entries = Vec::new();
+        let mut entries = Entries::default();
         let mut word = None;
         while let Some(row) = rows.try_next().await? {
             if codec::get::<Option<i64>>(&row, "id")?.is_some() {
@@ -236,20 +324,23 @@ impl Heard {
         }
         let word = &word.ok_or(LeaseError::Unreadable("answer"))?;
         let snapshot: String = codec::get(word, "effect")?;
-        let visible: Snapshot = snapshot
-            .parse()
-            .map_err(|_| LeaseError::Unreadable("snapshot"))?;
         Ok(Self {
             mine: codec::get::<Option<Uuid>>(word, "subject")?.is_some(),
             answer: Answer {
                 at: codec::get(word, "until")?,
                 entries,
                 timeline: codec::timeline(word)?,
-                snapshot: visible,
+                snapshot: visible(&snapshot)?,
             },
             snapshot,
         })
     }
+}
+
+fn visible(snapshot: &str) -> Result<Snapshot, LeaseError> {
+    snapshot
+        .parse()
+        .map_err(|_| LeaseError::Unreadable("snapshot"))
 }
 
 fn milliseconds(time: Duration) -> u128 {

@@ -32,8 +32,9 @@ async fn beat(store: &SqliteStore) -> Result<Vec<Revocation>, StoreError> {
         now: START,
         held: &held,
         anew: false,
+        expects: false,
     };
-    Ok(store.beat(question).await?.entries)
+    Ok(store.beat(question).await?.entries.into_iter().collect())
 }
 
 #[tokio::test]

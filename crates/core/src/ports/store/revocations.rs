@@ -3,7 +3,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
-use super::{Snapshot, StoreError};
+use super::{Entries, Snapshot, StoreError};
 use crate::values::{KeyTag, SessionId, UserId, Version};
 
 /// What is over.
@@ -127,6 +127,8 @@ pub struct Question<'a> {
     pub held: &'a (dyn Fn() -> Vec<Revocation> + Send + Sync),
     /// Something is held that the primary may lack: register anew, and write it back.
     pub anew: bool,
+    /// Somebody said that something was committed: this beat is to bring it.
+    pub expects: bool,
 }
 
 /// The answer to a beat. It certifies the instance from the moment on at which the question was
@@ -134,7 +136,7 @@ pub struct Question<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
     /// What still matters and was in no earlier answer, or all that still matters.
-    pub entries: Vec<Revocation>,
+    pub entries: Entries,
     /// Whose numbers the snapshot names.
     pub timeline: u32,
     /// What was visible when it was given: all of that is in this answer or an earlier one.
