@@ -10,6 +10,7 @@ pub mod audit;
 mod caller;
 mod failure;
 pub mod metrics;
+pub mod pieces;
 mod policy;
 pub mod ports;
 pub mod revocation;

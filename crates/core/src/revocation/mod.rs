@@ -238,6 +238,7 @@ impl Revocations {
     fn obey_answer(&self, mut answer: Answer, sent: Duration) {
         let entries = mem::take(&mut answer.entries);
         let brought = entries.len();
+        self.set.expect(&entries);
         for entry in entries {
             self.apply(&entry);
         }

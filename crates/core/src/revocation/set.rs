@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
+    pieces::Pieces,
     ports::store::{Effect, Revocation, Revoked, Stamp},
     values::{KeyTag, SessionId, UserId, Version},
 };
@@ -41,7 +42,7 @@ struct Shard {
 #[derive(Debug, Default)]
 struct Held {
     ids: HashSet<i64>,
-    by_end: BTreeMap<i64, Vec<Entry>>,
+    by_end: BTreeMap<i64, Pieces<Entry>>,
     len: usize,
 }
 
@@ -99,8 +100,30 @@ impl RevocationSet {
         self.held().keep(entry, is_news);
     }
 
+    /// Makes room for the first that come: tables that grow by doubling leave as much behind as they
+    /// hold.
+    pub fn expect(&self, entries: &Pieces<Revocation>) {
+        if !self.is_empty() {
+            return;
+        }
+        let mut coming = [(0, 0); SHARDS];
+        for entry in entries {
+            match entry.revoked {
+                Revoked::Session(session) => coming[number(session.as_uuid())].0 += 1,
+                Revoked::TokensBelow(user, _) => coming[number(user.as_uuid())].1 += 1,
+                Revoked::Key(_) => {}
+            }
+        }
+        for (shard, (sessions, users)) in self.shards.iter().zip(coming) {
+            let mut shard = write(shard);
+            shard.sessions.reserve(sessions);
+            shard.users.reserve(users);
+        }
+        self.held().ids.reserve(entries.len());
+    }
+
     fn end_session(&self, session: SessionId, until: i64, news: i64) -> bool {
-        let mut shard = write(self.shard(session.as_uuid().as_bytes()));
+        let mut shard = write(self.shard(session.as_uuid()));
         let mut is_news = false;
         let held = shard.sessions.entry(session).or_insert_with(|| {
             is_news = true;
@@ -111,7 +134,7 @@ impl RevocationSet {
     }
 
     fn end_tokens(&self, user: UserId, below: Version, until: i64, news: i64) -> bool {
-        let mut shard = write(self.shard(user.as_uuid().as_bytes()));
+        let mut shard = write(self.shard(user.as_uuid()));
         let held = shard.users.entry(user).or_insert((Version::ZERO, until));
         let is_news = below > held.0;
         let until = if is_news { news } else { until };
@@ -121,7 +144,7 @@ impl RevocationSet {
 
     /// Whether this session is over.
     pub fn hits_session(&self, session: SessionId) -> bool {
-        let shard = self.shard(session.as_uuid().as_bytes());
+        let shard = self.shard(session.as_uuid());
         let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
         shard.sessions.contains_key(&session)
     }
@@ -133,7 +156,7 @@ impl RevocationSet {
 
     /// The lowest version of the user's row that is not known to be old.
     pub fn floor(&self, user: UserId) -> Version {
-        let shard = self.shard(user.as_uuid().as_bytes());
+        let shard = self.shard(user.as_uuid());
         let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
         shard
             .users
@@ -172,14 +195,14 @@ impl RevocationSet {
         for entry in over {
             match entry.revoked() {
                 Revoked::Session(session) => {
-                    let mut shard = write(self.shard(session.as_uuid().as_bytes()));
+                    let mut shard = write(self.shard(session.as_uuid()));
                     // Another entry may say that it matters longer.
                     if shard.sessions.get(&session).is_some_and(|end| *end < now) {
                         shard.sessions.remove(&session);
                     }
                 }
                 Revoked::TokensBelow(user, _) => {
-                    let mut shard = write(self.shard(user.as_uuid().as_bytes()));
+                    let mut shard = write(self.shard(user.as_uuid()));
                     if shard.users.get(&user).is_some_and(|(_, end)| *end < now) {
                         shard.users.remove(&user);
                     }
@@ -199,9 +222,8 @@ impl RevocationSet {
         self.len() == 0
     }
 
-    /// By the last byte: random in a UUID of every version that we make.
-    fn shard(&self, id: &[u8; 16]) -> &RwLock<Shard> {
-        &self.shards[usize::from(id[15]) % SHARDS]
+    fn shard(&self, id: Uuid) -> &RwLock<Shard> {
+        &self.shards[number(id)]
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -217,37 +239,28 @@ impl Held {
             id => self.ids.insert(id),
         };
         if is_new {
-            let minute = self.by_end.entry(entry.end().div_euclid(MINUTE));
-            let minute = minute.or_default();
-            // Not by doubling: of a hundred thousand that would be megabytes for nobody.
-            if minute.len() == minute.capacity() {
-                minute.reserve_exact(minute.len() / 8 + 4);
-            }
-            minute.push(entry);
+            let end = entry.end().div_euclid(MINUTE);
+            self.by_end.entry(end).or_default().push(entry);
             self.len += 1;
         }
     }
 
     fn take_before(&mut self, now: i64) -> Vec<Entry> {
         let mut over = Vec::new();
-        while let Some(mut minute) = self.by_end.first_entry() {
+        while let Some(minute) = self.by_end.first_entry() {
             if minute.key() * MINUTE >= now {
                 break;
             }
-            let taken = over.len();
-            minute.get_mut().retain(|entry| {
-                let stays = entry.end() >= now;
-                if !stays {
-                    over.push(*entry);
-                }
-                stays
-            });
-            self.len -= over.len() - taken;
-            if !minute.get().is_empty() {
+            let (end, entries) = minute.remove_entry();
+            let (stay, ended): (Pieces<_>, Pieces<_>) =
+                entries.into_iter().partition(|entry| entry.end() >= now);
+            over.extend(ended);
+            if !stay.is_empty() {
+                self.by_end.insert(end, stay);
                 break;
             }
-            minute.remove();
         }
+        self.len -= over.len();
         for entry in &over {
             self.ids.remove(&entry.id);
         }
@@ -312,6 +325,11 @@ impl From<&Entry> for Revocation {
             },
         }
     }
+}
+
+/// By the last byte: random in a UUID of every version that we make.
+fn number(id: Uuid) -> usize {
+    usize::from(id.as_bytes()[15]) % SHARDS
 }
 
 fn write(shard: &RwLock<Shard>) -> std::sync::RwLockWriteGuard<'_, Shard> {

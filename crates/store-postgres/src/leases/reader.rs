@@ -3,9 +3,12 @@
 use std::{collections::VecDeque, pin::pin, time::Duration};
 
 use futures_util::TryStreamExt as _;
-use sso_core::ports::{
-    RandomIds,
-    store::{Answer, Entries, Question, Snapshot},
+use sso_core::{
+    pieces::Pieces,
+    ports::{
+        RandomIds,
+        store::{Answer, Question, Snapshot},
+    },
 };
 use time::OffsetDateTime;
 use tokio_postgres::{Row, RowStream, Statement, types::ToSql};
@@ -301,7 +304,7 @@ impl Heard {
             mine: true,
             answer: Answer {
                 at: codec::get(row, "now")?,
-                entries: Entries::default(),
+                entries: Pieces::default(),
                 timeline,
                 snapshot: visible(&snapshot)?,
             },
@@ -313,7 +316,7 @@ impl Heard {
     /// next query: it has committed. The row without an id is the server's word about itself.
     async fn read(rows: RowStream) -> Result<Self, LeaseError> {
         let mut rows = pin!(rows);
-        let mut entries = Entries::default();
+        let mut entries = Pieces::default();
         let mut word = None;
         while let Some(row) = rows.try_next().await? {
             if codec::get::<Option<i64>>(&row, "id")?.is_some() {

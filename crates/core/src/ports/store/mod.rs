@@ -5,7 +5,6 @@
 //! is also a condition in the SQL: a use case that forgets to check cannot break it.
 
 mod audit;
-mod entries;
 mod error;
 mod keys;
 mod lifecycle;
@@ -23,7 +22,6 @@ use async_trait::async_trait;
 pub use audit::{
     Actor, AuditAction, AuditPage, AuditRecord, AuditResult, AuditStore, AuditWrites, NewAudit,
 };
-pub use entries::Entries;
 pub use error::{Constraint, StoreError};
 pub use keys::{KeyStore, KeyUse, KeyWrites, RETIRED_KEYS_KEPT, RetiredKey, Retirement, SealedKey};
 pub use lifecycle::{

@@ -3,8 +3,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
-use super::{Entries, Snapshot, StoreError};
-use crate::values::{KeyTag, SessionId, UserId, Version};
+use super::{Snapshot, StoreError};
+use crate::{
+    pieces::Pieces,
+    values::{KeyTag, SessionId, UserId, Version},
+};
 
 /// What is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -136,7 +139,7 @@ pub struct Question<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
     /// What still matters and was in no earlier answer, or all that still matters.
-    pub entries: Entries,
+    pub entries: Pieces<Revocation>,
     /// Whose numbers the snapshot names.
     pub timeline: u32,
     /// What was visible when it was given: all of that is in this answer or an earlier one.

@@ -28,6 +28,8 @@ pub use options::Options;
 
 /// How long a node may take to answer Patroni's REST question.
 const REST: Duration = Duration::from_secs(2);
+/// After that whoever streams from nobody is started anew.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// etcd, Patroni nodes with PostgreSQL, and HAProxy before them. Nodes are numbered from 0; at the
 /// start node 0 leads.
@@ -166,25 +168,54 @@ impl Patroni {
     /// Waits until there is a leader, every other node that runs streams from it, both ports of
     /// HAProxy lead to the right servers, and, in the synchronous mode, one of them may be promoted.
     pub async fn ready(&self) -> Result<()> {
+        let whole = || self.is_whole();
+        if eventually("the cluster", STUCK, whole).await.is_ok() {
+            return Ok(());
+        }
+        if let Err(why) = self.start_the_stuck_anew().await {
+            eprintln!("nobody is started anew: {why:#}");
+        }
+        let waited = eventually("the cluster", LIMIT, whole).await;
+        waited.with_context(|| self.tails())
+    }
+
+    async fn is_whole(&self) -> Result<()> {
         let running = self.nodes.iter().filter(|node| node.patroni.is_some());
         let replicas = running.count().saturating_sub(1);
-        let waited = eventually("the cluster", LIMIT, || async {
-            let leader = self.leader().await?;
-            let streaming = self.server(leader).streaming().await?;
-            ensure!(streaming == replicas, "{streaming} replicas are streaming");
-            let up = self.up().await?;
-            ensure!(
-                up == (1, replicas),
-                "HAProxy has {up:?} leaders and replicas"
-            );
-            self.leads(leader).await?;
-            ensure!(
-                !self.synchronous || self.has_heir(leader).await?,
-                "nobody may be promoted"
-            );
-            Ok(())
-        });
-        waited.await.with_context(|| self.tails())
+        let leader = self.leader().await?;
+        let streaming = self.server(leader).streaming().await?;
+        ensure!(streaming == replicas, "{streaming} replicas are streaming");
+        let up = self.up().await?;
+        ensure!(
+            up == (1, replicas),
+            "HAProxy has {up:?} leaders and replicas"
+        );
+        self.leads(leader).await?;
+        ensure!(
+            !self.synchronous || self.has_heir(leader).await?,
+            "nobody may be promoted"
+        );
+        Ok(())
+    }
+
+    /// What an operator does (`patronictl restart`): a PostgreSQL that Patroni started while nobody led
+    /// knows no primary, waits for ever for the log that makes it consistent, and is asked in vain for
+    /// its state, which Patroni 3.1 wants to know before it tells it whom to follow.
+    async fn start_the_stuck_anew(&self) -> Result<()> {
+        let leader = self.leader().await?;
+        let streaming = "select application_name from pg_stat_replication where state = 'streaming'";
+        let streaming = self.server(leader).execute(streaming).await?;
+        for (number, node) in self.nodes.iter().enumerate() {
+            let name = config::name(number);
+            let is_stuck = node.patroni.is_some()
+                && number != leader
+                && !streaming.lines().any(|line| line.trim() == name);
+            if is_stuck {
+                eprintln!("{name} streams from nobody: its PostgreSQL is started anew");
+                self.kill9_postgres_only(number).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Fails unless HAProxy leads to the node and its PostgreSQL is a primary.

@@ -33,7 +33,7 @@ impl Patroni {
     }
 
     /// kill -9 of PostgreSQL alone: Patroni starts it again in place within seconds.
-    pub async fn kill9_postgres_only(&mut self, node: usize) -> Result<()> {
+    pub async fn kill9_postgres_only(&self, node: usize) -> Result<()> {
         let data = self.server(node).data().to_owned();
         let killed = members(&data)?;
         eventually("the end of PostgreSQL", LIMIT, || async {
