@@ -131,7 +131,10 @@ fn beats_are_due_at_the_same_moments_for_everybody() {
     }
     // Another one's clock says that the moment of this beat is still to come.
     clock.advance(Duration::from_millis(49));
-    assert_eq!(revocations.until_beat(EVERY), EVERY + Duration::from_millis(1));
+    assert_eq!(
+        revocations.until_beat(EVERY),
+        EVERY + Duration::from_millis(1)
+    );
 }
 
 /// A daemon that slews an instance's clock by 8.3 % makes its leases 9 % longer; drift of 5 % on both

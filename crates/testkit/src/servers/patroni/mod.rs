@@ -203,7 +203,8 @@ impl Patroni {
     /// its state, which Patroni 3.1 wants to know before it tells it whom to follow.
     async fn start_the_stuck_anew(&self) -> Result<()> {
         let leader = self.leader().await?;
-        let streaming = "select application_name from pg_stat_replication where state = 'streaming'";
+        let streaming =
+            "select application_name from pg_stat_replication where state = 'streaming'";
         let streaming = self.server(leader).execute(streaming).await?;
         for (number, node) in self.nodes.iter().enumerate() {
             let name = config::name(number);

@@ -248,7 +248,9 @@ impl<S: Stream> Session<S> {
 
     async fn answer(&mut self, line: &str) -> Result<()> {
         // As one: the end of the line by itself would wait for the client's delayed acknowledgement.
-        self.stream.write_all(format!("{line}\r\n").as_bytes()).await?;
+        self.stream
+            .write_all(format!("{line}\r\n").as_bytes())
+            .await?;
         Ok(self.stream.flush().await?)
     }
 }
