@@ -105,8 +105,8 @@ impl Reader {
             Some(registered) => registered,
             None => self.register(shared, wire, question).await?,
         };
-        // Where nothing comes it is not asked what came; whoever does not know what this answers, or
-        // whether it is of this server, asks in full.
+        // Where nothing comes it is not asked what came. No answer means that something did, or that the
+        // row or the server is another: then, and over a new connection, it is asked in full.
         if wire.is_quiet && !question.expects {
             let beat = self.next(shared, registered);
             let sent = beat.number;
