@@ -33,9 +33,9 @@ WHERE (xid >= pg_snapshot_xmax($6::text::pg_snapshot)
        OR xid = ANY (ARRAY(SELECT pg_snapshot_xip($6::text::pg_snapshot))))
   AND until >= $7";
 
-/// The same where nothing came since the last answer: the row changes only if nothing did, and of all
-/// beats of a quiet time this is a third of the cost. Parameters as in [`BEAT`], but for the last, over
-/// a connection whose server has said which system it is of. What ended counts as news here.
+/// The same where nothing came since the last answer, for two thirds of what that costs: the row changes
+/// only if nothing did. Parameters as in [`BEAT`], but for the last, over a connection whose server has
+/// said which system it is of. What ended counts as news here.
 ///
 /// The greatest number is one probe of an index, whatever the planner believes.
 pub(super) const QUIET_BEAT: &str = "
