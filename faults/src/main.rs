@@ -44,7 +44,8 @@ struct Cli {
     /// Clients beside those that do nothing but register and validate, 60 times a second each.
     #[arg(long, default_value_t = 12)]
     clients: usize,
-    /// Where the report is written (Markdown); else it is printed.
+    /// Where the report is written (Markdown); else it is printed. Beside it, with the ending
+    /// `logs`, what PostgreSQL's cluster logged if a round broke off.
     #[arg(long)]
     report: Option<PathBuf>,
     /// Where `sso`, `welcome` and `loyalty` are; else beside this program.
@@ -81,6 +82,9 @@ async fn run(cli: &Cli) -> Result<()> {
             // What was seen so far is judged all the same.
             Err(why) => {
                 report.stopped(format!("{why:#}"));
+                if let Some(path) = &cli.report {
+                    system.keep_logs(&path.with_extension("logs"))?;
+                }
                 break;
             }
         };

@@ -1,8 +1,8 @@
 //! Everything that runs, and who uses it.
 
-use std::{path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use sso_testkit::{
     history::{Durability, History, Terms, Verdict},
     process::Site,
@@ -93,6 +93,17 @@ impl System {
             instances: &mut self.instances,
             services: &mut self.services,
         }
+    }
+
+    /// Copies what PostgreSQL's cluster has logged to this folder: the cluster's own goes with it.
+    pub(crate) fn keep_logs(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder)?;
+        for (number, log) in self.postgres.logs().enumerate() {
+            let name = log.file_name().context("a log without a name")?;
+            let kept = format!("{number}-{}", name.to_string_lossy());
+            fs::copy(log, folder.join(kept))?;
+        }
+        Ok(())
     }
 
     /// Ends the clients, waits for what is still to be delivered, and judges.

@@ -22,6 +22,8 @@ use crate::{
 
 /// Events for each second of a run, at least: the goal's rate.
 const EACH_SECOND: u64 = 20_000;
+/// Events that one statement stores.
+const FILLED_AT_ONCE: u64 = 50_000;
 /// Records of the library alone that are under way.
 const IN_FLIGHT: usize = 8_000;
 
@@ -71,7 +73,8 @@ pub(super) async fn measure(world: &World, plan: &Plan, report: &mut Report) -> 
     Ok(ours)
 }
 
-/// Stores so many events of as many users, and lets nothing of the runs before be in the way.
+/// Stores so many events of as many users, with ids as the service makes them, and lets nothing of
+/// the runs before be in the way.
 pub(super) async fn fill(sql: &Client, count: u64) -> Result<()> {
     sql.batch_execute("truncate outbox").await?;
     let payload = encode_registration(&Registered {
@@ -83,11 +86,16 @@ pub(super) async fn fill(sql: &Client, count: u64) -> Result<()> {
     });
     let insert = "
         insert into outbox (id, user_id, shard, kind, payload, status, attempts, created_at)
-        select gen_random_uuid(), u, get_byte(uuid_send(u), 15) % 8, 'registration', $1,
+        select event, subject, get_byte(uuid_send(subject), 15) % 8, 'registration', $1,
                'inProgress', 0, now()
-        from (select gen_random_uuid() as u from generate_series(1, $2::bigint)) s";
-    sql.execute(insert, &[&payload, &i64::try_from(count)?])
-        .await?;
+        from unnest($2::uuid[], $3::uuid[]) as s (event, subject)";
+    let mut left = count;
+    while left > 0 {
+        let some = left.min(FILLED_AT_ONCE);
+        let ids = || (0..some).map(|_| Uuid::now_v7()).collect::<Vec<_>>();
+        sql.execute(insert, &[&payload, &ids(), &ids()]).await?;
+        left -= some;
+    }
     sql.batch_execute("vacuum analyze outbox").await?;
     Ok(())
 }

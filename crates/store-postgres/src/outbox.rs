@@ -31,7 +31,8 @@ pub(crate) const APPEND: &str = "
     VALUES ($1, $2, $3, $4, $5, 'inProgress', 0, $6, $7, $8)";
 
 /// Shard by shard, so that each is read from its index in order and only as far as needed: over all
-/// at once a planner with old statistics sorts the whole backlog.
+/// at once a planner with old statistics sorts the whole backlog. Of each its share ($2): to find
+/// the oldest of all shards would read `limit` rows of each.
 const PENDING: &str = concat!(
     "SELECT ",
     event_columns!(),
@@ -43,7 +44,7 @@ const PENDING: &str = concat!(
                            WHERE f.status = 'Failed' AND f.skipped_at IS NULL
                              AND f.user_id = p.user_id AND f.sequence < p.sequence)
          ORDER BY p.sequence LIMIT $2) AS o
-     ORDER BY o.sequence LIMIT $2"
+     ORDER BY o.sequence LIMIT $3"
 );
 
 /// What is known of a deleted user goes with the delivery.
@@ -191,9 +192,10 @@ impl OutboxStore for PostgresStore {
         shards: ShardSet,
         limit: u32,
     ) -> Result<Vec<PendingEvent>, StoreError> {
+        let share = i64::from(shards.share_of(limit));
         let shards: Vec<_> = shards.iter().map(i16::from).collect();
-        self.poll_all(PENDING, &[&shards, &i64::from(limit)], codec::event)
-            .await
+        let params: [&(dyn ToSql + Sync); 3] = [&shards, &share, &i64::from(limit)];
+        self.poll_all(PENDING, &params, codec::event).await
     }
 
     async fn settle_events(

@@ -145,7 +145,7 @@ impl Relay {
             return Ok(Round::default());
         }
         let mut pending = self.store.pending_events(mine, BATCH).await?;
-        let more = pending.len() >= BATCH as usize;
+        let more = pending.len() >= mine.share_of(BATCH) as usize;
         // To read may have taken longer than they are ours.
         let mine = self.mine();
         pending.retain(|event| mine.contains(shard_of(event.user)));

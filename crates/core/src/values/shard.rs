@@ -63,6 +63,14 @@ impl ShardSet {
         self.0 == 0
     }
 
+    /// What each of them gets of so many, rounded up.
+    pub const fn share_of(self, all: u32) -> u32 {
+        match self.len() {
+            0 => all,
+            shards => all.div_ceil(shards),
+        }
+    }
+
     /// One after the other, rising.
     pub fn iter(self) -> impl Iterator<Item = u8> {
         (0..SHARDS).filter(move |shard| self.contains(*shard))

@@ -99,6 +99,7 @@ macro_rules! store_contract {
             outbox {
                 events_are_pending_in_the_order_they_were_stored
                 events_are_pending_by_the_shards_of_their_users
+                of_each_shard_its_share_of_pending_events_comes_first
                 a_delivered_event_is_pending_no_more
                 a_refused_event_stays_and_counts_its_attempts
                 a_failed_event_holds_back_its_users_later_ones_and_nobody_elses

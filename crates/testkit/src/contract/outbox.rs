@@ -1,6 +1,6 @@
 //! The outbox.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use sso_core::{
     ports::{
@@ -27,7 +27,7 @@ async fn pending(store: &Arc<dyn Store>) -> Vec<EventId> {
     events.iter().map(|event| event.id).collect()
 }
 
-/// With everything that a relay needs, at most as many as it asked for.
+/// With everything that a relay needs.
 pub async fn events_are_pending_in_the_order_they_were_stored(store: Arc<dyn Store>) {
     let given = Given::new();
     let alice = given.user(&store, "alice@example.com").await;
@@ -40,9 +40,8 @@ pub async fn events_are_pending_in_the_order_they_were_stored(store: Arc<dyn Sto
     let second = append(&store, &given, alice.id).await;
     let third = append(&store, &given, given.user_id()).await;
 
-    let events = store.pending_events(ShardSet::ALL, 2).await.unwrap();
-    assert_eq!(events.len(), 2);
-    assert!(events[0].sequence < events[1].sequence);
+    let events = store.pending_events(ShardSet::ALL, 100).await.unwrap();
+    assert!(events.is_sorted_by(|one, next| one.sequence < next.sequence));
     let first = &events[0];
     assert_eq!((first.id, first.user), (new.id, alice.id));
     assert_eq!(
@@ -74,13 +73,53 @@ pub async fn events_are_pending_by_the_shards_of_their_users(store: Arc<dyn Stor
         let expected = stored.iter().filter(|(shard, _)| shards.contains(*shard));
         assert_eq!(found, expected.map(|(_, id)| *id).collect::<Vec<_>>());
     }
-    let first = store.pending_events(some, 3).await.unwrap();
-    let all = store.pending_events(some, 100).await.unwrap();
+}
+
+/// At most as many as were asked for, of each shard the oldest, and as many as its share at least.
+pub async fn of_each_shard_its_share_of_pending_events_comes_first(store: Arc<dyn Store>) {
+    let given = Given::new();
+    let mut stored: BTreeMap<u8, Vec<EventId>> = BTreeMap::new();
+    for _ in 0..40 {
+        let user = given.user_id();
+        let event = append(&store, &given, user).await;
+        stored.entry(shard_of(user)).or_default().push(event);
+    }
+    let shards: ShardSet = stored.keys().copied().collect();
+    assert!(shards.len() > 3, "{shards:?}");
+    for limit in [1, 3, shards.len(), 2 * shards.len() + 1] {
+        let events = store.pending_events(shards, limit).await.unwrap();
+        assert!(
+            events.len() <= limit as usize,
+            "{} of {limit}",
+            events.len()
+        );
+        assert!(events.len() >= shards.share_of(limit) as usize);
+        let mut found: BTreeMap<u8, Vec<EventId>> = BTreeMap::new();
+        for event in events {
+            found
+                .entry(shard_of(event.user))
+                .or_default()
+                .push(event.id);
+        }
+        for (shard, events) in found {
+            assert!(stored[&shard].starts_with(&events), "shard {shard}");
+        }
+    }
+    // One shard alone has all of it.
+    let (shard, events) = stored
+        .iter()
+        .max_by_key(|(_, events)| events.len())
+        .unwrap();
+    let limit = u32::try_from(events.len()).unwrap();
+    let found = store
+        .pending_events(ShardSet::NONE.with(*shard), limit)
+        .await
+        .unwrap();
     assert!(
-        first
+        found
             .iter()
             .map(|event| event.id)
-            .eq(all[..3].iter().map(|event| event.id))
+            .eq(events.iter().copied())
     );
 }
 

@@ -144,9 +144,11 @@ pub struct Backlog {
 /// The relay's side of the outbox.
 #[async_trait]
 pub trait OutboxStore {
-    /// Events `inProgress` of these shards, in the order of their sequence, at most `limit`: always
-    /// from the first, since transactions become visible in another order. A `Failed` event that is
-    /// not skipped holds back the later ones of its user, so that they stay in order.
+    /// Events `inProgress` of these shards, at most `limit`: of each shard from the first, since
+    /// transactions become visible in another order, and in the order of their sequence. What of a
+    /// shard is beyond its share of `limit` may wait for the next time, though of others there are
+    /// fewer. A `Failed` event that is not skipped holds back the later ones of its user, so that
+    /// they stay in order.
     async fn pending_events(
         &self,
         shards: ShardSet,

@@ -3,6 +3,7 @@
 mod config;
 mod failover;
 mod options;
+mod remedies;
 mod verbs;
 
 use std::{path::Path, time::Duration};
@@ -28,8 +29,6 @@ pub use options::Options;
 
 /// How long a node may take to answer Patroni's REST question.
 const REST: Duration = Duration::from_secs(2);
-/// After that whoever streams from nobody is started anew.
-const STUCK: Duration = Duration::from_secs(30);
 
 /// etcd, Patroni nodes with PostgreSQL, and HAProxy before them. Nodes are numbered from 0; at the
 /// start node 0 leads.
@@ -165,20 +164,6 @@ impl Patroni {
         waited.await.with_context(|| self.tails())
     }
 
-    /// Waits until there is a leader, every other node that runs streams from it, both ports of
-    /// HAProxy lead to the right servers, and, in the synchronous mode, one of them may be promoted.
-    pub async fn ready(&self) -> Result<()> {
-        let whole = || self.is_whole();
-        if eventually("the cluster", STUCK, whole).await.is_ok() {
-            return Ok(());
-        }
-        if let Err(why) = self.start_the_stuck_anew().await {
-            eprintln!("nobody is started anew: {why:#}");
-        }
-        let waited = eventually("the cluster", LIMIT, whole).await;
-        waited.with_context(|| self.tails())
-    }
-
     async fn is_whole(&self) -> Result<()> {
         let running = self.nodes.iter().filter(|node| node.patroni.is_some());
         let replicas = running.count().saturating_sub(1);
@@ -195,27 +180,6 @@ impl Patroni {
             !self.synchronous || self.has_heir(leader).await?,
             "nobody may be promoted"
         );
-        Ok(())
-    }
-
-    /// What an operator does (`patronictl restart`): a PostgreSQL that Patroni started while nobody led
-    /// knows no primary, waits for ever for the log that makes it consistent, and is asked in vain for
-    /// its state, which Patroni 3.1 wants to know before it tells it whom to follow.
-    async fn start_the_stuck_anew(&self) -> Result<()> {
-        let leader = self.leader().await?;
-        let streaming =
-            "select application_name from pg_stat_replication where state = 'streaming'";
-        let streaming = self.server(leader).execute(streaming).await?;
-        for (number, node) in self.nodes.iter().enumerate() {
-            let name = config::name(number);
-            let is_stuck = node.patroni.is_some()
-                && number != leader
-                && !streaming.lines().any(|line| line.trim() == name);
-            if is_stuck {
-                eprintln!("{name} streams from nobody: its PostgreSQL is started anew");
-                self.kill9_postgres_only(number).await?;
-            }
-        }
         Ok(())
     }
 
@@ -289,9 +253,14 @@ impl Patroni {
         Ok(output(psql, ANSWER).await?.parse()?)
     }
 
+    /// The logs of everything: a node's has what Patroni says and what PostgreSQL does.
+    pub fn logs(&self) -> impl Iterator<Item = &Path> {
+        let nodes = self.nodes.iter().map(|node| node.server.log());
+        nodes.chain([self.etcd.log(), self.haproxy.log()])
+    }
+
     fn tails(&self) -> String {
-        let logs = self.nodes.iter().map(|node| node.server.log());
-        tails(logs.chain([self.etcd.log(), self.haproxy.log()]))
+        tails(self.logs())
     }
 }
 
