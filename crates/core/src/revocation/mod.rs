@@ -4,6 +4,7 @@
 //! certifies itself by beats: a beat that was answered is a lease from the moment it was *sent*.
 //! Without a lease nothing is validated: no answer is better than a wrong one.
 
+mod beat;
 mod feed;
 mod hints;
 mod lease;
@@ -123,8 +124,10 @@ impl Revocations {
         }
         // By a clock that nobody sets forward.
         let life = Duration::from_millis(self.life.load(Ordering::Relaxed));
-        self.set.apply(entry, self.steady_now() + life);
-        self.feed.publish(entry);
+        // Whoever ends what is over, again and again, is heard by nobody.
+        if self.set.apply(entry, self.steady_now() + life) {
+            self.feed.publish(entry);
+        }
     }
 
     /// What is heard from now on is held for at least so long, whatever the wall clock says.
@@ -223,22 +226,10 @@ impl Revocations {
         }
     }
 
-    /// How long until the next beat is due, if there is one `every` so often. All instances have the same
-    /// moments, by the store's clock: their commits share a flush, and who waits for all of them waits
-    /// for one moment, not for the last of many.
-    pub fn until_beat(&self, every: Duration) -> Duration {
-        let nanos = self.primary_now().unix_timestamp_nanos();
-        let gone = nanos.rem_euclid(i128::try_from(every.as_nanos()).unwrap_or(i128::MAX).max(1));
-        let left = every.saturating_sub(Duration::from_nanos(u64::try_from(gone).unwrap_or(0)));
-        // That near it is the moment of the last one, which the clock tells a little differently now.
-        if left < every / 4 { left + every } else { left }
-    }
-
     /// First everything is obeyed, then it counts.
     fn obey_answer(&self, mut answer: Answer, sent: Duration) {
         let entries = mem::take(&mut answer.entries);
         let brought = entries.len();
-        self.set.expect(&entries);
         for entry in entries {
             self.apply(&entry);
         }

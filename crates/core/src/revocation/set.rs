@@ -82,45 +82,25 @@ impl Default for RevocationSet {
 impl RevocationSet {
     /// Adds an entry, to be held until its end, and if it is news `at_least` until then: whoever
     /// wrote it may know another time than we do just now. Adding one twice, or in another order,
-    /// gives the same set.
-    pub fn apply(&self, entry: &Revocation, at_least: OffsetDateTime) {
+    /// gives the same set. Whether it was kept: not if it is known, nor if it has no id and tells of
+    /// nothing that was not over.
+    pub fn apply(&self, entry: &Revocation, at_least: OffsetDateTime) -> bool {
         let revoked = entry.revoked;
         let mut entry = Entry::from(entry);
         let news = entry.until.max(micros(at_least));
+        // What is not kept ends with what is: nothing would look at it later.
+        let until = if entry.id == 0 { i64::MIN } else { entry.until };
         // First what is looked up: whoever finds the id held finds it obeyed.
         let is_news = match revoked {
-            Revoked::Session(session) => self.end_session(session, entry.until, news),
-            Revoked::TokensBelow(user, below) => self.end_tokens(user, below, entry.until, news),
+            Revoked::Session(session) => self.end_session(session, until, news),
+            Revoked::TokensBelow(user, below) => self.end_tokens(user, below, until, news),
             // The key ring forgets the key itself.
             Revoked::Key(_) => !self.held().ids.contains(&entry.id),
         };
         if is_news {
             entry.hold_until(news);
         }
-        self.held().keep(entry, is_news);
-    }
-
-    /// Makes room for the first that come: tables that grow by doubling leave as much behind as they
-    /// hold.
-    pub fn expect(&self, entries: &Pieces<Revocation>) {
-        // Nearly every answer brings nothing.
-        if entries.is_empty() || !self.is_empty() {
-            return;
-        }
-        let mut coming = [(0, 0); SHARDS];
-        for entry in entries {
-            match entry.revoked {
-                Revoked::Session(session) => coming[number(session.as_uuid())].0 += 1,
-                Revoked::TokensBelow(user, _) => coming[number(user.as_uuid())].1 += 1,
-                Revoked::Key(_) => {}
-            }
-        }
-        for (shard, (sessions, users)) in self.shards.iter().zip(coming) {
-            let mut shard = write(shard);
-            shard.sessions.reserve(sessions);
-            shard.users.reserve(users);
-        }
-        self.held().ids.reserve(entries.len());
+        self.held().keep(entry, is_news)
     }
 
     fn end_session(&self, session: SessionId, until: i64, news: i64) -> bool {
@@ -234,7 +214,7 @@ impl RevocationSet {
 
 impl Held {
     /// What has no id is kept only if nothing else says it: it is forgotten by its end too.
-    fn keep(&mut self, entry: Entry, is_news: bool) {
+    fn keep(&mut self, entry: Entry, is_news: bool) -> bool {
         let is_new = match entry.id {
             0 => is_news,
             id => self.ids.insert(id),
@@ -244,6 +224,7 @@ impl Held {
             self.by_end.entry(end).or_default().push(entry);
             self.len += 1;
         }
+        is_new
     }
 
     fn take_before(&mut self, now: i64) -> Vec<Entry> {
@@ -416,9 +397,12 @@ mod tests {
             set.apply(&entry(0, Revoked::Session(session(1)), until), NOW);
         }
         assert_eq!(set.len(), 1);
+        // Nor for longer than what is kept of it.
+        set.forget_before(NOW + Duration::microseconds(500));
+        assert!(set.is_empty() && !set.hits_session(session(1)));
         let first = entry(1, Revoked::Session(session(2)), NOW);
-        set.apply(&first, NOW);
-        set.apply(&first, NOW);
+        assert!(set.apply(&first, NOW));
+        assert!(!set.apply(&first, NOW));
         assert_eq!(set.entries(), [first]);
     }
 
