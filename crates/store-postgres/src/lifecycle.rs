@@ -77,6 +77,9 @@ const EVENTS_OF: &str = "
 /// others find nothing to do. Rows that somebody holds are left for the next time.
 macro_rules! sweep {
     ($table:literal, $key:literal, $past:literal) => {
+        sweep!($table, $key, $past, "")
+    };
+    ($table:literal, $key:literal, $past:literal, $with:literal) => {
         concat!(
             "WITH gone AS (DELETE FROM ",
             $table,
@@ -88,8 +91,9 @@ macro_rules! sweep {
             $table,
             " WHERE (SELECT pg_try_advisory_xact_lock(8319405893841186817)) AND ",
             $past,
-            " LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING 1)
-             SELECT count(*) FROM gone"
+            " LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING *)",
+            $with,
+            " SELECT count(*) FROM gone"
         )
     };
 }
@@ -98,7 +102,16 @@ const SWEEP_EXPIRED: &str = sweep!("sessions", "id", "expires_at < $1");
 
 const SWEEP_ENDED: &str = sweep!("sessions", "id", "revoked_at < $1");
 
-const SWEEP_REVOCATIONS: &str = sweep!("revocations", "id", "until < $1");
+/// How far it went is written down: what is missing later was swept, not lost.
+const SWEEP_REVOCATIONS: &str = sweep!(
+    "revocations",
+    "id",
+    "until < $1",
+    ", told AS (
+        INSERT INTO sweeps (kind, until)
+        SELECT 'revocations', max(until) FROM gone HAVING count(*) > 0
+        ON CONFLICT (kind) DO UPDATE SET until = greatest(sweeps.until, excluded.until))"
+);
 
 const SWEEP_DELIVERED: &str = sweep!(
     "outbox",

@@ -15,11 +15,18 @@ use tokio_postgres::{Client, error::SqlState};
 use crate::{SchemaError, error::Said};
 
 /// Every migration, in order. The number before the name is the schema that it makes.
-const MIGRATIONS: &[(u32, &str, &str)] = &[(
-    1,
-    "V1__initial",
-    include_str!("../migrations/V1__initial.sql"),
-)];
+const MIGRATIONS: &[(u32, &str, &str)] = &[
+    (
+        1,
+        "V1__initial",
+        include_str!("../migrations/V1__initial.sql"),
+    ),
+    (
+        2,
+        "V2__sweeps",
+        include_str!("../migrations/V2__sweeps.sql"),
+    ),
+];
 
 /// Indexes that are built while the tables are in use: name and `CREATE INDEX CONCURRENTLY`.
 const INDEXES: &[(&str, &str)] = &[];

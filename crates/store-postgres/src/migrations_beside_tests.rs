@@ -17,14 +17,7 @@ const ADDS: &str = "
     CREATE TABLE devices (id uuid PRIMARY KEY)";
 
 const NEXT: Schema = Schema {
-    migrations: &[
-        (
-            1,
-            "V1__initial",
-            include_str!("../migrations/V1__initial.sql"),
-        ),
-        (2, "V2__adds", ADDS),
-    ],
+    migrations: &[MIGRATIONS[0], MIGRATIONS[1], (3, "V3__adds", ADDS)],
     indexes: &[(
         "users_nickname",
         "CREATE INDEX CONCURRENTLY users_nickname ON users (nickname)",
@@ -36,10 +29,11 @@ const AFTER_NEXT: Schema = Schema {
     migrations: &[
         NEXT.migrations[0],
         NEXT.migrations[1],
+        NEXT.migrations[2],
         (
-            3,
-            "V3__takes",
-            "ALTER TABLE users DROP COLUMN birthday; UPDATE compatibility SET min_version = 2",
+            4,
+            "V4__takes",
+            "ALTER TABLE users DROP COLUMN birthday; UPDATE compatibility SET min_version = 3",
         ),
     ],
     indexes: NEXT.indexes,
@@ -68,8 +62,8 @@ async fn the_program_before_a_migration_goes_on_beside_the_one_after_it() {
     assert!(!NEXT.may_serve(&client, true).await.unwrap());
     let behind = NEXT.may_serve(&client, false).await;
     let Err(SchemaError::Behind {
-        found: 1,
-        needed: 2,
+        found: 2,
+        needed: 3,
     }) = behind
     else {
         panic!("{behind:?}");
@@ -88,15 +82,15 @@ async fn the_program_before_a_migration_goes_on_beside_the_one_after_it() {
         let again: Arc<dyn Store> = Arc::new(again.unwrap());
         given.session(&again, &alice).await;
     }
-    assert_eq!(current(&client).await.unwrap(), 2);
+    assert_eq!(current(&client).await.unwrap(), 3);
 
     AFTER_NEXT.migrate(&mut client).await.unwrap();
     assert!(NEXT.may_serve(&client, false).await.unwrap());
     let refused = OURS.may_serve(&client, false).await;
     let Err(SchemaError::Newer {
-        found: 3,
-        needed: 2,
-        known: 1,
+        found: 4,
+        needed: 3,
+        known: 2,
     }) = refused
     else {
         panic!("{refused:?}");

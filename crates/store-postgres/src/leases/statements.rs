@@ -97,10 +97,12 @@ SELECT id, beat, timeline, system, snapshot::text AS snapshot, name FROM readers
 /// by id alone this could wait behind a beat that renews the row, and delete that.
 pub(super) const FENCE: &str = "DELETE FROM readers WHERE id = $1 AND beat = $2";
 
-/// Which of these the primary lacks.
+/// Which of these the primary lacks, and not because they were swept: those had ended by then. One that
+/// was lost was committed after the last sweep that was not, and so ends after all that this swept.
 pub(super) const LACKS: &str = "
-SELECT held.id FROM unnest($1::bigint[]) AS held (id)
-WHERE NOT EXISTS (SELECT FROM revocations WHERE revocations.id = held.id)";
+SELECT held.id FROM unnest($1::bigint[], $2::timestamptz[]) AS held (id, until)
+WHERE NOT EXISTS (SELECT FROM revocations WHERE revocations.id = held.id)
+  AND held.until > (SELECT coalesce(max(until), '-infinity') FROM sweeps)";
 
 /// In the order of their ids, so that instances that do this at once wait for each other in one
 /// order. Only what this one inserts is its to do again.

@@ -64,8 +64,9 @@ async fn lacking(
     if held.is_empty() {
         return Ok(held);
     }
-    let ids: Vec<i64> = held.iter().map(|entry| entry.id).collect();
-    let rows = tx.query(statements::LACKS, &[&ids]).await?;
+    let (ids, untils): (Vec<i64>, Vec<_>) =
+        held.iter().map(|entry| (entry.id, entry.until)).unzip();
+    let rows = tx.query(statements::LACKS, &[&ids, &untils]).await?;
     let lacking: HashSet<i64> = rows
         .iter()
         .map(|row| codec::get(row, "id"))

@@ -11,6 +11,7 @@ use sso_core::ports::{
     },
 };
 use sso_testkit::{clock::START, contract::Given};
+use time::macros::datetime;
 use tokio::task::JoinSet;
 
 use crate::support::Database;
@@ -188,5 +189,28 @@ async fn a_delivery_beside_the_deletion_of_its_user_leaves_no_content() -> Resul
     let events = store.events_of(alice.id, 0, 10).await?;
     assert_eq!(events[0].status, EventStatus::Success);
     assert!(events[0].payload.is_empty());
+    Ok(())
+}
+
+/// What is missing later was swept, not lost; it is told with the sweep, and never less than before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_of_revocations_tells_how_far_it_went() -> Result<()> {
+    let database = Database::migrated().await?;
+    let store = database.open().await?;
+    let far = "select until = '2030-01-02' from sweeps";
+    let before = datetime!(2030-01-03 0:00 UTC);
+    assert_eq!(store.sweep(Swept::Revocations, before, 9).await?, 0);
+    assert_eq!(database.execute(far).await?, "f");
+    let some = "insert into revocations (kind, subject, until)
+                select 'session', gen_random_uuid(), unnest(array['2030-01-01', '2030-01-02',
+                                                                  '2030-01-03']::timestamptz[])";
+    database.execute(some).await?;
+    assert_eq!(store.sweep(Swept::Revocations, before, 9).await?, 2);
+    assert_eq!(database.execute(far).await?, "t");
+    let late = "insert into revocations (kind, subject, until)
+                values ('session', gen_random_uuid(), '2029-01-01')";
+    database.execute(late).await?;
+    assert_eq!(store.sweep(Swept::Revocations, before, 9).await?, 1);
+    assert_eq!(database.execute(far).await?, "t");
     Ok(())
 }

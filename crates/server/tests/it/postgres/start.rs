@@ -26,16 +26,19 @@ pub(super) fn fails(output: &Output, code: i32, sentence: &str) {
 async fn a_database_is_migrated_when_it_is_asked_for_and_refused_until_then() -> Result<()> {
     let server = Postgres::shared().await?;
     let mut site = unmigrated(&server.database("start_migrations").await?)?;
-    let behind = "the database has schema 0 and this program needs 1: run `sso migrate up`, or set \
+    let behind = "the database has schema 0 and this program needs 2: run `sso migrate up`, or set \
                   database.migrate to true";
     fails(&site.run(&["serve"])?, 78, behind);
     fails(&site.run(&["user", "list"])?, 78, behind);
     let status = site.run_ok(&["migrate", "status"])?;
-    assert_eq!(status, "schema 0 of 1\npending: V1__initial\n");
-    assert_eq!(site.run_ok(&["migrate", "up"])?, "schema 1 of 1\n");
-    assert_eq!(site.run_ok(&["migrate", "up"])?, "schema 1 of 1\n");
+    assert_eq!(
+        status,
+        "schema 0 of 2\npending: V1__initial\npending: V2__sweeps\n"
+    );
+    assert_eq!(site.run_ok(&["migrate", "up"])?, "schema 2 of 2\n");
+    assert_eq!(site.run_ok(&["migrate", "up"])?, "schema 2 of 2\n");
     let status = site.run_ok(&["migrate", "status", "--output", "json"])?;
-    assert_eq!(status.trim(), r#"{"current":1,"latest":1,"pending":[]}"#);
+    assert_eq!(status.trim(), r#"{"current":2,"latest":2,"pending":[]}"#);
     drop(site.serve().await?);
 
     site.set(

@@ -484,6 +484,41 @@ async fn what_a_lost_entry_did_to_its_user_is_done_again_once() -> Result<()> {
     Ok(())
 }
 
+/// It had ended; what it did may have been undone since, and must not be done again.
+#[tokio::test]
+async fn what_was_swept_is_not_taken_for_lost() -> Result<()> {
+    let mut world = World::asynchronous().await?;
+    let [swept, lost] = [(); 2].map(|()| UserId::from_uuid(fresh_uuid()));
+    for id in [swept, lost] {
+        user(&world.database, id).await?;
+    }
+    let [r] = world.instances().await?;
+    let mut entries = Vec::new();
+    for id in [swept, lost] {
+        let revoked = Revoked::TokensBelow(id, Version::new((1 << 32) + 9));
+        entries.push(r.store(revoked, Some(Effect::Disable)).await?);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // As a sweep does with the first, and a failover with the second.
+    let sql = &world.database.sql;
+    let told = "update sweeps set until = (select min(until) from revocations)";
+    assert_eq!(sql.execute(told, &[]).await?, 1);
+    sql.execute("delete from revocations", &[]).await?;
+    let standby = &world.pair.replicas[0].node;
+    standby.caught_up_with(&world.pair.primary).await?;
+    world.fail_over().await?;
+
+    back(&r, 2).await?;
+    // As whoever reads the stream from its start.
+    r.revocations.hint(&entries);
+    back(&r, 2).await?;
+    assert!(!stands(&world.database, swept).await?.1);
+    assert!(stands(&world.database, lost).await?.1);
+    let left = "select count(*) from revocations";
+    assert_eq!(world.database.number(left).await?, 1);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_hint_of_the_lost_timeline_is_written_back_too() -> Result<()> {
     let mut world = World::asynchronous().await?;

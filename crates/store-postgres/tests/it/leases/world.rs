@@ -8,7 +8,10 @@ use tokio_postgres::{Client, NoTls};
 
 use super::eventually;
 
-const SCHEMA: &str = include_str!("../../../migrations/V1__initial.sql");
+const SCHEMA: &str = concat!(
+    include_str!("../../../migrations/V1__initial.sql"),
+    include_str!("../../../migrations/V2__sweeps.sql"),
+);
 
 /// Beats wait here inside their statement while somebody has it closed. They hold it in common,
 /// so they do not wait for each other. The first registration of an instance that is called `held`
