@@ -1,7 +1,7 @@
 //! What all proofs of a password have in common: they are admitted, and their failures look alike.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -24,6 +24,8 @@ pub(crate) struct Floor {
     arrival: Duration,
     /// In microseconds.
     waited: AtomicU64,
+    /// The password was tried last, and was wrong.
+    is_wrong: AtomicBool,
 }
 
 impl Floor {
@@ -31,6 +33,7 @@ impl Floor {
         Self {
             arrival,
             waited: AtomicU64::new(0),
+            is_wrong: AtomicBool::new(false),
         }
     }
 
@@ -93,13 +96,18 @@ pub(crate) struct Proof {
 
 impl Proof {
     /// The end of the attempt, when its answer may be told: what is `refused` is noted. Not settled
-    /// before: whoever waits for it must not learn how long it took.
+    /// before: whoever waits for it must not learn how long it took. A password that was wrong has
+    /// failed whatever the answer became: while nothing can be confirmed, guessing must cost as ever.
     pub(crate) fn end(self, sso: &Sso, caller: &Caller, settled: Settled, refused: Option<Repeat>) {
         if let Some(repeat) = refused {
             // In memory only: known and unknown accounts cost the same.
             sso.note(caller, repeat);
         }
-        self.permit.settle(settled);
+        let is_wrong = self.floor.is_wrong.load(Ordering::Relaxed);
+        self.permit.settle(match settled {
+            Settled::Unjudged if is_wrong => Settled::Failed,
+            settled => settled,
+        });
     }
 }
 
@@ -148,6 +156,19 @@ impl Sso {
     /// hash that cannot be used matches nothing: from outside a damaged row looks like a wrong
     /// password, the log tells the operator.
     pub(crate) async fn matches(
+        &self,
+        work: Work,
+        password: &Password,
+        user: Option<&User>,
+        floor: &Floor,
+    ) -> Result<Match, HashError> {
+        floor.is_wrong.store(false, Ordering::Relaxed);
+        let found = self.verified(work, password, user, floor).await?;
+        floor.is_wrong.store(found == Match::No, Ordering::Relaxed);
+        Ok(found)
+    }
+
+    async fn verified(
         &self,
         work: Work,
         password: &Password,

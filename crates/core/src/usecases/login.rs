@@ -169,7 +169,11 @@ async fn attempt(
             return Ok(sso.issue(&row, &session)?);
         }
         // The password is wrong, the user disabled, or what was read stale: the primary decides.
-        let fresh = sso.store.user(user.id, Freshness::Primary).await?;
+        let fresh = match sso.store.user(user.id, Freshness::Primary).await? {
+            // Deleted: somebody may have registered with his address since.
+            None => sso.store.user_by_email(&email, Freshness::Primary).await?,
+            fresh => fresh,
+        };
         let fresh = fresh.ok_or(LoginError::InvalidCredentials)?;
         if fresh.password_hash != user.password_hash {
             found = sso.matches(work, &password, Some(&fresh), floor).await?;

@@ -1,13 +1,15 @@
 //! What is refused by a row, where the primary may have been deposed: it waits for a beat.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
+use async_trait::async_trait;
 use sso_core::{
-    Failure, Fields, Sso,
-    usecases::{is_admin, login},
+    Failure, Fields, Network, Sso,
+    ports::{Attempt, Permit, Settled, Throttle, Throttled},
+    usecases::{SignedIn, is_admin, login},
     values::UserId,
 };
 use sso_testkit::app::{App, email_of, password_of};
@@ -21,6 +23,7 @@ on_every_store! {
     a_refusal_without_a_beat_is_no_answer
     without_a_lease_no_answer_of_the_primary_is_told_before_a_beat
     a_login_that_is_refused_waits_for_a_beat_and_one_that_is_not_does_not
+    a_wrong_password_counts_though_no_beat_confirms_it
     without_timelines_nothing_is_waited_for
 }
 
@@ -108,6 +111,13 @@ async fn a_login_that_is_refused_waits_for_a_beat_and_one_that_is_not_does_not(s
     let (app, _) = on_a_timeline(store).await;
     app.register("alice").await.unwrap();
     app.login("alice", &password_of("alice")).await.unwrap();
+    let refused = refused(&app).await;
+    app.advance(TICK).await.unwrap();
+    assert_eq!(code(refused.await.unwrap()), "invalid_credentials");
+}
+
+/// A login with a wrong password that waits for a beat.
+async fn refused(app: &App) -> JoinHandle<Result<SignedIn, Failure>> {
     let sso = app.sso.clone();
     let refused = tokio::spawn(async move {
         let (email, password) = (email_of("alice"), "another one");
@@ -118,11 +128,41 @@ async fn a_login_that_is_refused_waits_for_a_beat_and_one_that_is_not_does_not(s
         let request = login::Login::parse(&input, Fields::default())?;
         Ok(login::login(&sso, &sso_testkit::app::anonymous(), request).await?)
     });
-    waits(&app).await;
+    waits(app).await;
     assert!(!refused.is_finished());
-    app.advance(TICK).await.unwrap();
-    let refused: Result<_, Failure> = refused.await.unwrap();
-    assert_eq!(code(refused), "invalid_credentials");
+    refused
+}
+
+/// Admits everything, and remembers what became of it.
+#[derive(Default)]
+struct Counting(Arc<Mutex<Vec<Settled>>>);
+
+#[async_trait]
+impl Throttle for Counting {
+    async fn admit(&self, _: Attempt<'_>) -> Result<Permit, Throttled> {
+        let settled = Arc::clone(&self.0);
+        Ok(Permit::new(move |how| settled.lock().unwrap().push(how)))
+    }
+
+    async fn admit_registration(&self, _: Network) -> Result<(), Throttled> {
+        Ok(())
+    }
+
+    async fn registration_told(&self, _: Network) {}
+}
+
+async fn a_wrong_password_counts_though_no_beat_confirms_it(store: AnyStore) {
+    let (mut app, spy) = on_a_timeline(store).await;
+    app.register("alice").await.unwrap();
+    let counting = Counting::default();
+    let settled = Arc::clone(&counting.0);
+    app.sso.throttle = Arc::new(counting);
+    let refused = refused(&app).await;
+    spy.fail_beat.store(true, Ordering::Relaxed);
+    app.sso.revocations.beat().await.unwrap_err();
+    app.clock.advance(PATIENCE);
+    assert_eq!(code(refused.await.unwrap()), "unavailable");
+    assert_eq!(*settled.lock().unwrap(), [Settled::Failed]);
 }
 
 async fn without_timelines_nothing_is_waited_for(store: AnyStore) {

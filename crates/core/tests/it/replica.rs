@@ -4,10 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use sso_core::{
     ports::store::User,
-    usecases::{administer::Change, info, is_admin},
+    usecases::{
+        administer::{Change, delete},
+        info, is_admin,
+    },
     values::UserId,
 };
-use sso_testkit::app::{App, password_of};
+use sso_testkit::app::{App, anonymous, password_of};
 
 use crate::support::{
     AnyStore, access, app, assert_alive, code, hasher::SpyHasher, on_every_store, spy::SpyStore,
@@ -18,6 +21,7 @@ on_every_store! {
     a_new_password_is_taken_though_the_replica_has_the_old_one
     an_old_password_is_refused_though_the_replica_has_it
     who_is_disabled_on_the_primary_is_not_let_in_by_the_replica
+    who_was_deleted_and_has_registered_anew_is_let_in
     a_right_that_was_taken_does_not_come_back_by_the_replica
     a_caller_sees_himself_at_least_as_his_token_says
     nobody_is_an_administrator_by_a_row_that_is_known_to_be_old
@@ -90,6 +94,22 @@ async fn who_is_disabled_on_the_primary_is_not_let_in_by_the_replica(store: AnyS
         "invalid_credentials"
     );
     assert_eq!(hashes.take(), (2, 0));
+}
+
+async fn who_was_deleted_and_has_registered_anew_is_let_in(store: AnyStore) {
+    let (app, _spy, old) = lagging(store, None).await;
+    delete(&app.sso, &anonymous(), old.id).await.unwrap();
+    assert_eq!(
+        code(app.login("alice", &password_of("alice")).await),
+        "invalid_credentials"
+    );
+    let new = app.register("alice").await.unwrap().user;
+    let tokens = app.login("alice", &password_of("alice")).await.unwrap();
+    assert_eq!(access(&app, &tokens).user, new);
+    assert_eq!(
+        code(app.login("alice", "another one").await),
+        "invalid_credentials"
+    );
 }
 
 async fn a_right_that_was_taken_does_not_come_back_by_the_replica(store: AnyStore) {
