@@ -96,6 +96,11 @@ impl Greeter {
             event: event.id,
             user: event.user,
         };
+        // Before the claim, which holds for the time of a dialogue and not for a wait for others'.
+        let room = match self.mailer.room().await {
+            Ok(room) => room,
+            Err(not_sent) => return self.not_sent(event.id, not_sent),
+        };
         match self.store.claim(mail, self.me, self.patience.hold()).await {
             Ok(Claim::Granted) => {}
             Ok(Claim::Sent) => {
@@ -107,7 +112,7 @@ impl Greeter {
             Err(error) => return store_away(&error),
         }
         failpoint::passed(Step::Begun);
-        match self.mailer.send(message).await {
+        match self.mailer.send(message, room).await {
             Ok(()) => {
                 failpoint::passed(Step::Effected);
                 self.mark(mail).await;

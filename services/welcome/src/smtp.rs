@@ -16,7 +16,10 @@ use lettre::{
     },
 };
 use sso_service::{Exit, Failed};
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 use tracing::{Span, field::Empty};
 
 use crate::{
@@ -56,6 +59,11 @@ impl NotSent {
     }
 }
 
+/// A place among those that talk to the server.
+pub(crate) struct Room(
+    #[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit,
+);
+
 impl Mailer {
     /// Makes it. Connects to nothing.
     pub(crate) fn new(settings: &Smtp) -> Result<Self, Failed> {
@@ -84,10 +92,15 @@ impl Mailer {
         })
     }
 
-    /// Sends one; when this returns `Ok`, the server has said 250.
-    pub(crate) async fn send(&self, message: Message) -> Result<(), NotSent> {
+    /// Waits until one of the connections is free.
+    pub(crate) async fn room(&self) -> Result<Room, NotSent> {
         let room = Arc::clone(&self.room).acquire_owned().await;
-        let room = room.map_err(|_| NotSent::Away("it is closed".to_owned()))?;
+        room.map(Room)
+            .map_err(|_| NotSent::Away("it is closed".to_owned()))
+    }
+
+    /// Sends one; when this returns `Ok`, the server has said 250.
+    pub(crate) async fn send(&self, message: Message, room: Room) -> Result<(), NotSent> {
         let (span, dialogues) = (self.span(), Arc::clone(&self.dialogues));
         let of_thread = span.clone();
         let sent = spawn_blocking(move || {
