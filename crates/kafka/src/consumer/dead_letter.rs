@@ -1,7 +1,9 @@
 //! The dead-letter topic: what could not be handled, why, and how it is sent again.
 //!
 //! A dead letter has the key, the value and the headers of the record, and after them
-//! `dead-letter-reason`, `-topic`, `-partition`, `-offset`, `-group`. Sending it again writes it to the
+//! `dead-letter-reason`, `-topic`, `-partition`, `-offset`, `-group`. One that is too large for the topic
+//! goes without value and headers, with `dead-letter-left-out` (how many bytes the value had): it cannot
+//! be sent again, and lies where its headers say. Sending one again writes it to the
 //! topic that it came from, with the headers `dead-letter-resent` (the group it is for) and `dead-letter-origin`, and
 //! to the dead-letter topic a record without value that says which letter is settled.
 
@@ -23,7 +25,11 @@ use rdkafka::{
 use tokio::task::spawn_blocking;
 
 use super::{Taken, membership::Membership};
-use crate::{Connection, SettingsError, context::Context, verdict};
+use crate::{
+    Connection, SettingsError,
+    context::Context,
+    verdict::{self, Reason, Verdict},
+};
 
 /// The header of a record that was sent again; its value is the group.
 pub const RESENT: &str = "dead-letter-resent";
@@ -34,6 +40,9 @@ const TOPIC: &str = "dead-letter-topic";
 const PARTITION: &str = "dead-letter-partition";
 const OFFSET: &str = "dead-letter-offset";
 const GROUP: &str = "dead-letter-group";
+/// How many bytes the value had that the letter has not.
+const LEFT_OUT: &str = "dead-letter-left-out";
+const EVENT_ID: &str = "event-id";
 /// Partition and offset of the dead letter that is settled.
 const SETTLED: &str = "dead-letter-settled";
 
@@ -112,27 +121,49 @@ impl DeadLetters {
 
     /// Writes one; when this returns, brokers have it.
     pub(super) async fn put(&self, taken: &Taken, why: &str) -> Result<(), String> {
+        let told = |headers| self.tell(headers, taken, why);
+        let mut sent = self.send(taken, told(copied(taken)), &taken.value).await;
+        // It fitted into where it came from, without what a letter has more.
+        if sent
+            .as_ref()
+            .is_err_and(|not| not.reason == Reason::TooLarge)
+        {
+            let id = taken.header(EVENT_ID);
+            let id = id.map_or_else(OwnedHeaders::new, |id| {
+                add(OwnedHeaders::new(), EVENT_ID, &id)
+            });
+            let bytes = taken.value.len().to_string();
+            sent = self.send(taken, add(told(id), LEFT_OUT, &bytes), &[]).await;
+        }
+        sent.map_err(|not| not.sentence())
+    }
+
+    fn tell(&self, headers: OwnedHeaders, taken: &Taken, why: &str) -> OwnedHeaders {
         let (partition, offset) = (taken.partition.to_string(), taken.offset.to_string());
-        let mut headers = copied(taken);
-        for (key, value) in [
+        [
             (REASON, why),
             (TOPIC, &self.from),
             (PARTITION, &partition),
             (OFFSET, &offset),
             (GROUP, &self.group),
-        ] {
-            headers = add(headers, key, value);
-        }
-        let mut record = FutureRecord::to(&self.to)
-            .payload(&taken.value)
-            .headers(headers);
+        ]
+        .into_iter()
+        .fold(headers, |headers, (key, value)| add(headers, key, value))
+    }
+
+    async fn send(
+        &self,
+        taken: &Taken,
+        headers: OwnedHeaders,
+        value: &[u8],
+    ) -> Result<(), Verdict> {
+        let mut record = FutureRecord::to(&self.to).payload(value).headers(headers);
         if !taken.key.is_empty() {
             record = record.key(&taken.key);
         }
         let sent = self.producer.send(record, Timeout::After(PATIENCE)).await;
-        let size = taken.value.len();
         sent.map(drop)
-            .map_err(|(error, _)| verdict::judge(&error, &self.to, size, &self.context).sentence())
+            .map_err(|(error, _)| verdict::judge(&error, &self.to, value.len(), &self.context))
     }
 }
 
@@ -147,7 +178,7 @@ pub async fn list(
         partition: taken.partition,
         offset: taken.offset,
         key: String::from_utf8_lossy(&taken.key).into_owned(),
-        event_id: taken.header("event-id"),
+        event_id: taken.header(EVENT_ID),
         reason: taken.header(REASON).unwrap_or_default(),
         topic: taken.header(TOPIC).unwrap_or_default(),
         group: taken.header(GROUP).unwrap_or_default(),
@@ -186,6 +217,14 @@ async fn resend_one(
     let headers = copied(taken);
     let group = taken.header(GROUP).unwrap_or_default();
     let part = |name| taken.header(name).unwrap_or_default();
+    if let Some(bytes) = taken.header(LEFT_OUT) {
+        return Err(DeadLetterError::Kafka(format!(
+            "the dead letter has no value: its {bytes} bytes were too many, and lie in topic {from}, \
+             partition {}, offset {}",
+            part(PARTITION),
+            part(OFFSET)
+        )));
+    }
     let origin = format!("{}:{}", part(PARTITION), part(OFFSET));
     let record = FutureRecord::to(&from)
         .key(&taken.key)

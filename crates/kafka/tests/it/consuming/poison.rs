@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use sso_events::EventSink;
 use sso_kafka::consumer::{Outcome, dead_letter};
+use sso_testkit::servers::{kafka::Kafka, registry::Registry};
 
 use super::{DEAD_LETTERS, GROUP, Notes, Running, dead_letters, panics, topics};
 use crate::support::{TOPIC, connection, event, eventually, id, sink};
@@ -161,6 +162,45 @@ async fn a_value_that_nobody_can_read_stops_nobody() -> Result<()> {
             "the value is not in the Confluent wire format",
             "the value is not in the Confluent wire format",
         ]
+    );
+    running.stop().await
+}
+
+/// A letter has more headers than the record had.
+#[tokio::test]
+async fn poison_that_is_too_large_for_a_letter_is_parked_without_its_value() -> Result<()> {
+    let kafka = Kafka::start().await?;
+    kafka.create_topic(TOPIC, 1).await?;
+    let limit = [("max.message.bytes", "2000")];
+    kafka.create_topic_with(DEAD_LETTERS, 1, &limit).await?;
+    let registry = Registry::in_memory()?;
+    let value = [b'x'; 1900];
+    let headers = [("event-id", "7"), ("long", "a header of a stranger")];
+    kafka.produce(TOPIC, b"a", &value, &headers).await?;
+    let sink = sink(&kafka, &registry)?;
+    assert_eq!(sink.deliver(&[event(id(5), id(6))]).await, [Ok(())]);
+    let notes = Arc::new(Notes::default());
+    let running = Running::start(&kafka, &registry, &notes)?;
+    eventually("the next is handled", async || {
+        Ok(notes.of(id(6)) == [id(5)])
+    })
+    .await?;
+    eventually("it is parked", async || {
+        Ok(dead_letters(&kafka).await?.len() == 1)
+    })
+    .await?;
+    let letter = dead_letters(&kafka).await?.remove(0);
+    assert_eq!(letter.event_id.as_deref(), Some("7"));
+    assert_eq!(
+        letter.reason,
+        "the value is not in the Confluent wire format"
+    );
+    let place = [(letter.partition, letter.offset)];
+    let resent = dead_letter::resend(&connection(&kafka.brokers()), DEAD_LETTERS, &place).await;
+    assert_eq!(
+        resent.unwrap_err().to_string(),
+        "the dead letter has no value: its 1900 bytes were too many, and lie in topic registration, \
+         partition 0, offset 0"
     );
     running.stop().await
 }
