@@ -194,7 +194,8 @@ impl Repeated {
         let mut due = std::mem::take(returned);
         for sum in sums.values_mut() {
             let wanted = sum.is_due(now) || (all && sum.times > 0);
-            if wanted && *allowance >= 1.0 {
+            // At the end of the process there is no next time.
+            if wanted && (all || *allowance >= 1.0) {
                 *allowance -= 1.0;
                 due.push(sum.take(now));
             }
@@ -450,5 +451,11 @@ mod tests {
         repeated.take_due(NOW);
         repeated.note(Network::UNKNOWN, refused(1));
         assert_eq!(times(&repeated.take_all(NOW)), [1]);
+        // Also what is more than the hour has.
+        for user in 0..1_000 {
+            repeated.note(Network::UNKNOWN, refused(user));
+        }
+        let told = times(&repeated.take_all(NOW));
+        assert_eq!(told.iter().sum::<u32>(), 1_000);
     }
 }
