@@ -45,7 +45,8 @@ Values come from, each before the one above it:
 
 Lists in variables and flags are separated by commas; durations are written `15m`, `10s`, `500ms`.
 A secret can be kept in a file: its twin with `_file` at the end names the file, whose last line
-break does not count. Setting both is a problem.
+break does not count. Of the two the one that comes later in the list above is in force; both from one
+source are a problem.
 
 A key or a variable `{prefix}..` that does not exist is a problem, as is a value out of its bounds.
 All problems are reported at once, and `{program}` ends with code 78 before it opens anything. `{program}

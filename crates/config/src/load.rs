@@ -78,7 +78,8 @@ fn type_check(catalogue: &Catalogue, mut settings: Settings, problems: &mut Prob
     values
 }
 
-/// Takes a secret from the file that its twin names.
+/// Takes a secret from the file that its twin names. Of the two the one of the later source is in force;
+/// both from one are a problem.
 fn resolve_secret(key: &Key, values: &mut Values, problems: &mut Problems) {
     let Some(twin) = key.file_twin() else {
         return;
@@ -86,7 +87,13 @@ fn resolve_secret(key: &Key, values: &mut Values, problems: &mut Problems) {
     let Some((Value::String(file), named_by)) = values.get(&twin).cloned() else {
         return;
     };
-    if let Some((_, origin)) = values.get(&key.path) {
+    if let Some((_, origin)) = values.get(&key.path)
+        && origin.rank() >= named_by.rank()
+    {
+        if origin.rank() > named_by.rank() {
+            values.remove(&twin);
+            return;
+        }
         let text = format!("is set beside {twin} ({named_by}): one of them must go");
         return problems.of_key(&key.path, origin.clone(), text);
     }

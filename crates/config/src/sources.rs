@@ -57,6 +57,19 @@ pub enum Origin {
     SecretFile(PathBuf, Box<Self>),
 }
 
+impl Origin {
+    /// Of two sources the one with the higher is in force.
+    pub(crate) fn rank(&self) -> u8 {
+        match self {
+            Self::Default | Self::Development | Self::Derived(_) => 0,
+            Self::File(..) => 1,
+            Self::Variable(_) => 2,
+            Self::Flag => 3,
+            Self::SecretFile(_, named_by) => named_by.rank(),
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = |path: &Path| printable(&path.to_string_lossy());

@@ -23,6 +23,21 @@ fn a_secret_can_lie_in_a_file() {
     }
 }
 
+/// As with every other key.
+#[test]
+fn of_a_secret_and_its_file_the_one_of_the_later_source_is_in_force() {
+    let other = format!("{}=", "A".repeat(43));
+    let given = file("keys.master_key_file = 'missing'").env("SSO__KEYS__MASTER_KEY", KEY);
+    let loaded = given.good();
+    let origin = loaded.origins.of("keys.master_key").to_string();
+    assert_eq!(origin, "SSO__KEYS__MASTER_KEY");
+    let given = file(&format!("keys.master_key = '{other}'"));
+    let path = given.write("key", KEY);
+    let loaded = given.env("SSO__KEYS__MASTER_KEY_FILE", path).good();
+    let key = loaded.config.keys.master_key.unwrap();
+    assert_eq!(key.key().to_base64().as_str(), KEY);
+}
+
 #[test]
 fn a_secret_file_is_refused_where_it_is_not_one_secret() {
     let given = file(&format!(
