@@ -72,14 +72,21 @@ pub(crate) fn of(failure: &Failure, request_id: &str) -> Status {
     Status::with_error_details(code(failure.kind), failure.message.as_ref(), details)
 }
 
-/// Gives a status that tonic made the details that all of ours have.
+/// Gives a status that tonic made the details that all of ours have. What it could not read is the
+/// client's fault, though tonic says INTERNAL; and what is too large when inflated is told as if it had
+/// come so.
 pub(crate) fn complete(status: &Status, request_id: &str) -> Status {
+    let (code, message) = match status.code() {
+        Code::Internal => (Code::InvalidArgument, "the message cannot be read"),
+        Code::ResourceExhausted => (Code::OutOfRange, "the inflated message is too large"),
+        code => (code, status.message()),
+    };
     let mut details = ErrorDetails::new();
-    details.set_error_info(reason(status.code()), DOMAIN, HashMap::new());
+    details.set_error_info(reason(code), DOMAIN, HashMap::new());
     if !request_id.is_empty() {
         details.set_request_info(request_id, "");
     }
-    let mut complete = Status::with_error_details(status.code(), status.message(), details);
+    let mut complete = Status::with_error_details(code, message, details);
     *complete.metadata_mut() = status.metadata().clone();
     complete
 }
@@ -87,7 +94,7 @@ pub(crate) fn complete(status: &Status, request_id: &str) -> Status {
 /// `ErrorInfo.reason` of a status that tonic made: it refused the message, or knows no such method.
 const fn reason(code: Code) -> &'static str {
     match code {
-        Code::OutOfRange | Code::ResourceExhausted => "payload_too_large",
+        Code::OutOfRange => "payload_too_large",
         Code::NotFound => "not_found",
         Code::Unimplemented => "unimplemented",
         Code::DeadlineExceeded => "deadline_exceeded",
@@ -101,6 +108,7 @@ const fn reason(code: Code) -> &'static str {
         | Code::FailedPrecondition
         | Code::Aborted
         | Code::Internal
+        | Code::ResourceExhausted
         | Code::DataLoss
         | Code::Unauthenticated => "invalid_request",
     }

@@ -187,6 +187,11 @@ fn common() -> Vec<Error> {
             "the body is not application/json.",
         ),
         (
+            Code::ResourceExhausted,
+            "rate_limited",
+            "too many requests; see `Retry-After`.",
+        ),
+        (
             Code::Unavailable,
             "unavailable",
             "a dependency is away; see `Retry-After`.",
