@@ -75,6 +75,7 @@ pub(super) async fn measure(world: &World, plan: &Plan, report: &mut Report) -> 
 
 /// Stores so many events of as many users, with ids as the service makes them, and lets nothing of
 /// the runs before be in the way.
+#[expect(clippy::disallowed_methods, reason = "nothing depends on which ids")]
 pub(super) async fn fill(sql: &Client, count: u64) -> Result<()> {
     sql.batch_execute("truncate outbox").await?;
     let payload = encode_registration(&Registered {

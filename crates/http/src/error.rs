@@ -148,7 +148,7 @@ impl HttpError {
         Self::of_protocol(
             StatusCode::MISDIRECTED_REQUEST,
             "misdirected_request",
-            "development mode answers requests to localhost only",
+            "only requests to localhost are answered here",
         )
     }
 

@@ -17,6 +17,7 @@ pub mod panics;
 pub mod proxies;
 pub mod rate;
 pub mod request_id;
+mod rfc3339;
 pub mod shield;
 pub mod signals;
 pub mod span;
@@ -30,6 +31,7 @@ use axum::response::Response;
 pub use bearer::bearer;
 pub use listener::{Client, ConnectionId};
 pub use request_id::RequestId;
+pub use rfc3339::rfc3339;
 pub use sso_telemetry::{exemplars, profile};
 pub use tls::ClientCertificate;
 

@@ -7,7 +7,8 @@ use std::{
 
 use metrics::{describe_gauge, gauge};
 use serde_json::{Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use sso_web::rfc3339;
+use time::OffsetDateTime;
 
 use crate::Need;
 
@@ -129,7 +130,7 @@ fn shown(need: &Need, since: OffsetDateTime) -> Value {
     json!({
         "name": need.name,
         "state": if down { "down" } else { "up" },
-        "since": since.format(&Rfc3339).unwrap_or_default(),
+        "since": rfc3339(since),
         "detail": down.then_some(need.meaning),
     })
 }

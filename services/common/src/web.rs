@@ -17,7 +17,7 @@ use tower_http::compression::{
 pub use members::{Members, Object, refuse_declared_length};
 pub(crate) use probes::probes;
 pub use problem::{ErrorBody, FieldBody, Problem};
-pub use sso_web::swagger::router as swagger;
+pub use sso_web::{rfc3339, swagger::router as swagger};
 
 /// Below this gzip makes an answer longer, or no shorter worth its time.
 const MIN_COMPRESSED: u64 = 1024;

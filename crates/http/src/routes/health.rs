@@ -12,10 +12,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use sso_web::RequestId;
+use sso_web::{RequestId, rfc3339};
 use utoipa::ToSchema;
 
-use super::me::{Done, rfc3339};
+use super::me::Done;
 use crate::{
     health::{DependencyState, HealthReport, ServiceState},
     openapi::errors,

@@ -6,7 +6,7 @@ use sso_core::{
     ports::store,
     usecases::{SignedIn, change_password, info},
 };
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use sso_web::rfc3339;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -105,18 +105,6 @@ impl From<store::User> for Profile {
     }
 }
 
-const RFC3339: &[BorrowedFormatItem<'_>] = format_description!(
-    version = 2,
-    "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z"
-);
-
-/// RFC 3339 in UTC, always with six digits, so that times sort as text.
-pub(crate) fn rfc3339(time: OffsetDateTime) -> String {
-    let utc = time.to_utc();
-    // Formatting a complete time to a String cannot fail.
-    utc.format(RFC3339).unwrap_or_default()
-}
-
 /// Who am I?
 #[utoipa::path(
     get,
@@ -170,17 +158,4 @@ pub(crate) async fn password(
     let request = change_password::ChangePassword::parse(&state.sso, &caller, &input, fields)?;
     let (signed_in, reach) = change_password::change_password(&state.sso, &caller, request).await?;
     Ok(Reply::ok(signed_in.into()).revoked(reach))
-}
-
-#[cfg(test)]
-mod tests {
-    use time::macros::datetime;
-
-    use super::*;
-
-    #[test]
-    fn times_are_utc_with_six_digits() {
-        let time = datetime!(2026-03-01 13:00:00.5 +1);
-        assert_eq!(rfc3339(time), "2026-03-01T12:00:00.500000Z");
-    }
 }

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use axum::extract::{Path, State, rejection::PathRejection};
 use serde::Serialize;
 use sso_core::usecases::sessions::{self, Listed};
+use sso_web::rfc3339;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::me::{Done, rfc3339};
+use super::me::Done;
 use crate::{
     caller::User,
     openapi::errors,

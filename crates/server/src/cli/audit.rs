@@ -266,5 +266,7 @@ fn line(record: &AuditRecord, people: &People) -> String {
 }
 
 fn seconds(time: OffsetDateTime) -> String {
-    output::rfc3339(time.replace_nanosecond(0).unwrap_or(time))
+    let time = time.to_utc();
+    let time = time.replace_nanosecond(0).unwrap_or(time);
+    time.format(&Rfc3339).unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use sso_config::output::say;
 use sso_core::ports::store::{Reach, User};
+pub(super) use sso_web::rfc3339;
 
 use super::Output;
 
@@ -107,10 +108,4 @@ pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
-}
-
-/// RFC 3339 in UTC.
-pub(super) fn rfc3339(time: time::OffsetDateTime) -> String {
-    time.format(&time::format_description::well_known::Rfc3339)
-        .unwrap_or_default()
 }

@@ -37,14 +37,6 @@ impl ClientCertificate {
     pub fn names(&self) -> &[String] {
         &self.names
     }
-
-    /// Whether `name` is one of its names, without regard to ASCII case. A wildcard is a name like
-    /// any other: it stands for nobody else.
-    pub fn is_named(&self, name: &str) -> bool {
-        self.names
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(name))
-    }
 }
 
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {

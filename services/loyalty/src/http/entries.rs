@@ -9,8 +9,7 @@ use axum::{
     response::Response,
 };
 use serde::{Deserialize, Serialize};
-use sso_service::web::{FieldBody, Problem};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use sso_service::web::{FieldBody, Problem, rfc3339};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -77,12 +76,6 @@ impl From<Line> for Entry {
             comment: line.comment,
         }
     }
-}
-
-fn rfc3339(at: OffsetDateTime) -> String {
-    at.to_offset(time::UtcOffset::UTC)
-        .format(&Rfc3339)
-        .unwrap_or_default()
 }
 
 /// Entries
