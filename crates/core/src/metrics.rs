@@ -75,8 +75,31 @@ impl Outcome {
     }
 }
 
-pub(crate) fn count(name: &'static str, outcome: Outcome) {
-    counter!(name, "outcome" => outcome.as_str()).increment(1);
+/// Counts what `step` comes to, also when nobody waits for its end any more.
+pub(crate) async fn counted<T>(
+    name: &'static str,
+    outcome_of: impl FnOnce(&T) -> Outcome,
+    step: impl Future<Output = T>,
+) -> T {
+    let mut counting = Counting {
+        name,
+        outcome: Outcome::Error,
+    };
+    let result = step.await;
+    counting.outcome = outcome_of(&result);
+    result
+}
+
+/// Counts one when it is dropped.
+struct Counting {
+    name: &'static str,
+    outcome: Outcome,
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        counter!(self.name, "outcome" => self.outcome.as_str()).increment(1);
+    }
 }
 
 /// Counts a request that was throttled.

@@ -6,7 +6,7 @@ use crate::{
     audit::Repeat,
     caller::Caller,
     failure::{BadFields, Failure, Fields, Kind},
-    metrics::{LOGINS, Outcome, count},
+    metrics::{LOGINS, Outcome, counted},
     ports::{
         HashError, Match, Queue, Settled, SignError, StoreError, Throttled, Work,
         store::{AuditAction, AuditResult, Freshness, NewLogin, Session, User},
@@ -98,9 +98,7 @@ impl From<LoginError> for Failure {
 
 /// Signs in by e-mail and password.
 pub async fn login(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
-    let result = throttled(sso, caller, request).await;
-    count(LOGINS, outcome_of(&result));
-    result
+    counted(LOGINS, outcome_of, throttled(sso, caller, request)).await
 }
 
 async fn throttled(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {

@@ -5,7 +5,7 @@ use sso_events::failpoint::{self, Step};
 use crate::{
     caller::{Caller, Origin},
     failure::{BadFields, Failure, Fields, Kind},
-    metrics::{Outcome, REGISTRATIONS, count, count_throttled},
+    metrics::{Outcome, REGISTRATIONS, count_throttled, counted},
     ports::{
         HashError, Queue, RandomIds, SignError, StoreError, Throttled, Tx, Work,
         store::{AuditAction, Constraint, NewAudit, NewEvent, NewSession, NewUser, Session, User},
@@ -108,7 +108,7 @@ pub async fn register(
     caller: &Caller,
     request: Register,
 ) -> Result<SignedIn, RegisterError> {
-    let result = async {
+    let registered = async {
         let (user, session) = throttled(
             sso,
             caller,
@@ -121,9 +121,8 @@ pub async fn register(
         .await?;
         let session = session.ok_or(RegisterError::Vanished)?;
         Ok(sso.issue(&user, &session)?)
-    }
-    .await;
-    counted(result)
+    };
+    counted(REGISTRATIONS, outcome_of, registered).await
 }
 
 /// Registers without signing in: for who answers with no tokens.
@@ -136,11 +135,9 @@ pub async fn register_only(
         session: false,
         admin: false,
     };
-    counted(
-        throttled(sso, caller, request, options)
-            .await
-            .map(|(user, _)| user.id),
-    )
+    let registered = throttled(sso, caller, request, options);
+    let (user, _) = counted(REGISTRATIONS, outcome_of, registered).await?;
+    Ok(user.id)
 }
 
 /// Creates a user on an administrator's behalf, also while registration is switched off.
@@ -155,7 +152,8 @@ pub async fn create(
         session: false,
         admin,
     };
-    Ok(counted(store(sso, caller, request, options).await)?.0)
+    let stored = store(sso, caller, request, options);
+    Ok(counted(REGISTRATIONS, outcome_of, stored).await?.0)
 }
 
 #[derive(Clone, Copy)]
@@ -286,15 +284,13 @@ fn event_of(sso: &Sso, user: &NewUser, origin: &Origin) -> NewEvent {
     }
 }
 
-fn counted<T>(result: Result<T, RegisterError>) -> Result<T, RegisterError> {
-    let outcome = match &result {
+fn outcome_of<T>(result: &Result<T, RegisterError>) -> Outcome {
+    match result {
         Ok(_) => Outcome::Success,
         Err(RegisterError::UserExists) => Outcome::UserExists,
         Err(RegisterError::SwitchedOff) => Outcome::Forbidden,
         Err(RegisterError::Throttled(_)) => Outcome::RateLimited,
         Err(RegisterError::Hash(HashError::Overloaded { .. })) => Outcome::Overloaded,
         Err(_) => Outcome::Error,
-    };
-    count(REGISTRATIONS, outcome);
-    result
+    }
 }

@@ -1,10 +1,16 @@
 //! What is counted, by the contract's names.
 
+use std::{future::pending, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
 use sso_core::{
     metrics::{LOGINS, REGISTRATIONS, register},
+    ports::{HashError, Hasher, Verified, Work},
     usecases::administer::Change,
+    values::{NewPassword, Password, PasswordHash},
 };
 use sso_testkit::app::password_of;
+use tokio::time::timeout;
 
 use crate::support::{AnyStore, app, capture::recorder, code, on_every_store};
 
@@ -37,7 +43,7 @@ async fn every_outcome_exists_from_the_start_and_is_counted(store: AnyStore) {
         counted(REGISTRATIONS, outcome, 0);
     }
 
-    let app = app(store).await;
+    let mut app = app(store).await;
     let alice = app.register("alice").await.unwrap().user;
     assert_eq!(code(app.register("Alice").await), "user_exists");
     app.login("alice", &password_of("alice")).await.unwrap();
@@ -57,4 +63,32 @@ async fn every_outcome_exists_from_the_start_and_is_counted(store: AnyStore) {
     counted(LOGINS, "success", 1);
     counted(LOGINS, "invalid_credentials", 2);
     counted(LOGINS, "user_disabled", 1);
+    // Who waits for it goes away, as at the deadline.
+    app.sso.hasher = Arc::new(Stuck);
+    let login = app.login("nobody", "another one");
+    timeout(Duration::ZERO, login).await.unwrap_err();
+    counted(LOGINS, "error", 1);
+}
+
+/// Hashes for ever.
+struct Stuck;
+
+#[async_trait]
+impl Hasher for Stuck {
+    async fn hash(&self, _: Work, _: NewPassword) -> Result<PasswordHash, HashError> {
+        pending().await
+    }
+
+    async fn rehash(&self, _: Work, _: Password) -> Result<PasswordHash, HashError> {
+        pending().await
+    }
+
+    async fn verify(
+        &self,
+        _: Work,
+        _: Password,
+        _: Option<PasswordHash>,
+    ) -> Result<Verified, HashError> {
+        pending().await
+    }
 }

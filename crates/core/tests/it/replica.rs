@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sso_core::{
+    Caller,
     ports::store::User,
     usecases::{
         administer::{Change, delete},
@@ -10,7 +11,7 @@ use sso_core::{
     },
     values::UserId,
 };
-use sso_testkit::app::{App, anonymous, password_of};
+use sso_testkit::app::{App, password_of};
 
 use crate::support::{
     AnyStore, access, app, assert_alive, code, hasher::SpyHasher, on_every_store, spy::SpyStore,
@@ -98,7 +99,7 @@ async fn who_is_disabled_on_the_primary_is_not_let_in_by_the_replica(store: AnyS
 
 async fn who_was_deleted_and_has_registered_anew_is_let_in(store: AnyStore) {
     let (app, _spy, old) = lagging(store, None).await;
-    delete(&app.sso, &anonymous(), old.id).await.unwrap();
+    delete(&app.sso, &Caller::operator(), old.id).await.unwrap();
     assert_eq!(
         code(app.login("alice", &password_of("alice")).await),
         "invalid_credentials"

@@ -1,11 +1,14 @@
 //! Bad input of each kind on each rpc, in both forms: the contract's code, every bad field, never
 //! a fault of ours.
 
+use std::io::Write;
+
 use anyhow::Result;
+use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::harness::{Port, Refused, string};
+use crate::harness::{Port, Raw, Refused, string};
 
 /// Path, short path, and the fields, which are numbered from 1.
 const RPCS: [(&str, &str, &[&str]); 6] = [
@@ -285,6 +288,46 @@ async fn a_message_beyond_64_kib_is_refused_in_both_forms() -> Result<()> {
         let reply = port.http.post(short, &json!({ fields[0]: dots })).await?;
         assert_eq!(reply.status, 413, "{short}");
         assert_eq!(Refused::of_json(&reply.json()).reason, "payload_too_large");
+    }
+    Ok(())
+}
+
+fn gzipped(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(bytes)?;
+    Ok(gzip.finish()?)
+}
+
+/// tonic says INTERNAL of these, which is a fault of ours.
+#[tokio::test]
+async fn a_frame_that_cannot_be_read_is_the_clients_fault() -> Result<()> {
+    let port = Port::start().await?;
+    let gzip = [("grpc-encoding", "gzip")];
+    for (path, ..) in RPCS {
+        let read = |raw: Raw| anyhow::Ok(Refused::of(&raw.status()?));
+        let mut refused = vec![
+            // Compressed, and it does not say how; not what it says; a flag that there is not.
+            read(port.raw(path, &[], 1, b"abc").await?)?,
+            read(port.raw(path, &gzip, 1, b"abc").await?)?,
+            read(port.raw(path, &[], 2, b"abc").await?)?,
+        ];
+        for body in [&b""[..], &b"\0\0\0\0\x09abc"[..]] {
+            refused.push(read(port.frames(path, body).await?)?);
+        }
+        for refused in refused {
+            assert_eq!(
+                (refused.code, refused.reason.as_str()),
+                (Code::InvalidArgument, "invalid_request"),
+                "{path}"
+            );
+        }
+        let dots = gzipped(&string(1, ".".repeat(1_000_000).as_bytes()))?;
+        let refused = read(port.raw(path, &gzip, 1, &dots).await?)?;
+        assert_eq!(
+            (refused.code, refused.reason.as_str()),
+            (Code::OutOfRange, "payload_too_large"),
+            "{path}"
+        );
     }
     Ok(())
 }

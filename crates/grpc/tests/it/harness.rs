@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, request::Builder};
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -111,15 +111,25 @@ impl Port {
         frame.put_u8(flag);
         frame.put_u32(u32::try_from(message.len())?);
         frame.put_slice(message);
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(format!("http://{}{path}", self.address))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers");
+        let mut request = self.grpc_request(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         self.http2(request.body(Full::new(frame.freeze()))?).await
+    }
+
+    /// A gRPC call whose frames are these bytes.
+    pub(crate) async fn frames(&self, path: &str, bytes: &'static [u8]) -> Result<Raw> {
+        let request = self.grpc_request(path);
+        self.http2(request.body(Full::new(bytes.into()))?).await
+    }
+
+    fn grpc_request(&self, path: &str) -> Builder {
+        Request::builder()
+            .method(Method::POST)
+            .uri(format!("http://{}{path}", self.address))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
     }
 
     /// Any request over HTTP/2.

@@ -22,7 +22,7 @@ const NEXT: &str = "
     alter table outbox add column priority smallint not null default 0;
     create table devices (id uuid primary key);
     insert into refinery_schema_history
-        select 2, 'adds', applied_on, checksum from refinery_schema_history where version = 1;
+        select 3, 'adds', applied_on, checksum from refinery_schema_history where version = 1;
     commit";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,7 +56,7 @@ async fn instances_of_before_a_migration_go_on_beside_it_and_start_after_it() ->
     let alice = alice.at(&again.server.http);
     ensure!(alice.try_login(&alice.password).await?.status == 200);
     let status = again.site.run_ok(&["migrate", "status"])?;
-    ensure!(status.starts_with("schema 2 of 1"), "{status}");
+    ensure!(status.starts_with("schema 3 of 2"), "{status}");
     again.site.run_ok(&["doctor"])?;
     again.site.run_ok(&["migrate", "up"])?;
     again.settled().await?;

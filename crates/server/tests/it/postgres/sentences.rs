@@ -12,16 +12,16 @@ use super::{start::fails, *};
 async fn a_schema_of_a_later_program_or_without_a_history_is_refused() -> Result<()> {
     let server = Postgres::shared().await?;
     let site = on(&server.database("sentences_schema").await?)?;
-    let later = "insert into refinery_schema_history select 2, 'later', applied_on, checksum from
+    let later = "insert into refinery_schema_history select 3, 'later', applied_on, checksum from
                  refinery_schema_history where version = 1;
-                 update compatibility set min_version = 2";
+                 update compatibility set min_version = 3";
     server.node.execute_in("sentences_schema", later).await?;
     for command in [&["serve"][..], &["user", "list"]] {
         fails(
             &site.run(command)?,
             78,
-            "the database has schema 2 and needs a program that knows schema 2 or later, this \
-             one knows 1: use the newer version of this program",
+            "the database has schema 3 and needs a program that knows schema 3 or later, this \
+             one knows 2: use the newer version of this program",
         );
     }
     let damage = "update refinery_schema_history set checksum = 'none'";
