@@ -18,7 +18,7 @@ mod terms;
 use std::{
     mem,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -56,6 +56,9 @@ pub struct Revocations {
     terms: LeaseTerms,
     set: RevocationSet,
     feed: Arc<Feed>,
+    /// Held from the set to the watchers: whoever finds an entry known says with his next beat that it
+    /// is obeyed, and a watcher must not hear of that beat before the entry.
+    telling: Mutex<()>,
     steady: Steady,
     primary_clock: PrimaryClock,
     /// Milliseconds for which what is heard is believed at least.
@@ -82,6 +85,7 @@ impl Revocations {
             terms,
             set: RevocationSet::default(),
             feed: Arc::default(),
+            telling: Mutex::default(),
             steady: Steady::default(),
             primary_clock: PrimaryClock::default(),
             life: AtomicU64::new(0),
@@ -124,6 +128,7 @@ impl Revocations {
         }
         // By a clock that nobody sets forward.
         let life = Duration::from_millis(self.life.load(Ordering::Relaxed));
+        let _telling = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever ends what is over, again and again, is heard by nobody.
         if self.set.apply(entry, self.steady_now() + life) {
             self.feed.publish(entry);
