@@ -63,6 +63,7 @@ async fn an_expired_token_ends_nothing_and_is_taken(store: AnyStore) {
 async fn logging_out_again_is_taken(store: AnyStore) {
     let app = app(store).await;
     let tokens = app.register("alice").await.unwrap();
+    let (_, mut watching) = app.sso.revocations.subscribe();
     for token in [
         &tokens.access_token,
         &tokens.refresh_token,
@@ -71,6 +72,7 @@ async fn logging_out_again_is_taken(store: AnyStore) {
         assert_eq!(app.logout(token, false).await.unwrap(), Reach::Everywhere);
     }
     assert_eq!(app.sso.revocations.entries(), 1);
+    assert_eq!(watching.take().unwrap().len(), 1);
 }
 
 async fn everywhere_ends_every_session_of_the_user_and_of_nobody_else(store: AnyStore) {
