@@ -23,7 +23,7 @@ use super::{Shared, entries, order};
 )]
 struct Document;
 
-/// What a caller is told whose token is not good or not enough, and when we cannot.
+/// What a caller is told whose token is not good or not enough, who says too much, and when we cannot.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "shapes for the document")]
 pub(crate) enum Refusals {
@@ -33,6 +33,9 @@ pub(crate) enum Refusals {
     /// `forbidden`: another user's account, or a deposit.
     #[response(status = 403)]
     Forbidden(ErrorBody),
+    /// `payload_too_large`: the body is longer than 64 KiB.
+    #[response(status = 413)]
+    TooLarge(ErrorBody),
     /// `internal`.
     #[response(status = 500)]
     Internal(ErrorBody),
@@ -60,6 +63,18 @@ pub(crate) struct NotFound(
     description = "The request is not valid; every bad field is named."
 )]
 pub(crate) struct BadRequest(
+    #[expect(dead_code, reason = "a shape")]
+    #[to_schema]
+    ErrorBody,
+);
+
+/// The body is something else.
+#[derive(IntoResponses)]
+#[response(
+    status = 415,
+    description = "`unsupported_media_type`: the body is not `application/json`."
+)]
+pub(crate) struct OtherMedia(
     #[expect(dead_code, reason = "a shape")]
     #[to_schema]
     ErrorBody,

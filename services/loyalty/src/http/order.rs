@@ -57,6 +57,7 @@ pub(crate) struct OrderBody {
         document::Refusals,
         document::NotFound,
         document::BadRequest,
+        document::OtherMedia,
         document::Conflict,
     ),
     security(("bearerAuth" = [])),
