@@ -119,12 +119,14 @@ impl Calls {
             let (mut parts, body) = request.into_parts();
             let path = parts.uri.path().to_owned();
             self.admit(&path, &mut parts, id).await?;
-            Ok(self.forward(Request::from_parts(parts, body)).await)
+            // Before it is counted: what tonic says of a message is not always whose fault it is.
+            Ok(finish(
+                self.forward(Request::from_parts(parts, body)).await,
+                id,
+            ))
         };
-        match self.supervise(meter, &head, call).await {
-            Ok(response) => finish(response, id),
-            Err(status) => status.into_http(),
-        }
+        let result = self.supervise(meter, &head, call).await;
+        result.unwrap_or_else(Status::into_http)
     }
 
     /// The span of a call of the method at `path`, by the conventions for RPC servers. Who calls

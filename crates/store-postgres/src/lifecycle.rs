@@ -102,14 +102,16 @@ const SWEEP_EXPIRED: &str = sweep!("sessions", "id", "expires_at < $1");
 
 const SWEEP_ENDED: &str = sweep!("sessions", "id", "revoked_at < $1");
 
-/// How far it went is written down: what is missing later was swept, not lost.
+/// How far it went is written down: what is missing later was swept, not lost. Never beyond a minute
+/// ago by the server's clock: one that is ahead must not make what others commit now look swept.
 const SWEEP_REVOCATIONS: &str = sweep!(
     "revocations",
     "id",
     "until < $1",
     ", told AS (
         INSERT INTO sweeps (kind, until)
-        SELECT 'revocations', max(until) FROM gone HAVING count(*) > 0
+        SELECT 'revocations', least(max(until), now() - interval '1 minute')
+        FROM gone HAVING count(*) > 0
         ON CONFLICT (kind) DO UPDATE SET until = greatest(sweeps.until, excluded.until))"
 );
 

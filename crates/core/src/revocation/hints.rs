@@ -38,6 +38,8 @@ struct Hint {
     entry: Revocation,
     /// When, on the monotonic clock.
     at: Duration,
+    /// On which timeline a registration has offered it to be written back.
+    offered: u32,
 }
 
 /// What an answer says about hints.
@@ -59,7 +61,9 @@ impl Hints {
             return;
         }
         let entry = *entry;
-        heard.hints.entry(entry.id).or_insert(Hint { entry, at });
+        let offered = 0;
+        let hint = Hint { entry, at, offered };
+        heard.hints.entry(entry.id).or_insert(hint);
         heard.obey(&entry);
         self.len.store(heard.hints.len(), atomic::Ordering::Release);
     }
@@ -86,12 +90,22 @@ impl Hints {
     }
 
     /// Whether one is of a timeline before this one: then a failover may have lost it, and no beat
-    /// will ever tell.
+    /// will ever tell. Not one that was offered: that was swept, or comes as a row.
     pub(super) fn has_older(&self, timeline: u32) -> bool {
         self.ask(false, |heard| {
             let mut hints = heard.hints.values();
-            hints.any(|hint| hint.entry.stamp.timeline < timeline)
+            hints.any(|hint| hint.is_older(timeline) && hint.offered < timeline)
         })
+    }
+
+    /// What was heard until `sent` was offered with a registration on this timeline.
+    pub(super) fn offered(&self, timeline: u32, sent: Duration) {
+        let mut heard = self.heard.write().unwrap_or_else(PoisonError::into_inner);
+        for hint in heard.hints.values_mut() {
+            if hint.is_older(timeline) && hint.at <= sent {
+                hint.offered = timeline;
+            }
+        }
     }
 
     /// Forgets those that are settled: what `holds` says came with a beat, and what is no
@@ -120,6 +134,12 @@ impl Hints {
             return none;
         }
         question(&self.heard.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Hint {
+    fn is_older(&self, timeline: u32) -> bool {
+        self.entry.stamp.timeline < timeline
     }
 }
 

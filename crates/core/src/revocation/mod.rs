@@ -208,14 +208,18 @@ impl Revocations {
         let now = self.clock.now();
         self.steady.latest(now);
         let held = || self.held();
+        let anew = self.hints.has_older(self.timeline());
         let question = Question {
             now: self.steady.now(now, sent),
             held: &held,
-            anew: self.hints.has_older(self.timeline()),
+            anew,
             expects: !self.hints.is_empty(),
         };
         match self.primary.beat(question).await {
             Ok(answer) => {
+                if anew {
+                    self.hints.offered(answer.timeline, sent);
+                }
                 if let Some(at) = answer.at {
                     let heard = self.clock.monotonic();
                     self.primary_clock.said(at, answer.timeline, sent, heard);

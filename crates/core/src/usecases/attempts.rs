@@ -162,7 +162,6 @@ impl Sso {
         user: Option<&User>,
         floor: &Floor,
     ) -> Result<Match, HashError> {
-        floor.is_wrong.store(false, Ordering::Relaxed);
         let found = self.verified(work, password, user, floor).await?;
         floor.is_wrong.store(found == Match::No, Ordering::Relaxed);
         Ok(found)

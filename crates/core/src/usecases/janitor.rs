@@ -42,7 +42,8 @@ impl Ages {
 
 /// Deletes one batch from `table`. Says how many rows, and whether there may be more.
 ///
-/// No revocations before this instance is trusted, and so has written back what a failover lost.
+/// No revocations while this instance is not trusted: after a long outage it writes back what a failover
+/// lost before it sweeps.
 pub async fn sweep(sso: &Sso, table: Swept, ages: &Ages) -> Result<(u64, bool), StoreError> {
     if table == Swept::Revocations && !sso.revocations.is_trusted() {
         return Ok((0, false));

@@ -1,6 +1,9 @@
 //! Login: reads near, decides on the primary.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use crate::{
     audit::Repeat,
@@ -103,7 +106,7 @@ pub async fn login(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedI
 
 async fn throttled(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedIn, LoginError> {
     let proof = sso.admit::<LoginError>(caller, &request.email).await?;
-    let target = OnceLock::new();
+    let target = Mutex::default();
     let result = proof.floor.attempt(sso, |floor| {
         attempt(sso, caller, request.clone(), &target, floor)
     });
@@ -116,7 +119,7 @@ async fn throttled(sso: &Sso, caller: &Caller, request: Login) -> Result<SignedI
     let refused = result
         .as_ref()
         .err()
-        .and_then(|error| refused(error, target.get().copied()));
+        .and_then(|error| refused(error, *lock(&target)));
     proof.end(sso, caller, settled, refused);
     result
 }
@@ -142,7 +145,7 @@ async fn attempt(
     sso: &Sso,
     caller: &Caller,
     request: Login,
-    target: &OnceLock<UserId>,
+    target: &Mutex<Option<UserId>>,
     floor: &Floor,
 ) -> Result<SignedIn, LoginError> {
     let Login { email, password } = request;
@@ -151,9 +154,7 @@ async fn attempt(
         network: caller.origin.network(),
     };
     let user = sso.store.user_by_email(&email, Freshness::Any).await?;
-    if let Some(user) = &user {
-        target.get_or_init(|| user.id);
-    }
+    *lock(target) = user.as_ref().map(|user| user.id);
     // Nobody costs as much as somebody.
     let mut found = sso.matches(work, &password, user.as_ref(), floor).await?;
     let mut user = user.ok_or(LoginError::InvalidCredentials)?;
@@ -173,6 +174,7 @@ async fn attempt(
             fresh => fresh,
         };
         let fresh = fresh.ok_or(LoginError::InvalidCredentials)?;
+        *lock(target) = Some(fresh.id);
         if fresh.password_hash != user.password_hash {
             found = sso.matches(work, &password, Some(&fresh), floor).await?;
         }
@@ -185,6 +187,10 @@ async fn attempt(
         user = fresh;
     }
     Err(LoginError::Contended)
+}
+
+fn lock(target: &Mutex<Option<UserId>>) -> MutexGuard<'_, Option<UserId>> {
+    target.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Opens a session if `seen` is still what the primary has.

@@ -244,6 +244,9 @@ async fn every_call_is_counted_by_the_rpc_that_it_is_in_either_form() -> Result<
     port.post_with("/sso/refresh", &[("grpc-timeout", "x")], "{}")
         .await?;
     assert!(count("Refresh", "INVALID_ARGUMENT").unwrap_or_default() >= before + 4);
+    // What cannot be read is nobody's fault but the client's, in the count too.
+    port.raw("/auth.Auth/IsAdmin", &[], 2, b"abc").await?;
+    assert_eq!(count("IsAdmin", "INTERNAL").unwrap_or_default(), 0);
     port.raw("/auth.Auth/Whatever-a-stranger-makes-up", &[], 0, &[])
         .await?;
     assert!(count("unmatched", "UNIMPLEMENTED").is_some());

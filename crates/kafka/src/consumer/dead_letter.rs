@@ -3,7 +3,7 @@
 //! A dead letter has the key, the value and the headers of the record, and after them
 //! `dead-letter-reason`, `-topic`, `-partition`, `-offset`, `-group`. One that is too large for the topic
 //! goes without value and headers, with `dead-letter-left-out` (how many bytes the value had): it cannot
-//! be sent again, and lies where its headers say. Sending one again writes it to the
+//! be sent again, lies where its headers say, and holds back nothing of its key. Sending one again writes it to the
 //! topic that it came from, with the headers `dead-letter-resent` (the group it is for) and `dead-letter-origin`, and
 //! to the dead-letter topic a record without value that says which letter is settled.
 
@@ -43,6 +43,8 @@ const GROUP: &str = "dead-letter-group";
 /// How many bytes the value had that the letter has not.
 const LEFT_OUT: &str = "dead-letter-left-out";
 const EVENT_ID: &str = "event-id";
+/// Longest key and event id of such a letter in bytes: a stranger may write anything.
+const MAX_KEPT: usize = 256;
 /// Partition and offset of the dead letter that is settled.
 const SETTLED: &str = "dead-letter-settled";
 
@@ -66,6 +68,8 @@ pub struct DeadLetter {
     pub topic: String,
     /// Who parked it.
     pub group: String,
+    /// It was too large: it has no value and cannot be sent again.
+    pub left_out: bool,
 }
 
 /// Why dead letters cannot be read or sent.
@@ -119,23 +123,27 @@ impl DeadLetters {
         })
     }
 
-    /// Writes one; when this returns, brokers have it.
-    pub(super) async fn put(&self, taken: &Taken, why: &str) -> Result<(), String> {
-        let told = |headers| self.tell(headers, taken, why);
-        let mut sent = self.send(taken, told(copied(taken)), &taken.value).await;
-        // It fitted into where it came from, without what a letter has more.
-        if sent
-            .as_ref()
-            .is_err_and(|not| not.reason == Reason::TooLarge)
-        {
-            let id = taken.header(EVENT_ID);
-            let id = id.map_or_else(OwnedHeaders::new, |id| {
-                add(OwnedHeaders::new(), EVENT_ID, &id)
-            });
-            let bytes = taken.value.len().to_string();
-            sent = self.send(taken, add(told(id), LEFT_OUT, &bytes), &[]).await;
+    /// Writes one; when this returns, brokers have it. Whether it has its value.
+    pub(super) async fn put(&self, taken: &Taken, why: &str) -> Result<bool, String> {
+        let whole = self.tell(copied(taken), taken, why);
+        match self.send(&taken.key, &taken.value, whole).await {
+            // It fitted into where it came from, without what a letter has more.
+            Err(not) if not.reason == Reason::TooLarge => {}
+            sent => return sent.map(|()| true).map_err(|not| not.sentence()),
         }
-        sent.map_err(|not| not.sentence())
+        let kept = |bytes: &[u8]| bytes.len() <= MAX_KEPT;
+        let mut headers = self.tell(OwnedHeaders::new(), taken, why);
+        headers = add(headers, LEFT_OUT, &taken.value.len().to_string());
+        if let Some(id) = taken.header(EVENT_ID).filter(|id| kept(id.as_bytes())) {
+            headers = add(headers, EVENT_ID, &id);
+        }
+        let key = if kept(&taken.key) {
+            &taken.key[..]
+        } else {
+            &[]
+        };
+        let sent = self.send(key, &[], headers).await;
+        sent.map(|()| false).map_err(|not| not.sentence())
     }
 
     fn tell(&self, headers: OwnedHeaders, taken: &Taken, why: &str) -> OwnedHeaders {
@@ -151,15 +159,10 @@ impl DeadLetters {
         .fold(headers, |headers, (key, value)| add(headers, key, value))
     }
 
-    async fn send(
-        &self,
-        taken: &Taken,
-        headers: OwnedHeaders,
-        value: &[u8],
-    ) -> Result<(), Verdict> {
+    async fn send(&self, key: &[u8], value: &[u8], headers: OwnedHeaders) -> Result<(), Verdict> {
         let mut record = FutureRecord::to(&self.to).payload(value).headers(headers);
-        if !taken.key.is_empty() {
-            record = record.key(&taken.key);
+        if !key.is_empty() {
+            record = record.key(key);
         }
         let sent = self.producer.send(record, Timeout::After(PATIENCE)).await;
         sent.map(drop)
@@ -182,6 +185,7 @@ pub async fn list(
         reason: taken.header(REASON).unwrap_or_default(),
         topic: taken.header(TOPIC).unwrap_or_default(),
         group: taken.header(GROUP).unwrap_or_default(),
+        left_out: taken.header(LEFT_OUT).is_some(),
     });
     Ok(letters.collect())
 }
@@ -256,6 +260,8 @@ fn producer(
         // Not idempotent: what is fatal then lasts as long as the producer, and a letter twice is harmless.
         .set("acks", "all")
         .set("linger.ms", "0")
+        // Of several in one request that is too large all would be refused.
+        .set("batch.num.messages", "1")
         .set("message.timeout.ms", PATIENCE.as_millis().to_string())
         .set("message.max.bytes", "16777216")
         .set("topic.metadata.propagation.max.ms", "2000")

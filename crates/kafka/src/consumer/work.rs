@@ -183,19 +183,20 @@ impl Work {
 
     async fn park(&self, taken: &Taken, claim: &Claim, why: &str) -> Result<(), Over> {
         let mut pause = PAUSE.0;
-        loop {
+        let can_come_again = loop {
             match self.dead_letters.put(taken, why).await {
-                Ok(()) => break,
+                Ok(whole) => break whole,
                 Err(error) => {
                     tracing::error!(error, "an event cannot be parked; it waits");
                     wait(claim, pause).await?;
                     pause = (pause * 2).min(PAUSE.1);
                 }
             }
-        }
-        // Not before: a crash in between parks the event again, for its own reason.
+        };
+        // Not before: a crash in between parks the event again, for its own reason. What cannot come
+        // again would hold its key back for ever.
         let (partition, offset) = (taken.partition, taken.offset);
-        while let Err(error) = self.parked.park(place(taken), &taken.key).await {
+        while can_come_again && let Err(error) = self.parked.park(place(taken), &taken.key).await {
             again(claim, &error, &mut pause).await?;
         }
         metrics::consumed("parked");

@@ -197,20 +197,33 @@ async fn a_delivery_beside_the_deletion_of_its_user_leaves_no_content() -> Resul
 async fn a_sweep_of_revocations_tells_how_far_it_went() -> Result<()> {
     let database = Database::migrated().await?;
     let store = database.open().await?;
-    let far = "select until = '2030-01-02' from sweeps";
-    let before = datetime!(2030-01-03 0:00 UTC);
+    let marked = async |what: &str| {
+        let mark = format!("select until {what} from sweeps");
+        anyhow::Ok(database.execute(&mark).await? == "t")
+    };
+    let ended = async |at: &str| {
+        let entry = "insert into revocations (kind, subject, until)
+                     values ('session', gen_random_uuid(), ";
+        database.execute(&format!("{entry}{at})")).await
+    };
+    database
+        .execute("update sweeps set until = '-infinity'")
+        .await?;
+    let before = datetime!(2025-01-03 0:00 UTC);
     assert_eq!(store.sweep(Swept::Revocations, before, 9).await?, 0);
-    assert_eq!(database.execute(far).await?, "f");
-    let some = "insert into revocations (kind, subject, until)
-                select 'session', gen_random_uuid(), unnest(array['2030-01-01', '2030-01-02',
-                                                                  '2030-01-03']::timestamptz[])";
-    database.execute(some).await?;
+    assert!(marked("= '-infinity'").await?);
+    for day in 1..4 {
+        ended(&format!("'2025-01-0{day}'")).await?;
+    }
     assert_eq!(store.sweep(Swept::Revocations, before, 9).await?, 2);
-    assert_eq!(database.execute(far).await?, "t");
-    let late = "insert into revocations (kind, subject, until)
-                values ('session', gen_random_uuid(), '2029-01-01')";
-    database.execute(late).await?;
+    assert!(marked("= '2025-01-02'").await?);
+    ended("'2024-01-01'").await?;
     assert_eq!(store.sweep(Swept::Revocations, before, 9).await?, 1);
-    assert_eq!(database.execute(far).await?, "t");
+    assert!(marked("= '2025-01-02'").await?);
+    // By a clock that is ahead.
+    ended("now() + interval '1 hour'").await?;
+    let ahead = datetime!(9000-01-01 0:00 UTC);
+    assert_eq!(store.sweep(Swept::Revocations, ahead, 9).await?, 2);
+    assert!(marked("between now() - interval '2 minutes' and now() - interval '1 minute'").await?);
     Ok(())
 }

@@ -32,7 +32,7 @@ pub(super) enum DeadLetterCommand {
         /// Which: PARTITION:OFFSET as `list` shows it, or an event's id.
         #[arg(required_unless_present = "all")]
         which: Vec<String>,
-        /// All of them.
+        /// All of them, but for those that were too large and have no value.
         #[arg(long, conflicts_with = "which")]
         all: bool,
     },
@@ -66,7 +66,7 @@ fn choose<'a>(
     all: bool,
 ) -> Result<Vec<&'a DeadLetter>, Failed> {
     if all {
-        return Ok(letters.iter().collect());
+        return Ok(letters.iter().filter(|letter| !letter.left_out).collect());
     }
     let find = |name: &String| {
         let is_it =
@@ -96,6 +96,7 @@ fn shown(letters: &[DeadLetter], output: Output) -> String {
                     "reason": letter.reason,
                     "topic": letter.topic,
                     "group": letter.group,
+                    "left_out": letter.left_out,
                 })
             };
             serde_json::Value::from(letters.iter().map(one).collect::<Vec<_>>()).to_string()
@@ -109,7 +110,15 @@ fn shown(letters: &[DeadLetter], output: Output) -> String {
                 // Whoever may write to the topic may write anything.
                 let (event, key) = (event.escape_debug(), letter.key.escape_debug());
                 let reason = letter.reason.escape_debug();
-                let _ = writeln!(text, "{place}  event {event}  user {key}  {reason}");
+                let without = if letter.left_out {
+                    "  (without its value)"
+                } else {
+                    ""
+                };
+                let _ = writeln!(
+                    text,
+                    "{place}  event {event}  user {key}  {reason}{without}"
+                );
             }
             text
         }

@@ -174,9 +174,15 @@ async fn poison_that_is_too_large_for_a_letter_is_parked_without_its_value() -> 
     let limit = [("max.message.bytes", "2000")];
     kafka.create_topic_with(DEAD_LETTERS, 1, &limit).await?;
     let registry = Registry::in_memory()?;
-    let value = [b'x'; 1900];
+    let long = "x".repeat(1900);
     let headers = [("event-id", "7"), ("long", "a header of a stranger")];
-    kafka.produce(TOPIC, b"a", &value, &headers).await?;
+    kafka
+        .produce(TOPIC, b"a", long.as_bytes(), &headers)
+        .await?;
+    // Nor does it help to be long elsewhere.
+    kafka
+        .produce(TOPIC, long.as_bytes(), b"", &[("event-id", &*long)])
+        .await?;
     let sink = sink(&kafka, &registry)?;
     assert_eq!(sink.deliver(&[event(id(5), id(6))]).await, [Ok(())]);
     let notes = Arc::new(Notes::default());
@@ -185,12 +191,15 @@ async fn poison_that_is_too_large_for_a_letter_is_parked_without_its_value() -> 
         Ok(notes.of(id(6)) == [id(5)])
     })
     .await?;
-    eventually("it is parked", async || {
-        Ok(dead_letters(&kafka).await?.len() == 1)
+    eventually("both are parked", async || {
+        Ok(dead_letters(&kafka).await?.len() == 2)
     })
     .await?;
-    let letter = dead_letters(&kafka).await?.remove(0);
-    assert_eq!(letter.event_id.as_deref(), Some("7"));
+    let letters = dead_letters(&kafka).await?;
+    assert_eq!((&*letters[1].key, &letters[1].event_id), ("", &None));
+    let letter = &letters[0];
+    assert!(letter.left_out);
+    assert_eq!((&*letter.key, letter.event_id.as_deref()), ("a", Some("7")));
     assert_eq!(
         letter.reason,
         "the value is not in the Confluent wire format"

@@ -13,6 +13,7 @@ use sso_core::{
 };
 use sso_store_postgres::servers::Settings;
 use sso_testkit::servers::{Options, Pair, Proxy};
+use uuid::Uuid;
 
 use super::{
     BOUND, LEASE, QUIET, eventually,
@@ -517,6 +518,16 @@ async fn what_was_swept_is_not_taken_for_lost() -> Result<()> {
     assert!(stands(&world.database, lost).await?.1);
     let left = "select count(*) from revocations";
     assert_eq!(world.database.number(left).await?, 1);
+    // What no row will ever tell of is not offered again at every beat.
+    let registered = async || {
+        let row = world.database.sql.query_one("select id from readers", &[]);
+        anyhow::Ok(row.await?.get::<_, Uuid>(0))
+    };
+    let before = registered().await?;
+    for _ in 0..3 {
+        r.beat().await?;
+    }
+    assert_eq!(registered().await?, before);
     Ok(())
 }
 
