@@ -25,7 +25,7 @@ const SECOND: i64 = 1_000_000;
 /// The revocations that still matter, in memory. Entries leave only by expiry.
 ///
 /// Looked up by sharded maps of what is over; the entries themselves, as they were committed, are
-/// kept compactly beside them (some 110 bytes for each, all in all).
+/// kept compactly beside them (some 140 bytes for each, all in all).
 #[derive(Debug)]
 pub struct RevocationSet {
     shards: [RwLock<Shard>; SHARDS],
