@@ -60,7 +60,7 @@ async fn an_imported_user_signs_in_with_the_password_that_he_had() -> Result<()>
     let shown = site.run_ok(&["user", "show", "ada@example.com", "--output", "json"])?;
     let shown: Value = serde_json::from_str(&shown)?;
     assert_eq!(shown["user_id"], id);
-    assert_eq!(shown["created_at"], "2020-05-06T07:08:09Z");
+    assert_eq!(shown["created_at"], "2020-05-06T07:08:09.000000Z");
     assert_eq!(
         (&shown["is_admin"], &shown["birthday"]),
         (&json!(true), &json!("1990-12-10"))

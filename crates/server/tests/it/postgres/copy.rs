@@ -171,7 +171,7 @@ async fn everything_moves_and_goes_on_where_it_was() -> Result<()> {
     refused(
         &old.run(&copy)?,
         78,
-        "--to has schema 0 and this program needs 1",
+        "--to has schema 0 and this program needs 2",
     );
     let new = successor(&old, &url)?;
     let said = report(&old.run_ok(&[&copy[..], &["--dry-run"]].concat())?)?;
