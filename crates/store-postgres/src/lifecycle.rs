@@ -77,9 +77,9 @@ const EVENTS_OF: &str = "
 /// others find nothing to do. Rows that somebody holds are left for the next time.
 macro_rules! sweep {
     ($table:literal, $key:literal, $past:literal) => {
-        sweep!($table, $key, $past, "")
+        sweep!($table, $key, $past, "1", "")
     };
-    ($table:literal, $key:literal, $past:literal, $with:literal) => {
+    ($table:literal, $key:literal, $past:literal, $of_each:literal, $with:literal) => {
         concat!(
             "WITH gone AS (DELETE FROM ",
             $table,
@@ -91,7 +91,9 @@ macro_rules! sweep {
             $table,
             " WHERE (SELECT pg_try_advisory_xact_lock(8319405893841186817)) AND ",
             $past,
-            " LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING *)",
+            " LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING ",
+            $of_each,
+            ")",
             $with,
             " SELECT count(*) FROM gone"
         )
@@ -108,6 +110,7 @@ const SWEEP_REVOCATIONS: &str = sweep!(
     "revocations",
     "id",
     "until < $1",
+    "until",
     ", told AS (
         INSERT INTO sweeps (kind, until)
         SELECT 'revocations', least(max(until), now() - interval '1 minute')

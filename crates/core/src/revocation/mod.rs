@@ -16,7 +16,6 @@ mod steady;
 mod terms;
 
 use std::{
-    mem,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -33,18 +32,14 @@ pub use terms::{LeaseTerms, bound};
 use time::OffsetDateTime;
 
 use self::{
-    feed::Feed,
-    hints::{Hints, Verdict},
-    lease::Lease,
-    primary_clock::PrimaryClock,
-    reading::{Answered, Answers},
+    feed::Feed, hints::Hints, lease::Lease, primary_clock::PrimaryClock, reading::Answers,
     steady::Steady,
 };
 use crate::{
-    metrics::{EVERYWHERE_AFTER, HINTS_REFUTED, REVOCATION_ANSWERS},
+    metrics::{EVERYWHERE_AFTER, REVOCATION_ANSWERS},
     ports::{
         AccessClaims, AccessKind, Announcements, Clock, StoreError, TokenRefused, Tokens,
-        store::{Answer, Freshness, Question, Reach, Revocation, RevocationFeed, Revoked, Stamp},
+        store::{Freshness, Reach, Revocation, RevocationFeed, Revoked, Stamp},
     },
     values::{SessionId, UserId, Version},
 };
@@ -196,83 +191,6 @@ impl Revocations {
         } else {
             Freshness::Primary
         }
-    }
-
-    /// Asks for what others committed and extends the lease. Called by one loop, never twice at
-    /// once; dropping it before it is ready leaves everything as it was.
-    pub async fn beat(&self) -> Result<(), StoreError> {
-        if self.lease.is_stopped() {
-            return Ok(());
-        }
-        let sent = self.clock.monotonic();
-        let now = self.clock.now();
-        self.steady.latest(now);
-        let held = || self.held();
-        let anew = self.hints.has_older(self.timeline());
-        let question = Question {
-            now: self.steady.now(now, sent),
-            held: &held,
-            anew,
-            expects: !self.hints.is_empty(),
-        };
-        match self.primary.beat(question).await {
-            Ok(answer) => {
-                if anew {
-                    self.hints.offered(answer.timeline, sent);
-                }
-                if let Some(at) = answer.at {
-                    let heard = self.clock.monotonic();
-                    self.primary_clock.said(at, answer.timeline, sent, heard);
-                }
-                self.obey_answer(answer, sent);
-                Ok(())
-            }
-            Err(error) => {
-                self.owes.store(false, Ordering::Relaxed);
-                self.lease.failed(error.to_string());
-                Err(error)
-            }
-        }
-    }
-
-    /// First everything is obeyed, then it counts.
-    fn obey_answer(&self, mut answer: Answer, sent: Duration) {
-        let entries = mem::take(&mut answer.entries);
-        let brought = entries.len();
-        for entry in entries {
-            self.apply(&entry);
-        }
-        let now = self.steady_now();
-        let verdict = Verdict {
-            answer: &answer,
-            sent,
-            now,
-            patience: self.terms.bound(),
-        };
-        let refuted = self.hints.judge(&verdict, |id| self.set.holds(id));
-        if refuted > 0 {
-            counter!(HINTS_REFUTED).increment(refuted as u64);
-        }
-        self.set.forget_before(now);
-        self.lease
-            .extend(sent + self.terms.lease, self.clock.monotonic());
-        self.answers.came(Answered {
-            sent,
-            timeline: answer.timeline,
-        });
-        self.owes.store(brought > 0, Ordering::Relaxed);
-        if brought > 0 {
-            // Whoever committed them waits for the question that says so.
-            self.hasten();
-        }
-        let took = self.clock.monotonic().saturating_sub(sent);
-        tracing::trace!(entries = brought, ?took, "a beat was answered");
-    }
-
-    /// Whether somebody waits for the next beat: it will say that this instance obeys what the last
-    /// one brought.
-    pub fn owes_beat(&self) -> bool {
-        self.owes.load(Ordering::Relaxed)
     }
 
     /// Obeys what this instance has just committed, then waits for the others. To be called when

@@ -24,7 +24,7 @@ pub(crate) struct Floor {
     arrival: Duration,
     /// In microseconds.
     waited: AtomicU64,
-    /// The password was tried last, and was wrong.
+    /// The last hash that came to an end said that the password is wrong.
     is_wrong: AtomicBool,
 }
 

@@ -59,8 +59,7 @@ bootstrap:
         max_connections: 100
         max_wal_senders: 10
         max_replication_slots: 10
-        # A replica that lags behind a leader of a minute comes back without a base backup: one
-        # checkpoint of small tests writes more than a busy hour of its size would.
+        # Who could not follow for minutes of load comes back without a base backup.
         wal_keep_size: 512MB
         # pg_rewind needs it.
         wal_log_hints: "on"
