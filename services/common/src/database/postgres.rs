@@ -10,7 +10,7 @@ use rustls::{
 };
 use tokio_postgres::{
     Config, NoTls,
-    config::{Host, TargetSessionAttrs},
+    config::{Host, SslMode, TargetSessionAttrs},
     error::SqlState,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -71,6 +71,12 @@ pub(super) fn parse(url: &PostgresUrl) -> Option<Parsed> {
         None | Some("prefer") => !local,
         Some(_) => return None,
     };
+    // The library's own default asks for TLS and goes on in clear where there is none.
+    config.ssl_mode(if tls {
+        SslMode::Require
+    } else {
+        SslMode::Disable
+    });
     config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     Some(Parsed { config, tls })
 }
@@ -258,5 +264,53 @@ impl From<tokio_postgres::Error> for StoreError {
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
         Self::Unavailable(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, net::TcpListener, thread};
+
+    use super::*;
+    use crate::database::DatabaseUrl;
+
+    /// Who is on the way to the server answers that it has no TLS, and waits for the password.
+    #[tokio::test]
+    async fn a_server_without_tls_is_told_nothing_where_tls_is_wanted() {
+        for (mode, talks) in [
+            ("verify-full", false),
+            ("require", false),
+            ("disable", true),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let server = thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut first = [0; 8];
+                stream.read_exact(&mut first).unwrap();
+                io::Write::write_all(&mut stream, b"N").unwrap();
+                let mut rest = Vec::new();
+                stream
+                    .set_read_timeout(Some(Duration::from_secs(2)))
+                    .unwrap();
+                let _ = stream.read_to_end(&mut rest);
+                (first, rest)
+            });
+            let url = format!("postgres://loyalty:secret@{address}/loyalty?sslmode={mode}");
+            let Ok(DatabaseUrl::Postgres(url)) = url.parse() else {
+                panic!("{url}");
+            };
+            let settings = Database {
+                timeout: Duration::from_secs(1),
+                ..Database::default()
+            };
+            let postgres = Postgres::connect(&url, &settings, "loyalty").unwrap();
+            let refused = postgres.get().await.unwrap_err();
+            assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+            let (first, rest) = server.join().unwrap();
+            let asked_for_tls = first == [0, 0, 0, 8, 4, 210, 22, 47];
+            assert_eq!(asked_for_tls, !talks, "{mode}");
+            assert_eq!(rest.is_empty(), !talks, "{mode}: {rest:?}");
+        }
     }
 }
