@@ -41,12 +41,13 @@ pub fn router(state: HttpState) -> Router {
     let router = rate::layer(router, state.rates.clone(), |wait, _| {
         HttpError::too_many(wait).into_response()
     });
+    let router = cors::layer(router, &state.cors_origins);
+    // Preflights included.
     let router = if state.loopback_only {
         host::require_loopback(router, |_| HttpError::misdirected().into_response())
     } else {
         router
     };
-    let router = cors::layer(router, &state.cors_origins);
     let router = observe::layer(router, Arc::clone(&state.sso.clock));
     let compress = SizeAbove::new(MIN_COMPRESSED).and(NotForContentType::IMAGES);
     let router = router.layer(CompressionLayer::new().gzip(true).compress_when(compress));
