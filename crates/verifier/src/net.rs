@@ -135,10 +135,15 @@ impl Address {
             let cache = head.headers.get(header::CACHE_CONTROL);
             Ok((cache.and_then(|value| max_age(value.to_str().ok()?)), body))
         };
-        // The exchange ends first, and the connection with it.
+        tokio::pin!(connection);
+        tokio::pin!(exchange);
         tokio::select! {
-            got = exchange => got,
-            ended = connection => Err(ended.err().map_or(GetError::Cut, GetError::Http)),
+            got = &mut exchange => got,
+            ended = &mut connection => match ended {
+                // With its last word, after which a server may close: `exchange` has not read that yet.
+                Ok(()) => exchange.await,
+                Err(error) => Err(error.into()),
+            },
         }
     }
 
@@ -291,6 +296,11 @@ impl AsyncWrite for Stream {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
     use super::*;
 
     fn parse(text: &str, allow_clear: bool) -> Result<Address, BadAddress> {
@@ -320,6 +330,30 @@ mod tests {
             assert!(parse(far, true).is_ok(), "{far}");
         }
         assert!(parse("https://sso.internal:44044", false).is_ok());
+    }
+
+    /// As balancers do, and instances of sso that are draining.
+    #[tokio::test]
+    async fn an_answer_after_which_the_server_closes_is_read() {
+        for head in [
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 11\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n",
+            "HTTP/1.0 200 OK\r\ncontent-length: 11\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n",
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/keys", listener.local_addr().unwrap());
+            let server = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut question = [0; 1024];
+                assert!(stream.read(&mut question).await.unwrap() > 0);
+                let answer = format!("{head}{{\"keys\":[]}}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            });
+            let (_, body) = parse(&url, false).unwrap().get(1000).await.unwrap();
+            assert_eq!(body, "{\"keys\":[]}", "{head}");
+            server.await.unwrap();
+        }
     }
 
     #[test]
