@@ -58,7 +58,7 @@ impl Floor {
             let attempt = attempt(self);
             async {
                 let result = attempt.await;
-                if result.as_ref().is_err_and(E::rests_on_row) {
+                if result.as_ref().is_err_and(E::could_tell_by_time) {
                     sso.wait_for(self).await;
                 }
                 result

@@ -171,7 +171,7 @@ async fn attempt(
         if let Some((user, session, reach)) =
             once_more(|| write(sso, caller, &user, &password_hash)).await?
         {
-            return Ok((sso.issue(&user, &session)?, reach));
+            return Ok((sso.issue(&user, &session, session.created_at)?, reach));
         }
         // The row changed; what was verified still holds if its hash is the same.
         let fresh = current_row(sso, claims).await?;

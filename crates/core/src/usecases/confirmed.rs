@@ -16,6 +16,11 @@ const ATTEMPTS: usize = 2;
 pub(crate) trait RestsOnRow: From<StoreError> {
     /// Whether another primary could say otherwise.
     fn rests_on_row(&self) -> bool;
+
+    /// Whether how long it took could tell what is in a row, or that there is none.
+    fn could_tell_by_time(&self) -> bool {
+        self.rests_on_row()
+    }
 }
 
 /// The primary was another one each time.
@@ -64,6 +69,11 @@ fn is_over(refused: TokenRefused) -> bool {
 impl RestsOnRow for LoginError {
     fn rests_on_row(&self) -> bool {
         matches!(self, Self::InvalidCredentials | Self::UserDisabled)
+    }
+
+    /// Whoever is not on a replica is looked for on the primary before anything is hashed.
+    fn could_tell_by_time(&self) -> bool {
+        self.rests_on_row() || matches!(self, Self::Store(_))
     }
 }
 

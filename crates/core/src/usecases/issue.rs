@@ -36,13 +36,19 @@ impl fmt::Debug for SignedIn {
 }
 
 impl Sso {
-    /// Signs both tokens from rows that the primary has just returned. Nothing is read.
-    pub(crate) fn issue(&self, user: &User, session: &Session) -> Result<SignedIn, SignError> {
+    /// Signs both tokens from rows that the primary has returned to who `asked` it then: what ends them later
+    /// must know how long they can live, however long this process was held up since. Nothing is read.
+    pub(crate) fn issue(
+        &self,
+        user: &User,
+        session: &Session,
+        asked: OffsetDateTime,
+    ) -> Result<SignedIn, SignError> {
         let now = self.clock.now();
         // No longer than this can the new token be good; see `revocation_until`. A clock that is
         // fast gives no token a longer life than the others take it to have.
         self.revocations.latest(now);
-        let now = now.min(self.now());
+        let now = now.min(self.now()).min(asked);
         let now = whole_seconds(now);
         let access = AccessClaims {
             user: user.id,

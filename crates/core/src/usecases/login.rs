@@ -165,7 +165,7 @@ async fn attempt(
             if found == Match::YesOutdated {
                 rehash_later(sso, work, &row, password);
             }
-            return Ok(sso.issue(&row, &session)?);
+            return Ok(sso.issue(&row, &session, session.created_at)?);
         }
         // The password is wrong, the user disabled, or what was read stale: the primary decides.
         let fresh = match sso.store.user(user.id, Freshness::Primary).await? {

@@ -12,7 +12,7 @@ use crate::{
     },
     sso::Sso,
     usecases::{once_more::once_more, validate},
-    values::SessionId,
+    values::{SessionId, UserId, Version},
 };
 
 /// A token whose session is to end, unverified.
@@ -184,7 +184,9 @@ async fn end_all(
 ) -> Result<Reach, StoreError> {
     let known = sso.store.session(subject.session).await?;
     let means_something = match known {
-        Some(session) => session.user == subject.user,
+        Some(session) => {
+            session.user == subject.user && !has_nothing_left(sso, subject.user).await?
+        }
         // Not if it is found years later; else it may be of a session that a failover lost.
         None => is_in_time(sso, token),
     };
@@ -192,6 +194,19 @@ async fn end_all(
         return over_already(sso, subject.session).await;
     }
     once_more(|| end_all_of(sso, caller, subject)).await
+}
+
+/// Whether all that a user had is over, and each end is obeyed or on its way. Then nothing is written, however
+/// often it is asked: each entry is held everywhere for as long as a token lives.
+async fn has_nothing_left(sso: &Sso, user: UserId) -> Result<bool, StoreError> {
+    let look = || async {
+        let alive = sso.store.live_sessions(user, sso.alive()).await?;
+        let row = sso.store.user(user, Freshness::Primary).await?;
+        // Until his sessions are ended for the first time he may have tokens of the seed.
+        Ok(alive.is_empty() && row.is_some_and(|row| row.sessions_from > Version::ZERO))
+    };
+    sso.confirmed_where(|nothing| matches!(nothing, Ok(true)), look)
+        .await
 }
 
 /// Whether it is a token that has not expired, of either type.

@@ -78,10 +78,10 @@ async fn rotate(
         grace: sso.policy.refresh_grace,
     };
     match sso.store.rotate(rotate).await? {
-        Rotation::Rotated(rows) => Ok(sso.issue(&rows.user, &rows.session)?),
+        Rotation::Rotated(rows) => Ok(sso.issue(&rows.user, &rows.session, rotate.now)?),
         Rotation::Replayed(rows) => {
             note_replay(sso, caller, &rows.session);
-            Ok(sso.issue(&rows.user, &rows.session)?)
+            Ok(sso.issue(&rows.user, &rows.session, rotate.now)?)
         }
         Rotation::Reused(session) => {
             once_more(|| end_stolen(sso, caller, &session, claims.generation)).await?;

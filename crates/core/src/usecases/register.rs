@@ -120,7 +120,7 @@ pub async fn register(
         )
         .await?;
         let session = session.ok_or(RegisterError::Vanished)?;
-        Ok(sso.issue(&user, &session)?)
+        Ok(sso.issue(&user, &session, session.created_at)?)
     };
     counted(REGISTRATIONS, outcome_of, registered).await
 }

@@ -68,6 +68,11 @@ pub async fn end(sso: &Sso, caller: &Caller, id: &str) -> Result<Reach, Sessions
         session,
     };
     sso.confirmed(|| async {
+        // What has ended otherwise than by itself is in no list either.
+        let alive = sso.store.live_sessions(claims.user, sso.alive()).await?;
+        if !alive.iter().any(|found| found.id == session) {
+            return Err(SessionsError::NotFound);
+        }
         match once_more(|| logout::end_one(sso, caller, subject, AuditAction::SessionEnd)).await? {
             One::Now(reach) => Ok(reach),
             One::Before(_) | One::Unknown => Err(SessionsError::NotFound),

@@ -13,10 +13,11 @@ use sso_core::{
 use sso_testkit::{app::App, clock::ManualClock};
 use time::ext::NumericalDuration;
 
-use crate::support::{AnyStore, SECOND, access, app, on_every_store};
+use crate::support::{AnyStore, SECOND, access, app, on_every_store, spy::SpyStore};
 
 on_every_store! {
     a_clock_that_was_ahead_for_a_while_makes_nothing_good_again
+    a_token_is_as_old_as_the_row_that_it_was_made_of
     what_others_end_while_the_clock_is_ahead_is_heard_and_kept
     what_was_signed_by_a_clock_that_was_ahead_can_be_ended_after_it_was_set_back
     the_janitor_keeps_what_a_clock_that_is_ahead_says_is_over
@@ -50,6 +51,19 @@ async fn a_clock_that_was_ahead_for_a_while_makes_nothing_good_again(store: AnyS
         refused(&app, &alice.access_token).await,
         Some(TokenRefused::Revoked)
     );
+}
+
+/// A process that stands still between the answer and the signature: what ended the session meanwhile is
+/// remembered for as long as a token lives that was signed before.
+async fn a_token_is_as_old_as_the_row_that_it_was_made_of(store: AnyStore) {
+    let spy = SpyStore::before(store);
+    let app = app(spy.clone()).await;
+    let alice = app.register("alice").await.unwrap();
+    let asked = app.sso.clock.now();
+    spy.slow_refreshes(&app.clock, MINUTE);
+    let next = app.refresh(&alice.refresh_token).await.unwrap();
+    assert!(access(&app, &next).issued_at <= asked);
+    assert_eq!(app.sso.clock.now(), asked + MINUTE);
 }
 
 async fn what_others_end_while_the_clock_is_ahead_is_heard_and_kept(store: AnyStore) {

@@ -1,19 +1,20 @@
 //! Login: one hash for each attempt, and failures that look alike.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::atomic::Ordering, time::Duration};
 
 use sso_core::{Policy, ports::TokenRefused, usecases::administer::Change, values::PasswordHash};
 use sso_testkit::app::{App, password_of};
 
 use crate::support::{
     AnyStore, SECOND, access, app, app_with, assert_alive, assert_over, code, hasher::SpyHasher,
-    import, on_every_store,
+    import, on_every_store, spy::SpyStore,
 };
 
 on_every_store! {
     the_right_password_opens_a_session_of_its_own
     every_failure_is_answered_at_the_next_multiple_of_the_floor_and_no_success_is
     a_wrong_current_password_is_answered_at_the_floor_too
+    a_store_that_is_away_tells_by_no_time_who_has_an_account
     each_attempt_costs_one_hash_also_where_there_is_nobody
     whether_an_account_is_disabled_is_told_only_to_who_knows_the_password
     a_stored_hash_that_cannot_be_used_looks_like_a_wrong_password
@@ -109,6 +110,17 @@ async fn a_wrong_current_password_is_answered_at_the_floor_too(store: AnyStore) 
     };
     let (result, took) = timed(&app, change).await;
     assert_eq!((code(result), took), ("invalid_credentials", FLOOR));
+}
+
+/// Who is on no replica is looked for on the primary before anything is hashed.
+async fn a_store_that_is_away_tells_by_no_time_who_has_an_account(store: AnyStore) {
+    let spy = SpyStore::before(store);
+    let app = app_with(spy.clone(), with_floor).await;
+    spy.fail_search.store(true, Ordering::Relaxed);
+    assert_eq!(
+        login(&app, "nobody", "a secret").await,
+        ("unavailable", FLOOR)
+    );
 }
 
 async fn each_attempt_costs_one_hash_also_where_there_is_nobody(store: AnyStore) {

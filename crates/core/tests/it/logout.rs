@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use sso_core::{
-    ports::{TokenRefused, Tokens, store::Reach},
+    ports::{
+        TokenRefused, Tokens,
+        store::{Freshness, Reach},
+    },
     usecases::administer::Change,
     values::SessionId,
 };
@@ -84,8 +87,19 @@ async fn everywhere_ends_every_session_of_the_user_and_of_nobody_else(store: Any
     assert_over(&app, &one).await;
     assert_over(&app, &other).await;
     assert_alive(&app, &bob).await;
+    let row = app.sso.store.user(one.user, Freshness::Primary).await;
+    let (version, entries) = (row.unwrap().unwrap().version, app.sso.revocations.entries());
+    // Again and again, by whoever holds a token that is over: nothing is left to end, and nothing is written.
+    for token in [&one.refresh_token, &one.access_token, &other.access_token] {
+        assert_eq!(app.logout(token, true).await.unwrap(), Reach::Everywhere);
+    }
+    let row = app.sso.store.user(one.user, Freshness::Primary).await;
+    assert_eq!(row.unwrap().unwrap().version, version);
+    assert!(app.sso.revocations.entries() <= entries + 2);
     let next = app.login("alice", &password_of("alice")).await.unwrap();
     assert_alive(&app, &next).await;
+    app.logout(&one.refresh_token, true).await.unwrap();
+    assert_over(&app, &next).await;
 }
 
 async fn a_forged_token_is_refused(store: AnyStore) {

@@ -9,6 +9,7 @@ on_every_store! {
     a_user_lists_his_live_sessions_newest_first
     an_expired_session_is_not_listed
     a_user_ends_a_session_of_his_and_no_other
+    a_session_that_is_in_no_list_is_not_found
 }
 
 async fn a_user_lists_his_live_sessions_newest_first(store: AnyStore) {
@@ -43,6 +44,20 @@ async fn an_expired_session_is_not_listed(store: AnyStore) {
     let listed = sessions::list(&app.sso, &caller).await.unwrap();
     let listed: Vec<_> = listed.iter().map(|one| one.session.id).collect();
     assert_eq!(listed, [access(&app, &tokens).session]);
+}
+
+/// Ended by what ended all of them, not by itself.
+async fn a_session_that_is_in_no_list_is_not_found(store: AnyStore) {
+    let app = app(store).await;
+    let ended = app.register("alice").await.unwrap();
+    app.logout(&ended.access_token, true).await.unwrap();
+    let current = app.login("alice", &password_of("alice")).await.unwrap();
+    let caller = app.caller(&current.access_token).await.unwrap();
+    let id = access(&app, &ended).session.to_string();
+    let entries = app.sso.revocations.entries();
+    let refused = sessions::end(&app.sso, &caller, &id).await;
+    assert!(matches!(refused, Err(SessionsError::NotFound)));
+    assert_eq!(app.sso.revocations.entries(), entries);
 }
 
 async fn a_user_ends_a_session_of_his_and_no_other(store: AnyStore) {

@@ -77,6 +77,7 @@ impl By {
             "operator" => Actor::Operator,
             "system" => Actor::System,
             text => match text.strip_prefix("service:") {
+                Some(name) if name.contains(char::is_control) => return None,
                 Some(name) => Actor::Service(name.to_owned()),
                 None => return Person::parse(text).map(Self::Person),
             },

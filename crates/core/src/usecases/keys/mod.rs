@@ -203,9 +203,14 @@ pub fn parse_use(text: &str, mut fields: Fields) -> Result<Vec<KeyUse>, BadField
     ))
 }
 
-/// Parses the id of a key: any text, of which one of ours is a key's.
+/// Parses the id of a key: any text that a store can hold, of which one of ours is a key's.
 pub fn parse_id(text: &str, mut fields: Fields) -> Result<String, BadFields> {
-    let id = fields.required("key_id", Some(text), |text| Ok(text.to_owned()));
+    let id = fields.required("key_id", Some(text), |text| {
+        let why = "key_id must not have control characters";
+        (!text.contains(char::is_control))
+            .then(|| text.to_owned())
+            .ok_or_else(|| FieldError::new("key_id", "invalid_key_id", why))
+    });
     fields.finish(id)
 }
 

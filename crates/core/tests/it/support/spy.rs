@@ -38,6 +38,8 @@ pub(crate) struct SpyStore {
     pub(crate) fail_commit: Arc<AtomicBool>,
     /// So many of the next commits are certainly not done.
     pub(crate) undo_commits: Arc<AtomicUsize>,
+    /// The next look for an address fails.
+    pub(crate) fail_search: AtomicBool,
     /// The next outcome of a delivery is not stored.
     pub(crate) fail_settle: AtomicBool,
     /// The next beat is not answered.
@@ -46,6 +48,8 @@ pub(crate) struct SpyStore {
     pub(crate) timeline: AtomicU32,
     /// How long a beat is on its way, by this clock.
     beat_takes: Mutex<Option<(Arc<ManualClock>, Duration)>>,
+    /// How long this process is held up after the answer to a refresh, by this clock.
+    refresh_takes: Mutex<Option<(Arc<ManualClock>, Duration)>>,
 }
 
 /// Who answers a read.
@@ -71,10 +75,12 @@ impl SpyStore {
             replica: Mutex::default(),
             fail_commit: Arc::default(),
             undo_commits: Arc::default(),
+            fail_search: AtomicBool::default(),
             fail_settle: AtomicBool::default(),
             fail_beat: AtomicBool::default(),
             timeline: AtomicU32::default(),
             beat_takes: Mutex::default(),
+            refresh_takes: Mutex::default(),
         })
     }
 
@@ -94,6 +100,15 @@ impl SpyStore {
             .beat_takes
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(clock), by));
+    }
+
+    /// From now on this process is held up for so long after each answer to a refresh.
+    pub(crate) fn slow_refreshes(&self, clock: &Arc<ManualClock>, by: Duration) {
+        let mut takes = self
+            .refresh_takes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *takes = Some((Arc::clone(clock), by));
     }
 
     fn read(&self) -> &AnyStore {
@@ -145,6 +160,7 @@ impl UserReads for SpyStore {
         email: &Email,
         fresh: Freshness,
     ) -> Result<Option<User>, StoreError> {
+        fail_once(&self.fail_search)?;
         let inner = self.read();
         match self.replica(fresh, |user| user.email.canonical() == email.canonical()) {
             Replica::Answers(found) => Ok(found),
@@ -189,7 +205,12 @@ impl SessionReads for SpyStore {
     }
 
     async fn rotate(&self, rotate: Rotate) -> Result<Rotation, StoreError> {
-        self.write().rotate(rotate).await
+        let rotation = self.write().rotate(rotate).await;
+        let takes = self.refresh_takes.lock();
+        if let Some((clock, by)) = takes.unwrap_or_else(PoisonError::into_inner).as_ref() {
+            clock.advance(*by);
+        }
+        rotation
     }
 }
 
