@@ -183,7 +183,7 @@ impl SharedThrottle {
         let local = self.shared.local.count(attempt.email, attempt.network);
         let (shared, outcomes) = (Arc::clone(&self.shared), self.outcomes.clone());
         Permit::new(move |settled| {
-            shared.note_untold(&keys.pair, settled);
+            shared.note_untold(&keys, settled);
             local.settle(settled);
             let outcome = Outcome {
                 keys,
@@ -268,10 +268,14 @@ impl Shared {
     async fn admit(&self, attempt: &Attempt<'_>, keys: &Keys, id: Uuid) -> Option<Verdict> {
         let mut link = self.redis.link()?;
         let own = self.local.tally(attempt.email, attempt.network);
-        let untold = self.untold().get(&keys.pair).copied().unwrap_or(0);
+        let untold = {
+            let untold = self.untold();
+            let of = |key: &String| untold.get(key).copied().unwrap_or(0);
+            [of(&keys.pair), of(&keys.account)]
+        };
         let mut call = self.call(keys, "admit", id);
         call.arg(u8::from(attempt.known));
-        for count in [own.pair, own.account] {
+        for (count, untold) in [own.pair, own.account].into_iter().zip(untold) {
             call.arg(count.failures.saturating_sub(untold))
                 .arg(milliseconds(count.age))
                 .arg(count.mark);
@@ -336,9 +340,12 @@ impl Shared {
     }
 
     /// Not more than [`MOST_OUTCOMES`] and the one that is being told.
-    fn note_untold(&self, pair: &str, settled: Settled) {
+    fn note_untold(&self, keys: &Keys, settled: Settled) {
         if settled == Settled::Failed {
-            *self.untold().entry(pair.to_owned()).or_default() += 1;
+            let mut untold = self.untold();
+            for key in [&keys.pair, &keys.account] {
+                *untold.entry(key.clone()).or_default() += 1;
+            }
         }
     }
 
@@ -347,10 +354,12 @@ impl Shared {
             return;
         }
         let mut untold = self.untold();
-        if let Some(count) = untold.get_mut(&outcome.keys.pair) {
-            *count -= 1;
-            if *count == 0 {
-                untold.remove(&outcome.keys.pair);
+        for key in [&outcome.keys.pair, &outcome.keys.account] {
+            if let Some(count) = untold.get_mut(key) {
+                *count -= 1;
+                if *count == 0 {
+                    untold.remove(key);
+                }
             }
         }
     }
