@@ -150,6 +150,19 @@ pub(crate) fn of_code(code: Code, topic: &str, detail: &str) -> Verdict {
     }
 }
 
+/// Why a consumer may not read, if that is what an error says.
+pub(crate) fn of_reader(error: &KafkaError, topic: &str, group: &str) -> Option<String> {
+    matches!(
+        error.rdkafka_error_code()?,
+        Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed
+    )
+    .then(|| {
+        format!(
+            "the brokers do not let group {group} read topic {topic}: grant READ on both, and DESCRIBE"
+        )
+    })
+}
+
 /// Nobody acknowledged: for what reason, the connections may have told.
 pub(crate) fn timed_out(topic: &str, context: &Context) -> Verdict {
     match context.problem() {

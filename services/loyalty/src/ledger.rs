@@ -187,12 +187,20 @@ pub(crate) trait Ledger: Send + Sync {
 /// The tables.
 pub(crate) const SCHEMA: Schema = Schema {
     program: "loyalty",
-    sqlite: &[include_str!("../migrations/sqlite/1.sql"), parked::SQLITE],
+    sqlite: &[
+        include_str!("../migrations/sqlite/1.sql"),
+        parked::SQLITE,
+        TRANSFERS_BY_USER,
+    ],
     postgres: &[
         include_str!("../migrations/postgres/1.sql"),
         parked::POSTGRES,
+        TRANSFERS_BY_USER,
     ],
 };
+
+/// Both databases understand it.
+const TRANSFERS_BY_USER: &str = include_str!("../migrations/3.sql");
 
 /// Opens the database of a configuration.
 pub(crate) async fn open(config: &Config, role: Role) -> Result<Opened, Failed> {

@@ -137,7 +137,10 @@ impl Service for Loyalty {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = checks.tick() => self.check().await,
+                _ = checks.tick() => {
+                    // It reads everything, and nothing is lost if it does not end.
+                    stop.run_until_cancelled(self.check()).await;
+                }
                 _ = cleanings.tick() => self.clean().await,
             }
         }

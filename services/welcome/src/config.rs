@@ -198,7 +198,10 @@ impl std::str::FromStr for From {
     type Err = Misshapen;
 
     fn from_str(text: &str) -> Result<Self, Misshapen> {
-        text.parse().map(Self).map_err(|_| Misshapen)
+        let mailbox: Mailbox = text.parse().map_err(|_| Misshapen)?;
+        // A dialogue is ASCII: a domain is written as in DNS (`xn--`).
+        let plain = mailbox.email.as_ref() as &str;
+        plain.is_ascii().then_some(Self(mailbox)).ok_or(Misshapen)
     }
 }
 

@@ -33,12 +33,21 @@ pub(crate) struct Dialogues {
     pub(crate) idle: Mutex<Vec<(SmtpConnection, Instant)>>,
 }
 
+/// What a dialogue ended with.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// Before a recipient was named: with the server, or with us as its client.
+    Server(Error),
+    /// With this mail.
+    Mail(Error),
+}
+
 impl Dialogues {
     /// Sends a mail; its addresses and its text are ASCII. When this returns `Ok`, the server has said 250.
-    pub(crate) fn send(&self, message: &Message) -> Result<(), Error> {
+    pub(crate) fn send(&self, message: &Message) -> Result<(), Broken> {
         let mut connection = match self.idle() {
             Some(connection) => connection,
-            None => self.open()?,
+            None => self.open().map_err(Broken::Server)?,
         };
         let sent = self.say(&mut connection, message);
         if sent.is_ok() && connection.set_timeout(Some(self.answer)).is_ok() {
@@ -92,9 +101,16 @@ impl Dialogues {
         Ok(connection)
     }
 
-    fn say(&self, connection: &mut SmtpConnection, message: &Message) -> Result<(), Error> {
+    fn say(&self, connection: &mut SmtpConnection, message: &Message) -> Result<(), Broken> {
+        // Whom it is from is the same for all.
+        let from = message.envelope().from().cloned();
+        let begun = connection.command(Mail::new(from, Vec::new()));
+        begun.map_err(Broken::Server)?;
+        self.hand_over(connection, message).map_err(Broken::Mail)
+    }
+
+    fn hand_over(&self, connection: &mut SmtpConnection, message: &Message) -> Result<(), Error> {
         let envelope = message.envelope();
-        connection.command(Mail::new(envelope.from().cloned(), Vec::new()))?;
         for recipient in envelope.to() {
             connection.command(Rcpt::new(recipient.clone(), Vec::new()))?;
         }

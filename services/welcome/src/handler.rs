@@ -3,16 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use lettre::Message;
 use sso_events::failpoint::{self, Step};
 use sso_kafka::consumer::{Event, Handler, Outcome};
 use sso_service::{database::StoreError, world};
 use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
     mail::Composer,
     metrics,
-    smtp::{Mailer, NotSent},
+    smtp::{Mailer, NotSent, Room},
     store::{Claim, Mail, Store},
     tries::{Failed, Tries},
 };
@@ -33,6 +36,8 @@ pub(crate) struct Greeter {
     /// This process, among those that may send.
     pub(crate) me: Uuid,
     pub(crate) tries: Tries,
+    /// Mails on their way.
+    pub(crate) under_way: TaskTracker,
 }
 
 /// How long what is waited for.
@@ -63,6 +68,37 @@ impl Patience {
     }
 }
 
+/// A mail that this process may send, on its way.
+struct Sending {
+    store: Arc<dyn Store>,
+    mailer: Arc<Mailer>,
+    me: Uuid,
+    mail: Mail,
+}
+
+impl Sending {
+    async fn run(self, message: Message, room: Room) -> Result<(), NotSent> {
+        let sent = self.mailer.send(message, room).await;
+        if sent.is_ok() {
+            failpoint::passed(Step::Effected);
+            self.mark().await;
+            failpoint::passed(Step::Noted);
+        } else if let Err(error) = self.store.release(self.mail.event, self.me).await {
+            // Else another instance would wait for the claim to end.
+            tracing::debug!(%error, "a claim is not released");
+        }
+        sent
+    }
+
+    /// The server has the mail: nothing but the end of this process may keep that from being noted.
+    async fn mark(&self) {
+        while let Err(error) = self.store.sent(self.mail, self.me).await {
+            tracing::error!(%error, "a mail is sent, and that cannot be noted yet");
+            sleep(STORE_PAUSE).await;
+        }
+    }
+}
+
 #[async_trait]
 impl Handler for Greeter {
     async fn handle(&self, event: &Event) -> Outcome {
@@ -71,7 +107,7 @@ impl Handler for Greeter {
             return Outcome::Retry(BUSY_PAUSE);
         };
         let outcome = self.greet(event).await;
-        if !matches!(outcome, Outcome::Retry(_)) {
+        if !matches!(outcome, Outcome::Retry(_) | Outcome::Defer(..)) {
             self.tries.over(event.id);
         }
         outcome
@@ -112,36 +148,32 @@ impl Greeter {
             Err(error) => return store_away(&error),
         }
         failpoint::passed(Step::Begun);
-        match self.mailer.send(message, room).await {
+        let sending = Sending {
+            store: Arc::clone(&self.store),
+            mailer: Arc::clone(&self.mailer),
+            me: self.me,
+            mail,
+        };
+        // By itself: whoever gives this event up, at the end of a drain, has not the mail back.
+        let sending = sending.run(message, room).in_current_span();
+        let sent = self.under_way.spawn(sending).await;
+        match sent.unwrap_or_else(|error| Err(NotSent::Away(error.to_string()))) {
             Ok(()) => {
-                failpoint::passed(Step::Effected);
-                self.mark(mail).await;
-                failpoint::passed(Step::Noted);
+                self.tries.taken(Instant::now());
                 metrics::mail("sent");
                 tracing::info!("the welcome mail is sent");
                 Outcome::Done
             }
-            Err(not_sent) => {
-                // Else another instance would wait for the claim to end.
-                if let Err(error) = self.store.release(event.id, self.me).await {
-                    tracing::debug!(%error, "a claim is not released");
-                }
-                self.not_sent(event.id, not_sent)
-            }
-        }
-    }
-
-    /// The server has the mail: nothing but the end of this process may keep that from being noted.
-    async fn mark(&self, mail: Mail) {
-        while let Err(error) = self.store.sent(mail, self.me).await {
-            tracing::error!(%error, "a mail is sent, and that cannot be noted yet");
-            sleep(STORE_PAUSE).await;
+            Err(not_sent) => self.not_sent(event.id, not_sent),
         }
     }
 
     fn not_sent(&self, event: Uuid, why: NotSent) -> Outcome {
         let not_now = matches!(why, NotSent::NotNow(_));
-        let Failed { count, refused_for } = self.tries.failed(event, not_now, Instant::now());
+        let failed = self.tries.failed(event, not_now, Instant::now());
+        let Failed {
+            count, refused_for, ..
+        } = failed;
         let pause = pause(self.patience.pause, count);
         match why {
             NotSent::Never(why) => {
@@ -155,7 +187,11 @@ impl Greeter {
             NotSent::NotNow(why) => {
                 metrics::mail("retried");
                 tracing::warn!(why, count, ?pause, "a mail is tried again later");
-                Outcome::Retry(pause)
+                if failed.alone {
+                    Outcome::Defer(pause, format!("{why}, after {count} tries"))
+                } else {
+                    Outcome::Retry(pause)
+                }
             }
             NotSent::Away(why) => {
                 metrics::mail("retried");

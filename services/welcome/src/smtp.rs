@@ -24,7 +24,7 @@ use tracing::{Span, field::Empty};
 
 use crate::{
     config::Smtp,
-    dialogue::Dialogues,
+    dialogue::{Broken, Dialogues},
     metrics,
     smtp_url::{SmtpUrl, Tls},
 };
@@ -203,7 +203,8 @@ fn is_of_tls(error: &smtp::Error) -> bool {
 }
 
 /// What an error says of the mail, and of the server.
-fn judge(error: &smtp::Error) -> NotSent {
+fn judge(broken: &Broken) -> NotSent {
+    let (Broken::Server(error) | Broken::Mail(error)) = broken;
     let Some(code) = error.status() else {
         metrics::failure("unreachable");
         let kind = if is_of_tls(error) {
@@ -226,6 +227,10 @@ fn judge(error: &smtp::Error) -> NotSent {
         421 => {
             metrics::failure("unreachable");
             NotSent::Away(format!("it is closing ({code})"))
+        }
+        _ if matches!(broken, Broken::Server(_)) => {
+            metrics::failure("account");
+            NotSent::Away(format!("it does not let us send ({code})"))
         }
         400..=499 => {
             metrics::failure("temporary");

@@ -25,6 +25,8 @@ pub(crate) struct Tries {
 struct Known {
     under_way: HashSet<Uuid>,
     failed: HashMap<Uuid, Try>,
+    /// When the server last took a mail.
+    taken: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,8 @@ struct Try {
 pub(crate) struct Failed {
     pub(crate) count: u32,
     pub(crate) refused_for: Duration,
+    /// The server has taken others since.
+    pub(crate) alone: bool,
 }
 
 /// The right to send one mail in this process, until it is dropped.
@@ -63,6 +67,7 @@ impl Tries {
     pub(crate) fn failed(&self, event: Uuid, not_now: bool, now: Instant) -> Failed {
         let fresh = |found: &Try| now - found.last < self.stale;
         let mut known = self.known();
+        let taken = known.taken;
         if known.failed.len() >= MANY {
             known.failed.retain(|_, found| fresh(found));
         }
@@ -85,7 +90,13 @@ impl Tries {
         Failed {
             count: found.count,
             refused_for: found.refused.map_or(Duration::ZERO, |since| now - since),
+            alone: found.refused.is_some() && found.refused < taken,
         }
+    }
+
+    /// The server has taken one.
+    pub(crate) fn taken(&self, now: Instant) {
+        self.known().taken = Some(now);
     }
 
     /// It is sent, or never will be.
@@ -123,13 +134,26 @@ mod tests {
     }
 
     #[test]
+    fn a_mail_is_refused_alone_once_the_server_has_taken_another_since() {
+        let tries = Tries::new(STALE);
+        let now = Instant::now();
+        tries.taken(now);
+        assert!(!tries.failed(EVENT, true, now + MINUTE).alone);
+        assert!(!tries.failed(EVENT, true, now + 2 * MINUTE).alone);
+        tries.taken(now + 3 * MINUTE);
+        assert!(tries.failed(EVENT, true, now + 4 * MINUTE).alone);
+        assert!(!tries.failed(EVENT, false, now + 5 * MINUTE).alone);
+        assert!(!tries.failed(EVENT, true, now + 6 * MINUTE).alone);
+    }
+
+    #[test]
     fn only_what_the_server_refuses_now_counts_against_a_mail() {
         let tries = Tries::new(STALE);
         let mut now = Instant::now();
         let mut failed = |not_now, after| {
             now += after;
-            let Failed { count, refused_for } = tries.failed(EVENT, not_now, now);
-            (count, refused_for)
+            let failed = tries.failed(EVENT, not_now, now);
+            (failed.count, failed.refused_for)
         };
         assert_eq!(failed(false, MINUTE), (1, Duration::ZERO));
         // Away for long, and then not now.

@@ -11,7 +11,7 @@ use sso_service::{
     world,
 };
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
@@ -95,6 +95,7 @@ impl Service for Welcome {
             tries: Tries::new(patience.stale()),
             patience,
             me: world::new_id(),
+            under_way: TaskTracker::new(),
         };
         Ok(Arc::new(Self {
             database,
@@ -151,6 +152,9 @@ impl Service for Welcome {
                 }
             }
         }
+        // The consumer has ended. Mails that it has given up may have been taken: they are noted.
+        self.greeter.under_way.close();
+        self.greeter.under_way.wait().await;
         self.mailer.close().await;
     }
 

@@ -9,14 +9,14 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
     Offset, TopicPartitionList,
     config::FromClientConfigAndContext,
     consumer::{BaseConsumer, Consumer},
-    error::RDKafkaErrorCode,
+    error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     metadata::MetadataTopic,
     producer::{FutureProducer, FutureRecord},
@@ -91,8 +91,8 @@ pub enum DeadLetterError {
     },
 }
 
-impl From<rdkafka::error::KafkaError> for DeadLetterError {
-    fn from(error: rdkafka::error::KafkaError) -> Self {
+impl From<KafkaError> for DeadLetterError {
+    fn from(error: KafkaError) -> Self {
         Self::Kafka(verdict::shown(&error))
     }
 }
@@ -170,46 +170,64 @@ impl DeadLetters {
     }
 }
 
-/// The dead letters that are not settled, oldest first in each partition, at most `limit`.
-pub async fn list(
-    connection: &Connection,
-    topic: &str,
-    limit: usize,
-) -> Result<Vec<DeadLetter>, DeadLetterError> {
-    let unsettled = unsettled(connection, topic).await?;
-    let letters = unsettled.iter().take(limit).map(|taken| DeadLetter {
-        partition: taken.partition,
-        offset: taken.offset,
-        key: String::from_utf8_lossy(&taken.key).into_owned(),
-        event_id: taken.header(EVENT_ID),
-        reason: taken.header(REASON).unwrap_or_default(),
-        topic: taken.header(TOPIC).unwrap_or_default(),
-        group: taken.header(GROUP).unwrap_or_default(),
-        left_out: taken.header(LEFT_OUT).is_some(),
-    });
-    Ok(letters.collect())
+/// A dead-letter topic, for who looks into it.
+#[derive(Debug, Clone)]
+pub struct DeadLetterTopic {
+    /// The brokers.
+    pub connection: Connection,
+    /// Its name.
+    pub name: String,
+    /// The group of the service: it has the right to read. It is not joined, and nothing is committed.
+    pub group: String,
 }
 
-/// Sends some again to where they came from, for the groups that parked them: one after the other, up to
-/// the first that cannot be sent. Each is named by its partition and offset in the dead-letter topic.
-pub async fn resend(
-    connection: &Connection,
-    topic: &str,
-    places: &[(i32, i64)],
-) -> Result<(), DeadLetterError> {
-    let unsettled = unsettled(connection, topic).await?;
-    let unsettled: HashMap<_, _> = unsettled
-        .into_iter()
-        .map(|taken| ((taken.partition, taken.offset), taken))
-        .collect();
-    let producer = producer(connection, connection.context())?;
-    for &(partition, offset) in places {
-        let taken = unsettled
-            .get(&(partition, offset))
-            .ok_or(DeadLetterError::Unknown { partition, offset })?;
-        resend_one(&producer, topic, taken).await?;
+impl DeadLetterTopic {
+    /// The dead letters that are not settled, oldest first in each partition, at most `limit`.
+    pub async fn list(&self, limit: usize) -> Result<Vec<DeadLetter>, DeadLetterError> {
+        let unsettled = self.unsettled().await?;
+        let letters = unsettled.iter().take(limit).map(|taken| DeadLetter {
+            partition: taken.partition,
+            offset: taken.offset,
+            key: String::from_utf8_lossy(&taken.key).into_owned(),
+            event_id: taken.header(EVENT_ID),
+            reason: taken.header(REASON).unwrap_or_default(),
+            topic: taken.header(TOPIC).unwrap_or_default(),
+            group: taken.header(GROUP).unwrap_or_default(),
+            left_out: taken.header(LEFT_OUT).is_some(),
+        });
+        Ok(letters.collect())
     }
-    Ok(())
+
+    /// Sends some again to where they came from, for the groups that parked them: one after the other, up to
+    /// the first that cannot be sent. Each is named by its partition and offset here.
+    pub async fn resend(&self, places: &[(i32, i64)]) -> Result<(), DeadLetterError> {
+        let unsettled = self.unsettled().await?;
+        let unsettled: HashMap<_, _> = unsettled
+            .into_iter()
+            .map(|taken| ((taken.partition, taken.offset), taken))
+            .collect();
+        let producer = producer(&self.connection, self.connection.context())?;
+        for &(partition, offset) in places {
+            let taken = unsettled
+                .get(&(partition, offset))
+                .ok_or(DeadLetterError::Unknown { partition, offset })?;
+            resend_one(&producer, &self.name, taken).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the whole topic; what is settled is left out.
+    async fn unsettled(&self) -> Result<Vec<Taken>, DeadLetterError> {
+        let topic = self.clone();
+        let read = spawn_blocking(move || read_all(&topic)).await;
+        let all = read.map_err(|error| DeadLetterError::Kafka(error.to_string()))??;
+        let settled: HashSet<String> = all.iter().filter_map(|t| t.header(SETTLED)).collect();
+        let open = all.into_iter().filter(|taken| {
+            let place = format!("{}:{}", taken.partition, taken.offset);
+            taken.header(SETTLED).is_none() && !settled.contains(&place)
+        });
+        Ok(open.collect())
+    }
 }
 
 async fn resend_one(
@@ -269,23 +287,11 @@ fn producer(
     Ok(FutureProducer::from_config_and_context(&config, context)?)
 }
 
-/// Reads the whole topic; what is settled is left out.
-async fn unsettled(connection: &Connection, topic: &str) -> Result<Vec<Taken>, DeadLetterError> {
-    let (connection, topic) = (connection.clone(), topic.to_owned());
-    let read = spawn_blocking(move || read_all(&connection, &topic)).await;
-    let all = read.map_err(|error| DeadLetterError::Kafka(error.to_string()))??;
-    let settled: HashSet<String> = all.iter().filter_map(|t| t.header(SETTLED)).collect();
-    let open = all.into_iter().filter(|taken| {
-        let place = format!("{}:{}", taken.partition, taken.offset);
-        taken.header(SETTLED).is_none() && !settled.contains(&place)
-    });
-    Ok(open.collect())
-}
-
-fn read_all(connection: &Connection, topic: &str) -> Result<Vec<Taken>, DeadLetterError> {
+fn read_all(from: &DeadLetterTopic) -> Result<Vec<Taken>, DeadLetterError> {
+    let (connection, topic) = (&from.connection, &*from.name);
     let mut config = connection.client_config();
     config
-        .set("group.id", "dead-letter")
+        .set("group.id", &from.group)
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
         .set("enable.partition.eof", "false");
@@ -312,11 +318,16 @@ fn read_all(connection: &Connection, topic: &str) -> Result<Vec<Taken>, DeadLett
     }
     consumer.assign(&assignment)?;
     let mut all = Vec::new();
+    let mut heard = Instant::now();
     while !ends.is_empty() {
-        let message = consumer.poll(PATIENCE);
-        let message = message.ok_or_else(|| {
-            DeadLetterError::Kafka(format!("topic {topic} cannot be read to its end"))
-        })??;
+        let silent = || DeadLetterError::Kafka(format!("topic {topic} cannot be read to its end"));
+        let message = match consumer.poll(PATIENCE).ok_or_else(silent)? {
+            Ok(message) => message,
+            // Of one broker of several.
+            Err(error) if is_of_a_connection(&error) && heard.elapsed() < PATIENCE => continue,
+            Err(error) => return Err(error.into()),
+        };
+        heard = Instant::now();
         let taken = Taken::of(&message);
         if let Some(end) = ends.get(&taken.partition) {
             if taken.offset + 1 >= *end {
@@ -327,6 +338,18 @@ fn read_all(connection: &Connection, topic: &str) -> Result<Vec<Taken>, DeadLett
     }
     all.sort_by_key(|taken| (taken.partition, taken.offset));
     Ok(all)
+}
+
+fn is_of_a_connection(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::OperationTimedOut
+        )
+    )
 }
 
 fn copied(taken: &Taken) -> OwnedHeaders {

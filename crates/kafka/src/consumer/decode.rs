@@ -57,6 +57,11 @@ impl Decoder {
     pub(super) async fn decode(&self, taken: &Taken) -> Result<Event, Undecoded> {
         let poison = |why: &str| Undecoded::Poison(why.to_owned());
         let framed = wire::unframe(&taken.value).map_err(|error| poison(&error.to_string()))?;
+        if i32::try_from(framed.schema).is_err() {
+            // An id is an `int` of Java: a registry that is asked for more says that there is no such route,
+            // as what is no registry does.
+            return Err(poison("it names no schema"));
+        }
         self.judge(framed.schema, framed.path).await?;
         let message = RegistrationMessage::decode(framed.message)
             .map_err(|_| poison("the value is not of the schema that it names"))?;

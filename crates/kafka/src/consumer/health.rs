@@ -23,7 +23,7 @@ pub struct ConsumerHealth {
 }
 
 impl ConsumerHealth {
-    /// A sentence if the brokers do not answer or have no such topic. Within seconds.
+    /// A sentence if the brokers do not answer, have no such topic, or do not let us read it. Within seconds.
     pub async fn look(&self) -> Option<String> {
         let (member, topic) = (self.member.clone(), self.topic.clone());
         let looked = spawn_blocking(move || look(&member, &topic)).await;
@@ -43,7 +43,9 @@ fn look(member: &Weak<StreamConsumer<Membership>>, topic: &str) -> Option<String
         }
     };
     member.context().connections().well();
-    let error = seen.topics().iter().find_map(MetadataTopic::error)?;
+    let Some(error) = seen.topics().iter().find_map(MetadataTopic::error) else {
+        return member.context().refused();
+    };
     let code = RDKafkaErrorCode::from(error);
     Some(verdict::of_code(code, topic, &code.to_string()).sentence())
 }

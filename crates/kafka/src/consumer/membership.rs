@@ -37,6 +37,8 @@ pub(super) struct Membership {
     claims: Mutex<HashMap<i32, Claim>>,
     generations: AtomicU64,
     changed: Notify,
+    /// What the brokers do not let us do.
+    refused: Mutex<Option<String>>,
 }
 
 impl Membership {
@@ -46,6 +48,7 @@ impl Membership {
             claims: Mutex::default(),
             generations: AtomicU64::new(0),
             changed: Notify::new(),
+            refused: Mutex::default(),
         }
     }
 
@@ -78,11 +81,33 @@ impl Membership {
         }
     }
 
+    /// The brokers show the topic and yet do not let us read it: they say so once.
+    pub(super) fn refuse(&self, why: String) {
+        *self.refused_lock() = Some(why);
+    }
+
+    /// They do, now.
+    pub(super) fn accept(&self) {
+        *self.refused_lock() = None;
+    }
+
+    /// Why nothing can be read, though the brokers answer.
+    pub(super) fn refused(&self) -> Option<String> {
+        self.refused_lock().clone()
+    }
+
+    fn refused_lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn claims(&self) -> MutexGuard<'_, HashMap<i32, Claim>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn come(&self, partitions: &TopicPartitionList) {
+        if partitions.count() > 0 {
+            self.accept();
+        }
         for partition in partitions.elements() {
             let claim = Claim {
                 generation: self.generations.fetch_add(1, Ordering::Relaxed),

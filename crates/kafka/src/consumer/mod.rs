@@ -17,13 +17,14 @@ mod health;
 mod keys;
 mod membership;
 mod progress;
+mod settings;
 mod work;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rdkafka::{
-    ClientConfig, Message,
+    Message,
     consumer::{CommitMode, Consumer as _, StreamConsumer},
     error::KafkaError,
     message::{BorrowedMessage, Headers},
@@ -33,7 +34,7 @@ use sso_events::{
     registration::RegistrationMessage,
 };
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     task::{JoinSet, spawn_blocking},
     time::{Instant, timeout},
 };
@@ -43,6 +44,7 @@ use uuid::Uuid;
 pub use self::{
     health::ConsumerHealth,
     keys::{InMemory, ParkedKeys, Place},
+    settings::ConsumerSettings,
 };
 
 use self::{
@@ -53,7 +55,7 @@ use self::{
     progress::Assigned,
     work::{Finished, Work},
 };
-use crate::{Connection, SettingsError, registry::Registry, verdict};
+use crate::{SettingsError, registry::Registry, verdict};
 
 /// What a service does with an event.
 #[async_trait]
@@ -70,6 +72,9 @@ pub enum Outcome {
     Done,
     /// Not now: again after this time. The user's later events wait.
     Retry(Duration),
+    /// Not now, and because of this event alone: again after this time, as long as nobody has to wait for
+    /// it; else to the dead-letter topic, for this reason. No secret and no personal data in it.
+    Defer(Duration, String),
     /// Never: to the dead-letter topic, for this reason. No secret and no personal data in it.
     Park(String),
 }
@@ -96,47 +101,6 @@ impl std::fmt::Debug for Event {
             .field("id", &self.id)
             .field("user", &self.user)
             .finish_non_exhaustive()
-    }
-}
-
-/// Which events, and within what bounds.
-#[derive(Debug, Clone)]
-pub struct ConsumerSettings {
-    /// The brokers.
-    pub connection: Connection,
-    /// The topic.
-    pub topic: String,
-    /// Instances of one group share the topic's partitions.
-    pub group: String,
-    /// Where poison goes; it must exist.
-    pub dead_letter_topic: String,
-    /// Most events that are handled at once.
-    pub concurrency: usize,
-    /// Most events that are taken and not finished; then no more are taken.
-    pub pending: usize,
-    /// How far finished events may be ahead of one that is not; then no more are taken. That many may
-    /// come again after a crash.
-    pub ahead: usize,
-    /// How long to wait for a schema that the registry does not know, before its event is parked.
-    pub unknown_schema: Duration,
-    /// How long the events under way may take to end at a shutdown.
-    pub drain: Duration,
-}
-
-impl ConsumerSettings {
-    /// The usual bounds, and the dead-letter topic `<topic>.<group>.dead-letter`.
-    pub fn new(connection: Connection, topic: &str, group: &str) -> Self {
-        Self {
-            connection,
-            topic: topic.to_owned(),
-            group: group.to_owned(),
-            dead_letter_topic: format!("{topic}.{group}.dead-letter"),
-            concurrency: 16,
-            pending: 1000,
-            ahead: 10_000,
-            unknown_schema: Duration::from_secs(30),
-            drain: Duration::from_secs(10),
-        }
     }
 }
 
@@ -203,7 +167,7 @@ impl Consumer {
         parked: Box<dyn ParkedKeys>,
     ) -> Result<Self, SettingsError> {
         let membership = Membership::new(settings.connection.context());
-        let consumer = client_config(&settings).create_with_context(membership)?;
+        let consumer = settings.client_config().create_with_context(membership)?;
         let work = Work {
             handler,
             decoder: Decoder::new(registry, settings.unknown_schema),
@@ -215,6 +179,7 @@ impl Consumer {
             )?,
             parked: Keys::new(parked),
             room: Semaphore::new(settings.concurrency),
+            in_the_way: watch::Sender::default(),
             topic: settings.topic.clone(),
             group: settings.group.clone(),
         };
@@ -273,6 +238,7 @@ impl Consumer {
             // It was revoked a moment ago.
             return;
         };
+        self.member.context().accept();
         if let Some(first) = assigned.take(Taken::of(message), claim) {
             self.start(first, running);
         }
@@ -322,6 +288,16 @@ impl Consumer {
         let full = pending >= self.settings.pending || ahead >= self.settings.ahead;
         let low = pending <= self.settings.pending / 2 && ahead <= self.settings.ahead / 2;
         flow.paused = full || (flow.paused && !low);
+        let first = if flow.paused {
+            assigned.first()
+        } else {
+            HashMap::new()
+        };
+        self.work.in_the_way.send_if_modified(|known| {
+            let other = *known != first;
+            *known = first;
+            other
+        });
         if flow.told == Some(flow.paused) {
             return;
         }
@@ -340,9 +316,15 @@ impl Consumer {
     }
 
     fn trouble(&self, error: &KafkaError, told: &mut Option<Instant>) {
-        if told.is_none_or(|at| at.elapsed() >= TELLING) {
+        let (topic, group) = (&self.settings.topic, &self.settings.group);
+        let refused = verdict::of_reader(error, topic, group);
+        // It is said once, and lasts.
+        if let Some(why) = &refused {
+            self.member.context().refuse(why.clone());
+        }
+        if refused.is_some() || told.is_none_or(|at| at.elapsed() >= TELLING) {
             *told = Some(Instant::now());
-            let why = verdict::shown(error);
+            let why = refused.unwrap_or_else(|| verdict::shown(error));
             tracing::warn!(why, topic = self.settings.topic, "no events can be read");
         }
     }
@@ -370,26 +352,4 @@ impl Consumer {
         });
         let _ = closed.await;
     }
-}
-
-fn client_config(settings: &ConsumerSettings) -> ClientConfig {
-    let mut config = settings.connection.client_config();
-    config
-        .set("group.id", &settings.group)
-        .set("auto.offset.reset", "earliest")
-        .set("enable.auto.commit", "true")
-        .set("auto.commit.interval.ms", "1000")
-        // After the effect, by us.
-        .set("enable.auto.offset.store", "false")
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("session.timeout.ms", "10000")
-        .set("heartbeat.interval.ms", "1000")
-        // A topic that is made after us is noticed.
-        .set("topic.metadata.refresh.interval.ms", "5000")
-        .set("queued.min.messages", "1000")
-        .set("queued.max.messages.kbytes", "8192")
-        .set("isolation.level", "read_committed")
-        // How far behind we are.
-        .set("statistics.interval.ms", "5000");
-    config
 }

@@ -85,6 +85,15 @@ impl Assigned {
             .retain(|number, partition| holds(*number, partition.generation));
     }
 
+    /// Of each partition the first that is not finished.
+    pub(super) fn first(&self) -> HashMap<i32, i64> {
+        let first = |(number, partition): (&i32, &Partition)| {
+            let (offset, _) = partition.taken.first_key_value()?;
+            Some((*number, *offset))
+        };
+        self.partitions.iter().filter_map(first).collect()
+    }
+
     /// How many were taken and are not finished.
     pub(super) fn pending(&self) -> usize {
         self.partitions.values().map(|found| found.pending).sum()

@@ -1,11 +1,11 @@
 //! One event, from the record to its end.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::HashMap, future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use sso_events::failpoint::{self, Step};
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     time::{Instant, sleep},
 };
 use tracing::Instrument;
@@ -33,6 +33,8 @@ pub(super) struct Work {
     pub(super) dead_letters: DeadLetters,
     pub(super) parked: Keys,
     pub(super) room: Semaphore,
+    /// While no more records are taken: of each partition the first that is not finished.
+    pub(super) in_the_way: watch::Sender<HashMap<i32, i64>>,
     pub(super) topic: String,
     pub(super) group: String,
 }
@@ -148,6 +150,15 @@ impl Work {
                     metrics::consumed("retried");
                     wait(claim, after.min(LONGEST)).await?;
                 }
+                Some(Outcome::Defer(after, why)) => {
+                    metrics::consumed("retried");
+                    tokio::select! {
+                        waited = wait(claim, after.min(LONGEST)) => waited?,
+                        () = self.others_wait_for(taken) => {
+                            return Ok(Err(format!("{why}, and others would wait for it")));
+                        }
+                    }
+                }
                 None => {
                     panics += 1;
                     tracing::error!(event_id = %event.id, panics, "the handler of an event panicked");
@@ -157,6 +168,15 @@ impl Work {
                     wait(claim, PAUSE.0).await?;
                 }
             }
+        }
+    }
+
+    /// Returns when nothing is taken any more, and this is the first that is not finished.
+    async fn others_wait_for(&self, taken: &Taken) {
+        let mut first = self.in_the_way.subscribe();
+        let this = |first: &HashMap<i32, i64>| first.get(&taken.partition) == Some(&taken.offset);
+        if first.wait_for(this).await.is_err() {
+            future::pending::<()>().await;
         }
     }
 

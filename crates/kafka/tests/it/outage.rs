@@ -6,14 +6,15 @@ use anyhow::{Context, Result};
 use sso_config::remote::Credential;
 use sso_events::{DeliveryError, EventSink};
 use sso_kafka::{
-    ClientCredentials, Connection, KafkaSink, Sasl, Tls,
+    ClientCredentials, KafkaSink, Sasl, Tls,
     registry::{Credentials, Registry as Client},
 };
 use sso_testkit::servers::{kafka::Kafka, registry::Registry};
 use uuid::Uuid;
 
 use crate::support::{
-    TOPIC, client, connection, deliver_all, events, eventually, registry_settings, settings, sink,
+    TOPIC, client, connection, deliver_all, events, eventually, registry_settings, secure,
+    settings, sink,
 };
 
 /// Why the only event of a batch did not reach anybody.
@@ -204,17 +205,6 @@ async fn three_brokers_lose_nothing_when_the_leader_dies_hangs_and_all_start_aga
         assert_eq!(first_deliveries, expected);
     }
     Ok(())
-}
-
-fn secure(kafka: &Kafka, sasl: Sasl) -> Result<Connection> {
-    Ok(Connection {
-        tls: Some(Tls {
-            ca: Some(kafka.authority()),
-            identity: None,
-        }),
-        sasl: Some(sasl),
-        ..connection(&kafka.secure_brokers()?)
-    })
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Result, bail};
 use sso_events::{Envelope, EventSink, REGISTRATION, Registered, encode_registration};
 use sso_kafka::{
-    Compression, Connection, KafkaSink, SinkSettings,
+    Compression, Connection, KafkaSink, Sasl, SinkSettings, Tls,
     registry::{Registry, RegistrySettings},
 };
 use sso_testkit::servers::{kafka::Kafka, registry};
@@ -53,6 +53,18 @@ pub(crate) fn connection(brokers: &str) -> Connection {
         tls: None,
         sasl: None,
     }
+}
+
+/// By the listener with TLS and SASL.
+pub(crate) fn secure(kafka: &Kafka, sasl: Sasl) -> Result<Connection> {
+    Ok(Connection {
+        tls: Some(Tls {
+            ca: Some(kafka.authority()),
+            identity: None,
+        }),
+        sasl: Some(sasl),
+        ..connection(&kafka.secure_brokers()?)
+    })
 }
 
 pub(crate) fn settings(connection: Connection) -> SinkSettings {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::Subcommand;
 use serde_json::json;
-use sso_kafka::consumer::dead_letter::{self, DeadLetter, DeadLetterError};
+use sso_kafka::consumer::dead_letter::{DeadLetter, DeadLetterError, DeadLetterTopic};
 
 use super::Output;
 use crate::{
@@ -40,20 +40,23 @@ pub(super) enum DeadLetterCommand {
 
 /// Runs one; what to print.
 pub(super) async fn run(kafka: &Kafka, command: &DeadLetterCommand) -> Result<String, Failed> {
-    let connection = kafka::connection(kafka)?;
-    let topic = kafka::dead_letters(kafka);
+    let topic = DeadLetterTopic {
+        connection: kafka::connection(kafka)?,
+        name: kafka::dead_letters(kafka),
+        group: kafka.own.group.clone(),
+    };
     match command {
         DeadLetterCommand::List { limit, output } => {
-            let letters = dead_letter::list(&connection, &topic, *limit).await;
+            let letters = topic.list(*limit).await;
             Ok(shown(&letters.map_err(|error| of(&error))?, *output))
         }
         DeadLetterCommand::Resend { which, all } => {
-            let letters = dead_letter::list(&connection, &topic, MOST).await;
+            let letters = topic.list(MOST).await;
             let letters = letters.map_err(|error| of(&error))?;
             let chosen = choose(&letters, which, *all)?;
             let place = |letter: &&DeadLetter| (letter.partition, letter.offset);
             let places: Vec<_> = chosen.iter().map(place).collect();
-            let sent = dead_letter::resend(&connection, &topic, &places).await;
+            let sent = topic.resend(&places).await;
             sent.map_err(|error| of(&error))?;
             Ok(format!("sent again: {}", places.len()))
         }

@@ -29,6 +29,7 @@ pub(crate) struct Parked {
 
 #[async_trait]
 impl ParkedKeys for Parked {
+    /// What nobody has sent again for long is forgotten first.
     async fn all(&self) -> Result<Vec<(Place, Vec<u8>)>, String> {
         let all = match &self.database {
             Opened::Sqlite(sqlite) => self.all_in_sqlite(sqlite).await,
@@ -68,9 +69,13 @@ impl Parked {
         const ALL: &str = "
             SELECT partition, record, key FROM parked WHERE topic = ?1 AND consumer_group = ?2
             ORDER BY at DESC LIMIT ?3";
+        const CLEAN: &str = "DELETE FROM parked WHERE at < ?1";
         let (topic, group) = (self.topic.clone(), self.group.clone());
+        let kept = i64::try_from(KEPT.as_secs()).unwrap_or(i64::MAX);
+        let oldest = now().unix_timestamp().saturating_sub(kept);
         sqlite
             .write(move |tx| {
+                tx.execute(CLEAN, [oldest])?;
                 let mut statement = tx.prepare_cached(ALL)?;
                 let rows = statement.query_map(params![topic, group, MOST], |row| {
                     let (partition, offset) = (row.get(0)?, row.get(1)?);
@@ -88,13 +93,10 @@ impl Parked {
         key: &[u8],
     ) -> Result<(), StoreError> {
         const PARK: &str = "INSERT OR IGNORE INTO parked VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        const CLEAN: &str = "DELETE FROM parked WHERE at < ?1";
         let (topic, group, key) = (self.topic.clone(), self.group.clone(), key.to_vec());
         let at = now().unix_timestamp();
-        let kept = i64::try_from(KEPT.as_secs()).unwrap_or(i64::MAX);
         sqlite
             .write(move |tx| {
-                tx.execute(CLEAN, [at.saturating_sub(kept)])?;
                 let values = params![topic, group, place.partition, place.offset, key, at];
                 tx.execute(PARK, values).map(drop)
             })
@@ -121,7 +123,9 @@ impl Parked {
         const ALL: &str = "
             SELECT partition, record, key FROM parked WHERE topic = $1 AND consumer_group = $2
             ORDER BY at DESC LIMIT $3";
+        const CLEAN: &str = "DELETE FROM parked WHERE at < now() - $1 * interval '1 second'";
         let client = postgres.get().await?;
+        client.execute(CLEAN, &[&KEPT.as_secs_f64()]).await?;
         let statement = client.prepare_cached(ALL).await?;
         let rows = client
             .query(&statement, &[&self.topic, &self.group, &MOST])
@@ -142,9 +146,7 @@ impl Parked {
         const PARK: &str = "
             INSERT INTO parked (topic, consumer_group, partition, record, key)
             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
-        const CLEAN: &str = "DELETE FROM parked WHERE at < now() - $1 * interval '1 second'";
         let client = postgres.get().await?;
-        client.execute(CLEAN, &[&KEPT.as_secs_f64()]).await?;
         let Place { partition, offset } = place;
         let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
             [&self.topic, &self.group, &partition, &offset, &key];

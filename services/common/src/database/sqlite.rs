@@ -1,4 +1,4 @@
-//! SQLite: one connection, used by one task at a time.
+//! SQLite: one connection, used by one task at a time; what only reads and takes long has its own.
 
 use std::{
     fs::{DirBuilder, File, TryLockError},
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use super::{Migrations, StoreError, judge_version, needed};
@@ -22,6 +22,7 @@ const MAX_WAITING: usize = 1000;
 /// A database in a file. Cheap to clone.
 #[derive(Clone)]
 pub struct Sqlite {
+    file: Arc<PathBuf>,
     connection: Arc<Mutex<Connection>>,
     turn: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
@@ -65,6 +66,7 @@ impl Sqlite {
         let found = version(&connection).map_err(|error| of(&error))?;
         judge_version(found, needed(migrations))?;
         Ok(Self {
+            file: Arc::new(file.to_owned()),
             connection: Arc::new(Mutex::new(connection)),
             turn: Arc::new(Semaphore::new(1)),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
@@ -104,6 +106,25 @@ impl Sqlite {
             let value = work(&transaction)?;
             transaction.commit()?;
             Ok(value)
+        });
+        let done = done
+            .await
+            .map_err(|error| StoreError::Refused(error.to_string()))?;
+        done.map_err(|error| of(&error))
+    }
+
+    /// Runs `work` on what is committed now, over a connection of its own: for what takes long. Nobody waits
+    /// for it, and it waits for nobody.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let file = Arc::clone(&self.file);
+        let done = spawn_blocking(move || {
+            let only_reads = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let mut connection = Connection::open_with_flags(file.as_path(), only_reads)?;
+            connection.busy_timeout(BUSY)?;
+            work(&connection.transaction()?)
         });
         let done = done
             .await

@@ -133,7 +133,7 @@ impl Ledger for InSqlite {
                 })
             })
         };
-        self.0.write(work).await
+        self.0.read(work).await
     }
 
     async fn forget(&self, user: Uuid) -> std::result::Result<bool, StoreError> {

@@ -50,11 +50,11 @@ async fn a_database_is_migrated_or_refused_and_passwords_are_not_shown() -> Resu
     let status = shop.loyalty.run_ok(&["migrate", "status"])?;
     assert_eq!(
         status.trim(),
-        "the database is of version 0, this program needs 2"
+        "the database is of version 0, this program needs 3"
     );
     assert_eq!(
         shop.loyalty.run_ok(&["migrate", "up"])?.trim(),
-        "the database is of version 2"
+        "the database is of version 3"
     );
     let mut running = shop.loyalty.start().await?;
     assert_eq!(running.stop().await?.code(), Some(0));

@@ -49,6 +49,15 @@ async fn mail_server(world: &World, running: &Running, road: &Proxy) -> Result<(
     behind(running, 1).await?;
     road.mend();
     running.tells(READY, "smtp", "up").await?;
+    behind(running, 0).await?;
+    // Of us, not of the mail: it waits, and is not parked.
+    world.smtp.refuse_senders(true);
+    world.register(&User::new(6, "user6@example.com")).await?;
+    let refused = running.tells(DEGRADED, "smtp", "down").await;
+    refused.context("refused")?;
+    behind(running, 1).await?;
+    world.smtp.refuse_senders(false);
+    running.tells(READY, "smtp", "up").await?;
     behind(running, 0).await
 }
 

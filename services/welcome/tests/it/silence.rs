@@ -53,6 +53,30 @@ async fn its_filters_may_take_longer_than_an_answer() -> Result<()> {
     Ok(())
 }
 
+/// It may have the mail: that is noted, though the event is given up at the end of the drain.
+#[tokio::test]
+async fn a_mail_that_it_takes_while_we_end_is_not_sent_again() -> Result<()> {
+    let mut world = silent_for(Duration::from_millis(3500)).await?;
+    world.welcome.set("shutdown.drain_timeout", "2s");
+    world
+        .register(&User::new(1, "filtered@example.com"))
+        .await?;
+    let mut running = world.welcome.start().await?;
+    // It has the text, and has not said so.
+    world.mails(1).await?;
+    assert!(running.stop().await?.success());
+    assert_eq!(world.mails(1).await?.len(), 1);
+
+    let running = world.welcome.start().await?;
+    eventually("it is known", async || {
+        let known = "welcome_mails_total{outcome=\"known\"}";
+        Ok(running.metric(known).await? == 1)
+    })
+    .await?;
+    assert_eq!(world.mails(1).await?.len(), 1);
+    Ok(())
+}
+
 #[tokio::test]
 async fn it_holds_up_no_end() -> Result<()> {
     let mut world = silent_for(Duration::from_mins(10)).await?;

@@ -3,11 +3,56 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use sso_kafka::consumer::ConsumerSettings;
+use sso_config::remote::Credential;
+use sso_kafka::{
+    Sasl,
+    consumer::{ConsumerSettings, dead_letter::DeadLetterTopic},
+};
+use sso_testkit::servers::{kafka::Kafka, registry::Registry};
 use tokio::time::sleep;
 
-use super::{Notes, Running, topics};
-use crate::support::{deliver_all, events, eventually, sink};
+use super::{DEAD_LETTERS, GROUP, Notes, Running, dead_letter_topic, topics};
+use crate::support::{TOPIC, deliver_all, events, eventually, secure, sink};
+
+/// The brokers show the topic to whoever may describe it, and say once that he may not read.
+#[tokio::test]
+async fn a_group_that_may_not_read_says_so_until_it_may() -> Result<()> {
+    let kafka = Kafka::start_secure().await?;
+    kafka.create_topic(TOPIC, 1).await?;
+    kafka.create_topic(DEAD_LETTERS, 1).await?;
+    let registry = Registry::in_memory()?;
+    deliver_all(&sink(&kafka, &registry)?, &events(0..1)).await?;
+    kafka.produce(DEAD_LETTERS, b"a", b"b", &[]).await?;
+    kafka.allow_reads("mallory").await?;
+    let mallory = Sasl::ScramSha256 {
+        user: "mallory".into(),
+        password: Credential::new("mallory-secret"),
+    };
+    let mallory = secure(&kafka, mallory)?;
+    let notes = Arc::new(Notes::default());
+    let running = Running::start_with(&kafka, &registry, &notes, |settings| {
+        settings.connection = mallory.clone();
+    })?;
+    let told = "the brokers do not let group tests read topic registration";
+    eventually("it says so", async || {
+        let trouble = running.health.look().await;
+        Ok(trouble.is_some_and(|trouble| trouble.contains(told)))
+    })
+    .await?;
+    assert!(notes.seen().is_empty());
+    let letters = DeadLetterTopic {
+        connection: mallory,
+        ..dead_letter_topic(&kafka)
+    };
+    assert!(letters.list(10).await.is_err());
+
+    kafka.allow_group("mallory", GROUP).await?;
+    eventually("it is handled", async || Ok(notes.count() == 1)).await?;
+    assert_eq!(running.health.look().await, None);
+    // No other group is asked for.
+    assert_eq!(letters.list(10).await?.len(), 1);
+    running.stop().await
+}
 
 #[tokio::test]
 async fn members_that_come_and_go_lose_nothing() -> Result<()> {

@@ -17,14 +17,14 @@ use async_trait::async_trait;
 use sso_events::EventSink;
 use sso_kafka::consumer::{
     Consumer, ConsumerHealth, ConsumerSettings, Event, Handler, InMemory, Outcome,
-    dead_letter::{self, DeadLetter},
+    dead_letter::{DeadLetter, DeadLetterTopic},
 };
 use sso_testkit::servers::{kafka::Kafka, registry::Registry};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::support::{TOPIC, client, connection, event, events, eventually, id, sink};
+use crate::support::{TOPIC, client, connection, deliver_all, event, events, eventually, id, sink};
 
 const GROUP: &str = "tests";
 const DEAD_LETTERS: &str = "registration.tests.dead-letter";
@@ -148,8 +148,16 @@ async fn topics(partitions: i32) -> Result<(Kafka, Registry)> {
     Ok((kafka, Registry::in_memory()?))
 }
 
+fn dead_letter_topic(kafka: &Kafka) -> DeadLetterTopic {
+    DeadLetterTopic {
+        connection: connection(&kafka.brokers()),
+        name: DEAD_LETTERS.to_owned(),
+        group: GROUP.to_owned(),
+    }
+}
+
 async fn dead_letters(kafka: &Kafka) -> Result<Vec<DeadLetter>> {
-    Ok(dead_letter::list(&connection(&kafka.brokers()), DEAD_LETTERS, 100).await?)
+    Ok(dead_letter_topic(kafka).list(100).await?)
 }
 
 #[tokio::test]
@@ -212,6 +220,35 @@ async fn one_user_who_is_retried_holds_back_only_his_own_events() -> Result<()> 
     running.stop().await?;
     assert_eq!(notes.of(slow), [1, 1, 1, 1, 1, 2].map(id));
     Ok(())
+}
+
+/// A mail that one server of the world does not take now must not hold up all others for hours.
+#[tokio::test]
+async fn one_who_is_deferred_is_parked_once_others_would_wait_for_him() -> Result<()> {
+    let (kafka, registry) = topics(1).await?;
+    let sink = sink(&kafka, &registry)?;
+    let (slow, patient) = (id(8), id(9));
+    let notes = Arc::new(Notes::default());
+    let hour = Duration::from_hours(1);
+    notes.order(slow, &[Outcome::Defer(hour, "the mailbox is full".into())]);
+    notes.order(patient, &[Outcome::Defer(hour, "not now".into())]);
+    let running = Running::start_with(&kafka, &registry, &notes, |settings| settings.ahead = 20)?;
+    let mut batch = vec![event(id(1), slow)];
+    batch.extend(events(10..28));
+    deliver_all(&sink, &batch).await?;
+    eventually("the others are handled", async || Ok(notes.count() == 19)).await?;
+    assert_eq!(dead_letters(&kafka).await?, [], "there is room for him");
+    let mut batch = events(28..60);
+    batch.push(event(id(2), patient));
+    deliver_all(&sink, &batch).await?;
+    eventually("all are handled", async || Ok(notes.count() == 52)).await?;
+    let letters = dead_letters(&kafka).await?;
+    let reasons: Vec<_> = letters.iter().map(|letter| &*letter.reason).collect();
+    assert_eq!(
+        reasons,
+        ["the mailbox is full, and others would wait for it"]
+    );
+    running.stop().await
 }
 
 #[tokio::test]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use sso_events::EventSink;
-use sso_kafka::consumer::{Outcome, dead_letter};
+use sso_kafka::consumer::Outcome;
 use sso_testkit::servers::{kafka::Kafka, registry::Registry};
 
-use super::{DEAD_LETTERS, GROUP, Notes, Running, dead_letters, panics, topics};
-use crate::support::{TOPIC, connection, event, eventually, id, sink};
+use super::{DEAD_LETTERS, GROUP, Notes, Running, dead_letter_topic, dead_letters, panics, topics};
+use crate::support::{TOPIC, event, eventually, id, sink};
 
 #[tokio::test]
 async fn poison_is_parked_with_its_reason_and_what_follows_of_its_key_too() -> Result<()> {
@@ -46,8 +46,8 @@ async fn poison_is_parked_with_its_reason_and_what_follows_of_its_key_too() -> R
     // Sent again, in order, they are handled, and the key is free again.
     for letter in letters {
         let (partition, offset) = (letter.partition, letter.offset);
-        let connection = connection(&kafka.brokers());
-        dead_letter::resend(&connection, DEAD_LETTERS, &[(partition, offset)]).await?;
+        let topic = dead_letter_topic(&kafka);
+        topic.resend(&[(partition, offset)]).await?;
     }
     assert_eq!(dead_letters(&kafka).await?, []);
     let done = async || Ok(notes.of(poisoned) == [1, 1, 2].map(id));
@@ -87,8 +87,8 @@ async fn what_follows_a_parked_event_follows_it_after_a_restart_and_on_another_m
     for left in (0..3).rev() {
         let letter = dead_letters(&kafka).await?.remove(0);
         let (partition, offset) = (letter.partition, letter.offset);
-        let connection = connection(&kafka.brokers());
-        dead_letter::resend(&connection, DEAD_LETTERS, &[(partition, offset)]).await?;
+        let topic = dead_letter_topic(&kafka);
+        topic.resend(&[(partition, offset)]).await?;
         eventually("it is handled", async || {
             Ok(notes.of(poisoned).len() == 4 - left)
         })
@@ -137,6 +137,8 @@ async fn a_value_that_nobody_can_read_stops_nobody() -> Result<()> {
     kafka.produce(TOPIC, b"b", b"not framed", &[]).await?;
     kafka.produce(TOPIC, b"c", &framed(other), &[]).await?;
     kafka.produce(TOPIC, b"", b"", &[]).await?;
+    // More than an id can be.
+    kafka.produce(TOPIC, b"d", &framed([255; 4]), &[]).await?;
     assert_eq!(sink.deliver(&[event(id(5), id(6))]).await, [Ok(())]);
     let notes = Arc::new(Notes::default());
     let running = Running::start(&kafka, &registry, &notes)?;
@@ -145,7 +147,7 @@ async fn a_value_that_nobody_can_read_stops_nobody() -> Result<()> {
     })
     .await?;
     eventually("the others are parked", async || {
-        Ok(dead_letters(&kafka).await?.len() == 4)
+        Ok(dead_letters(&kafka).await?.len() == 5)
     })
     .await?;
     let mut reasons: Vec<_> = dead_letters(&kafka)
@@ -157,6 +159,7 @@ async fn a_value_that_nobody_can_read_stops_nobody() -> Result<()> {
     assert_eq!(
         reasons,
         [
+            "it names no schema",
             "schema 1 is of Other, not of Registration.v1.RegistrationMessage",
             "the schema registry does not know schema 77",
             "the value is not in the Confluent wire format",
@@ -205,7 +208,7 @@ async fn poison_that_is_too_large_for_a_letter_is_parked_without_its_value() -> 
         "the value is not in the Confluent wire format"
     );
     let place = [(letter.partition, letter.offset)];
-    let resent = dead_letter::resend(&connection(&kafka.brokers()), DEAD_LETTERS, &place).await;
+    let resent = dead_letter_topic(&kafka).resend(&place).await;
     assert_eq!(
         resent.unwrap_err().to_string(),
         "the dead letter has no value: its 1900 bytes were too many, and lie in topic registration, \

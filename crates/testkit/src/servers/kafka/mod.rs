@@ -258,15 +258,29 @@ impl Kafka {
 
     /// Lets a user of the secure listener write to all topics.
     pub async fn allow_writes(&self, user: &str) -> Result<()> {
+        self.allow(user, "Write", ["--topic", "*"]).await
+    }
+
+    /// Lets a user of the secure listener read all topics.
+    pub async fn allow_reads(&self, user: &str) -> Result<()> {
+        self.allow(user, "Read", ["--topic", "*"]).await
+    }
+
+    /// Lets a user of the secure listener be a member of this group.
+    pub async fn allow_group(&self, user: &str, group: &str) -> Result<()> {
+        self.allow(user, "Read", ["--group", group]).await
+    }
+
+    async fn allow(&self, user: &str, operation: &str, of: [&str; 2]) -> Result<()> {
         let mut java = self.jars.java("org.apache.kafka.tools.AclCommand");
         let (brokers, user) = (self.brokers(), format!("User:{user}"));
         let arguments = [
             ["--bootstrap-server", &brokers],
             ["--add", "--force"],
             ["--allow-principal", &user],
-            ["--operation", "Write"],
+            ["--operation", operation],
             ["--operation", "Describe"],
-            ["--topic", "*"],
+            of,
         ];
         java.extend(arguments.into_iter().flatten().map(OsString::from));
         wait::output(launch(self.sandbox.room(), java), PATIENCE).await?;

@@ -65,10 +65,12 @@ pub(super) fn answer(state: &mut State, asked: &Asked<'_>) -> Answer {
         }
         ("GET", ["schemas", "types"]) => Ok(json!(["PROTOBUF"])),
         ("GET", ["schemas", "ids", id]) => {
-            let id: u32 = id
+            // Java's, whose parameter is an `int`.
+            let id: i32 = id
                 .parse()
                 .map_err(|_| Refused(404, "HTTP 404 Not Found".to_owned()))?;
-            let schema = state.schemas.get(&id);
+            let known = u32::try_from(id).ok();
+            let schema = known.and_then(|id| state.schemas.get(&id));
             let schema = schema.ok_or_else(|| Refused(40_403, format!("Schema {id} not found")))?;
             let answer = json!({ "schemaType": "PROTOBUF", "schema": schema.text });
             Ok(with_references(answer, schema))

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -93,6 +93,7 @@ struct Shared {
     options: Options,
     mails: watch::Sender<Vec<Mail>>,
     failing: AtomicU32,
+    refuses_senders: AtomicBool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -155,6 +156,7 @@ impl Options {
             options: self,
             mails: watch::Sender::new(Vec::new()),
             failing: AtomicU32::new(0),
+            refuses_senders: AtomicBool::new(false),
         });
         let (alive, end) = watch::channel(());
         let sessions = Arc::clone(&shared);
@@ -201,6 +203,11 @@ impl SmtpSink {
             format!("{taken} mails of {count} came within {LIMIT:?}")
         })??;
         Ok(mails.clone())
+    }
+
+    /// Whether whoever sends may not send as whom he says (553).
+    pub fn refuse_senders(&self, refuse: bool) {
+        self.shared.refuses_senders.store(refuse, Ordering::SeqCst);
     }
 
     /// The next mails, so many, are refused with 451 after their text was sent.

@@ -1,6 +1,6 @@
 //! A session of SMTP (RFC 5321), with STARTTLS (RFC 3207) and AUTH (RFC 4954).
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -169,6 +169,9 @@ impl<S: Stream> Session<S> {
         let Some(address) = address(rest, "FROM:") else {
             return self.answer("501 5.5.4 MAIL FROM:<address>").await;
         };
+        if self.shared.refuses_senders.load(Ordering::SeqCst) {
+            return self.answer("553 5.7.1 not your address").await;
+        }
         self.from = Some(address);
         self.answer("250 2.1.0 OK").await
     }
