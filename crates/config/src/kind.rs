@@ -131,11 +131,16 @@ impl Kind {
         self.admits(&value).then_some(value)
     }
 
-    /// A whole number where one with a fraction may stand; 0 and 1 are what people write.
+    /// A whole number where one with a fraction may stand; 0 and 1 are what people write. And the other
+    /// way round: Helm writes every number with one (`toToml`: 32 becomes `32.0`).
     fn widened(&self, value: Value) -> Value {
         match (self, value) {
             (Self::Number { .. }, Value::Integer(0)) => Value::Float(0.0),
             (Self::Number { .. }, Value::Integer(1)) => Value::Float(1.0),
+            (Self::Integer { .. }, Value::Float(number)) => {
+                let whole = (number.fract() == 0.0).then(|| format!("{number:.0}").parse().ok());
+                whole.flatten().map_or(Value::Float(number), Value::Integer)
+            }
             (_, value) => value,
         }
     }

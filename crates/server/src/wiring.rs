@@ -301,8 +301,16 @@ fn policy(config: &Config) -> Policy {
 
 /// A use case that failed at the command line: its sentences, and for a fault of ours the cause.
 pub(crate) fn of_failure(failure: Failure) -> Failed {
+    let cause = failure.cause.as_deref();
+    let is_damage = cause.is_some_and(|cause| {
+        matches!(
+            cause.downcast_ref(),
+            Some(sso_core::ports::StoreError::Corrupt(_))
+        )
+    });
     let exit = match failure.kind {
         sso_core::Kind::Unavailable => Exit::Unavailable,
+        _ if is_damage => Exit::DataDamaged,
         _ => Exit::Failure,
     };
     let mut message = failure.message.into_owned();

@@ -236,6 +236,12 @@ pub enum SchemaError {
     /// There are tables, and they are another program's.
     #[error("the database holds the tables of another program: choose another database or schema")]
     Foreign,
+    /// Not everything that people are called can be stored, nor its length be told.
+    #[error(
+        "the database's encoding is {0} and must be UTF8: create one with `encoding 'UTF8' template \
+         template0`"
+    )]
+    Encoding(String),
     /// The schema is newer than this program can serve.
     #[error(
         "the database has schema {found} and needs a program that knows schema {needed} or later, \

@@ -62,7 +62,7 @@ const BOUNDS: &str = "
     SET lock_timeout = '5s'; SET statement_timeout = 0; SET synchronous_commit = on";
 const UNBOUNDED: &str = "SET lock_timeout = 0";
 
-/// Whether our mark is there, whether a history is, and how many other tables.
+/// Whether our mark is there, whether a history is, how many other tables, and how text is stored.
 const LOOK: &str = "
     SELECT to_regclass('compatibility') IS NOT NULL,
            to_regclass('refinery_schema_history') IS NOT NULL,
@@ -72,7 +72,8 @@ const LOOK: &str = "
               AND c.relname <> 'refinery_schema_history'
               AND NOT EXISTS (SELECT 1 FROM pg_depend d
                               WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-                                AND d.deptype = 'e'))";
+                                AND d.deptype = 'e')),
+           current_setting('server_encoding')";
 
 const PRODUCT: &str = "SELECT product FROM compatibility";
 /// See [`crate::dump`].
@@ -234,6 +235,10 @@ async fn current(client: &Client) -> Result<u32, SchemaError> {
     let row = client.query_one(LOOK, &[]).await?;
     let (marked, has_history, others): (bool, bool, i64) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let encoding: String = row.try_get(3)?;
+    if encoding != "UTF8" {
+        return Err(SchemaError::Encoding(encoding));
+    }
     let ours = marked && is_ours(client).await?;
     if !ours && others > 0 {
         return Err(SchemaError::Foreign);

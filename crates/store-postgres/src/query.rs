@@ -38,6 +38,10 @@ pub(crate) async fn within<T>(
     patience: Duration,
     answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Fault> {
+    if patience.is_zero() {
+        // Nobody would wait for it: it is not sent, and the connection is as good as before.
+        return Err(Fault::Silent(patience));
+    }
     let unanswered = Unanswered::on(connection);
     let Ok(answer) = tokio::time::timeout(patience, answer).await else {
         connection.evict();

@@ -6,6 +6,8 @@ use rusqlite::{ErrorCode, ffi};
 use sso_core::ports::{StoreError, store::Constraint};
 use sso_telemetry::statements::{ErrorType, OTHER_ERROR};
 
+use crate::OpenError;
+
 /// Why a statement did not do it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
@@ -24,6 +26,9 @@ pub(crate) enum Fault {
     /// SQLite rolled back everything that was to be committed together.
     #[error("the database rolled back a group of requests")]
     GroupLost,
+    /// The database goes on elsewhere.
+    #[error(transparent)]
+    Moved(Box<OpenError>),
 }
 
 /// Why requests of one group were all refused.
@@ -60,7 +65,7 @@ impl Fault {
             Self::Sql(error) => class(error),
             Self::Undecodable(_) | Self::TooLarge(_) => Class::Corrupt,
             Self::DeletedId => Class::Conflict(Constraint::Id),
-            Self::GroupLost => Class::Unavailable,
+            Self::GroupLost | Self::Moved(_) => Class::Unavailable,
         }
     }
 

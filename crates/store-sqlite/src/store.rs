@@ -99,6 +99,8 @@ impl SqliteStore {
             Role::Server => Some(folder.lock_to_serve()?),
             Role::Command => None,
         };
+        // A copy may have ended while the lock was waited for.
+        folder.refuse_if_moved()?;
         let file = folder.database();
         let of = |fault| OpenError::of(file.clone(), fault);
         let mut connection = connection::writer(&file).map_err(of)?;
@@ -124,7 +126,7 @@ impl SqliteStore {
                 seen: Mutex::default(),
                 readers: Readers::start("sqlite-reader", readers, limits).map_err(threads)?,
                 feed: Readers::start("sqlite-feed", vec![reader()?], limits).map_err(threads)?,
-                writer: Writer::start(connection, limits).map_err(threads)?,
+                writer: Writer::start(connection, folder.clone(), limits).map_err(threads)?,
                 folder,
                 _serving: serving,
             }),

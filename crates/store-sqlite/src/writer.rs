@@ -28,6 +28,7 @@ use tracing::Span;
 use crate::{
     Limits,
     fault::{Fault, Refused, RolledBack, Stopped},
+    folder::Folder,
     queue::{Queue, Queued, Thread},
 };
 
@@ -87,13 +88,18 @@ impl Failing {
 }
 
 impl Writer {
-    /// Starts the thread.
-    pub(crate) fn start(connection: Connection, limits: &Limits) -> Result<Self, std::io::Error> {
+    /// Starts the thread, on the database of a folder.
+    pub(crate) fn start(
+        connection: Connection,
+        folder: Folder,
+        limits: &Limits,
+    ) -> Result<Self, std::io::Error> {
         let (queue, mut receiver) = Queue::new(limits.queue, limits.patience);
         let commits = Arc::new(AtomicU64::new(0));
         let failing = Arc::new(Failing::default());
         let worker = Worker {
             connection,
+            folder,
             group: limits.group,
             idle: limits.transaction_idle,
             commits: Arc::clone(&commits),
@@ -161,6 +167,7 @@ impl Writer {
 /// The thread's end.
 struct Worker {
     connection: Connection,
+    folder: Folder,
     group: usize,
     idle: Duration,
     commits: Arc<AtomicU64>,
@@ -179,7 +186,7 @@ impl Worker {
     }
 
     fn serve_next(&self, first: Queued<Request>, queue: &mut UnboundedReceiver<Queued<Request>>) {
-        match self.run(BEGIN) {
+        match self.begin() {
             Ok(()) => self.serve_group(first, queue),
             Err(fault) => {
                 let refused = Refused::from(fault);
@@ -187,6 +194,16 @@ impl Worker {
                 refuse_all(first, queue, &refused);
             }
         }
+    }
+
+    /// Whoever copied everything elsewhere had the lock until now: what is written here from then on would be
+    /// lost.
+    fn begin(&self) -> Result<(), Fault> {
+        self.run(BEGIN)?;
+        self.folder.refuse_if_moved().map_err(|moved| {
+            self.roll_back();
+            Fault::Moved(Box::new(moved))
+        })
     }
 
     fn serve_group(&self, first: Queued<Request>, queue: &mut UnboundedReceiver<Queued<Request>>) {

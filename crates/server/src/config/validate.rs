@@ -1,11 +1,16 @@
 //! Rules that concern more than one value.
 
-use std::net::SocketAddr;
+use std::{iter, net::SocketAddr};
 
 use sso_config::is_loopback;
+use sso_core::CLOCK_LEEWAY;
 use sso_crypto::CompatSecret;
+use sso_store_postgres::servers::{ServerUrl, SslMode};
 
-use super::section::{Config, Sink, TokenMode};
+use super::{
+    database::{DatabaseUrl, ReplicaUrl},
+    section::{Config, Sink, TokenMode},
+};
 
 /// Adds a problem for each rule that is broken. A rule about a value that is wrong anyway is left
 /// out.
@@ -20,6 +25,7 @@ pub(super) fn validate(config: &Config, broken: &mut sso_config::Rules<'_>) {
     rules.key_rotation();
     rules.waits();
     rules.database();
+    rules.roots();
     rules.certificates();
     rules.proxies();
     rules.events();
@@ -117,6 +123,7 @@ impl Rules<'_, '_> {
             database,
             keys,
             http,
+            tokens,
             ..
         } = self.config;
         if database.url.is_embedded() {
@@ -137,12 +144,44 @@ impl Rules<'_, '_> {
                  rand -base64 32` prints",
             );
         }
+        // A revocation is held for so long; then a row that is older must not be read.
+        if database.max_lag >= tokens.access_ttl + 2 * CLOCK_LEEWAY {
+            self.broken(
+                "database.max_lag",
+                &["tokens.access_ttl"],
+                "must be shorter than tokens.access_ttl and 20 seconds: who was an admin would be \
+                 one to a replica that lags, after that was forgotten",
+            );
+        }
         if database.acquire_timeout >= http.request_timeout {
             self.broken(
                 "database.acquire_timeout",
                 &["http.request_timeout"],
                 "must be shorter than http.request_timeout, else the answer is 504",
             );
+        }
+    }
+
+    /// Who wants the servers' certificates to be looked at says by whom they are.
+    fn roots(&mut self) {
+        let database = &self.config.database;
+        let DatabaseUrl::Postgres(primary) = &database.url else {
+            return;
+        };
+        let replicas = database.replicas.iter().map(ReplicaUrl::server);
+        let replicas = replicas.map(|url| ("database.replicas", url));
+        let looks =
+            |url: &ServerUrl| matches!(url.ssl_mode(), SslMode::VerifyCa | SslMode::VerifyFull);
+        let mut all = iter::once(("database.url", primary)).chain(replicas);
+        if database.tls_ca.is_none()
+            && let Some((key, url)) = all.find(|(_, url)| looks(url))
+        {
+            let text = format!(
+                "is needed with sslmode={} in {key}: the CA's certificate, for a public one the \
+                 system's bundle",
+                url.ssl_mode().as_str()
+            );
+            self.broken("database.tls_ca", &[key], &text);
         }
     }
 

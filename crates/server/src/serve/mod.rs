@@ -120,6 +120,9 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
         beat = loops::first_beat(&parts) => beat?,
         signal = signals.wait() => {
             tracing::info!(signal, "stopped before it served");
+            // It may be registered already: then the others would wait for its lease.
+            let left = parts.sso.revocations.leave();
+            let _ = timeout(config.shutdown.drain_timeout, left).await;
             return Ok(Exit::Success);
         }
     }

@@ -206,6 +206,7 @@ pub(super) fn of_postgres(error: &postgres::OpenError) -> Failed {
         Open::Servers(servers::OpenError::Settings(_))
         | Open::Schema(
             SchemaError::Foreign
+            | SchemaError::Encoding(_)
             | SchemaError::Newer { .. }
             | SchemaError::Behind { .. }
             | SchemaError::Replica

@@ -237,6 +237,12 @@ async fn a_killed_import_goes_on_from_its_checkpoint() -> Result<()> {
     let line = reached["line"].as_u64().context("no line")?;
     assert!((1000..20_000).contains(&line), "{line}");
 
+    // It judges all, and leaves the state as it is.
+    let dry = ["users.jsonl", "--checkpoint", "state", "--dry-run"];
+    let (_, report) = import(&site, &dry)?;
+    assert_eq!(counts(&report), [20_000, 0, 0]);
+    assert!(state.exists());
+
     write(&site, "other.jsonl", &lines[0])?;
     let other = site.run(&["user", "import", "other.jsonl", "--checkpoint", "state"])?;
     assert_eq!(other.status.code(), Some(1));

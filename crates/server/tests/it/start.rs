@@ -1,7 +1,7 @@
 //! Starts that must fail: one clear sentence with the remedy, the contract's exit code, and nothing
 //! damaged.
 
-use std::{fs, net::TcpListener, process::Output, time::Duration};
+use std::{fs, net::TcpListener, os::unix::fs::FileExt, process::Output, time::Duration};
 
 use anyhow::{Context, Result};
 use http::StatusCode;
@@ -80,6 +80,27 @@ async fn a_corrupt_database_is_left_as_it_is() -> Result<()> {
     fs::write(&database, &damaged)?;
     fails(&serve(&site)?, 65, "restore a backup");
     assert_eq!(fs::read(&database)?, damaged);
+    Ok(())
+}
+
+/// Only its tables: it opens.
+#[tokio::test]
+async fn a_command_that_meets_a_damaged_page_ends_with_65() -> Result<()> {
+    let site = site()?;
+    let mut server = site.serve().await?;
+    Persona::register(&server.http, "alice").await?;
+    server.terminate()?;
+    server.wait(Duration::from_secs(10)).await?;
+    let database = database(&site)?;
+    let connection = rusqlite::Connection::open(&database)?;
+    let of_users = "SELECT rootpage FROM sqlite_schema WHERE name = 'users'";
+    let page: u32 = connection.query_row(of_users, [], |row| row.get(0))?;
+    let bytes: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    drop(connection);
+    let file = fs::OpenOptions::new().write(true).open(&database)?;
+    let garbage = vec![b'x'; usize::try_from(bytes)?];
+    file.write_all_at(&garbage, u64::from(page - 1) * u64::from(bytes))?;
+    fails(&site.run(&["user", "list"])?, 65, "malformed");
     Ok(())
 }
 

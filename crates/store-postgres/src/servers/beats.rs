@@ -1,13 +1,20 @@
 //! When this process sent its beats: the measure of how far behind a replica is.
 
-use std::{collections::VecDeque, sync::Mutex, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use uuid::Uuid;
 
 use super::lock;
 
-/// At five beats a second this reaches back for more than the longest `max_lag`.
-const KEPT: usize = 512;
+/// Longer than the longest `max_lag`. By time, not by number: what hastens beats must not shorten how far back
+/// they reach, or a replica that stands still would seem to be no further behind than that.
+const KEPT: Duration = Duration::from_secs(65);
+/// More than are sent in that time.
+const MOST: usize = 16_384;
 
 /// The newest beats of this process. A restart of its registration begins anew.
 #[derive(Default)]
@@ -29,7 +36,8 @@ impl Beats {
             sent.reader = Some(reader);
             sent.beats.clear();
         }
-        if sent.beats.len() == KEPT {
+        let is_old = |at: Instant| now.saturating_duration_since(at) > KEPT;
+        while sent.beats.len() >= MOST || sent.beats.front().is_some_and(|(_, at)| is_old(*at)) {
             sent.beats.pop_front();
         }
         sent.beats.push_back((beat, now));
@@ -58,21 +66,20 @@ impl Beats {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
     fn a_beat_is_found_by_its_number_and_a_forgotten_one_counts_as_the_oldest_kept() {
         let (beats, reader, start) = (Beats::default(), Uuid::from_u128(1), Instant::now());
-        for beat in 0..1_000 {
-            let at = start + Duration::from_millis(u64::try_from(beat).unwrap());
+        // A hundred a second, for a hundred seconds.
+        for beat in 0..10_000 {
+            let at = start + Duration::from_millis(10) * u32::try_from(beat).unwrap();
             beats.sent(reader, beat, at);
         }
         let age = |beat| beats.when(reader, beat).map(|at| (at - start).as_millis());
-        assert_eq!(age(999), Some(999));
-        assert_eq!(age(700), Some(700));
-        assert_eq!(age(3), Some(488));
+        assert_eq!(age(9_999), Some(99_990));
+        assert_eq!(age(3_700), Some(37_000));
+        assert_eq!(age(3), Some(34_990));
         assert_eq!(beats.when(Uuid::from_u128(2), 999), None);
     }
 

@@ -51,12 +51,23 @@ pub enum ConnectError {
     /// As many wait already as may.
     #[error("too many wait for a connection to the database")]
     Crowded,
+    /// The server has just refused a connection for want of room.
+    #[error("the server has no room for more connections")]
+    Full,
     /// Whoever answers is not the primary.
     #[error("no primary is known")]
     NoPrimary,
 }
 
 impl ConnectError {
+    /// Whether the server has as many connections as it, or the role, may have (53300).
+    pub(super) fn is_for_want_of_room(&self) -> bool {
+        let (Self::Postgres(error) | Self::Identity(IdentityError::Postgres(error))) = self else {
+            return false;
+        };
+        error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
+    }
+
     /// What the operator must correct; `None`: it may pass by itself.
     pub(super) fn misconfigured(&self) -> Option<String> {
         let (Self::Postgres(error) | Self::Identity(IdentityError::Postgres(error))) = self else {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -16,6 +16,7 @@ use super::{
     Identity, OpenError,
     address::{Address, Made},
     errors::ConnectError,
+    lock,
     topology::{Topology, Use},
 };
 
@@ -25,6 +26,9 @@ const TRIED: usize = 8;
 /// Of a replica's: one that has fallen behind meanwhile is not to be asked for again and again by
 /// new connections, by all who read.
 const TRIED_REPLICAS: usize = 2;
+
+/// How long a server that has no room for more connections is asked for none.
+const FULL: Duration = Duration::from_millis(250);
 
 /// How long a connection may take to answer what nobody waited for; then another one is quicker.
 const ANSWERED: Duration = Duration::from_millis(50);
@@ -45,6 +49,38 @@ pub(super) struct Manager {
     at: usize,
     address: Arc<Address>,
     topology: Arc<Topology>,
+    /// Until when nobody tries, but one.
+    full: Mutex<Option<Instant>>,
+}
+
+impl Manager {
+    async fn connect(&self) -> Result<Made, ConnectError> {
+        self.turn(Instant::now())?;
+        let made = self.address.connect().await;
+        self.note(made.as_ref().err(), Instant::now());
+        made
+    }
+
+    /// Fails while the server has no room for connections. To be refused costs it, and us, as much as a
+    /// connection does, and all who wait would try ten times a second.
+    fn turn(&self, now: Instant) -> Result<(), ConnectError> {
+        let mut full = lock(&self.full);
+        match *full {
+            Some(until) if now < until => Err(ConnectError::Full),
+            // The others wait for what this one finds out.
+            Some(_) => {
+                *full = Some(now + FULL);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn note(&self, error: Option<&ConnectError>, now: Instant) {
+        *lock(&self.full) = error
+            .is_some_and(ConnectError::is_for_want_of_room)
+            .then(|| now + FULL);
+    }
 }
 
 impl managed::Manager for Manager {
@@ -58,7 +94,7 @@ impl managed::Manager for Manager {
             warnings,
             identity,
             ..
-        } = self.address.connect().await?;
+        } = self.connect().await?;
         self.topology.observe(self.at, &identity, Instant::now());
         Ok(Wire {
             client: ClientWrapper::new(client, driver),
@@ -107,6 +143,7 @@ impl Pool {
             at,
             address,
             topology: Arc::clone(topology),
+            full: Mutex::default(),
         };
         let pool = managed::Pool::builder(manager)
             .max_size(size)

@@ -1,6 +1,6 @@
 //! Whose database it is, how old, and who brings it up to date.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use sso_store_postgres::{Limits, OpenError, PostgresStore, SchemaError};
 use tokio::task::JoinSet;
 
@@ -73,6 +73,24 @@ async fn tables_of_another_program_are_not_touched() -> Result<()> {
         let ours = database.execute("select to_regclass('users')").await?;
         assert_eq!(ours, "");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_not_utf8_is_refused() -> Result<()> {
+    let database = Database::empty().await?;
+    let name = format!("latin{}", std::process::id());
+    let create = "create database {} encoding 'LATIN1' locale 'C' template template0";
+    database.execute(&create.replace("{}", &name)).await?;
+    let mut other = database.url.clone();
+    let at = other.rfind('/').context("no database in it")?;
+    other.replace_range(at + 1.., &name);
+    let opened = PostgresStore::open(&settings(&other)?, Limits::default(), true).await;
+    let refused = opened.err().context("it was opened")?.to_string();
+    assert!(
+        refused.contains("encoding is LATIN1 and must be UTF8"),
+        "{refused}"
+    );
     Ok(())
 }
 

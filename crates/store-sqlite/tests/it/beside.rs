@@ -37,6 +37,22 @@ async fn beat(store: &SqliteStore) -> Result<Vec<Revocation>, StoreError> {
     Ok(store.beat(question).await?.entries.into_iter().collect())
 }
 
+/// It looked before the copy ended, and writes after it.
+#[tokio::test]
+async fn nothing_is_written_to_a_database_that_goes_on_elsewhere() {
+    let (server, folder) = serving();
+    let given = Given::new();
+    drop(server);
+    let command = Arc::new(open(folder.path(), Role::Command).unwrap());
+    let alice = user(&command, &given, "alice@example.com").await;
+    std::fs::write(folder.path().join("moved-to"), "postgres://db/sso\n").unwrap();
+    let mut tx = command.begin().await.unwrap();
+    let refused = tx.end_user_sessions(alice.id).await.unwrap_err();
+    assert!(refused.to_string().contains("goes on there"), "{refused}");
+    let seen = command.user(alice.id, Freshness::Primary).await.unwrap();
+    assert_eq!(seen.unwrap().version, alice.version);
+}
+
 #[tokio::test]
 async fn a_second_server_is_refused_and_a_command_is_not() {
     let (server, folder) = serving();

@@ -65,14 +65,20 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// Without white space around it, and without the mark that some programs put at the start of a
-/// file.
+/// Without blanks around it, and without the mark that some programs put at the start of a file. A tab may be
+/// the first cell's end in a table.
 fn trimmed(line: &[u8], number: u64) -> &[u8] {
     let line = match line.strip_prefix(b"\xef\xbb\xbf") {
         Some(rest) if number == 1 => rest,
         _ => line,
     };
-    line.trim_ascii()
+    let is_text = |byte: &u8| !matches!(byte, b' ' | b'\r' | b'\n');
+    let start = line.iter().position(is_text).unwrap_or(line.len());
+    let end = line
+        .iter()
+        .rposition(is_text)
+        .map_or(start, |last| last + 1);
+    &line[start..end]
 }
 
 fn skip_line(reader: &mut impl BufRead) -> io::Result<u64> {
@@ -99,13 +105,13 @@ mod tests {
 
     #[test]
     fn lines_are_numbered_and_empty_ones_skipped() {
-        let text = b"\xef\xbb\xbfone\r\n\n  \ntwo\nthree";
+        let text = b"\xef\xbb\xbfone\r\n\n  \n\ttwo \nthree";
         let mut lines = Lines::new(&text[..]);
         let mut seen = Vec::new();
         while let Some((number, Line::Text(line))) = lines.next().unwrap() {
             seen.push((number, String::from_utf8(line.to_vec()).unwrap()));
         }
-        let expected = [(1, "one"), (4, "two"), (5, "three")];
+        let expected = [(1, "one"), (4, "\ttwo"), (5, "three")];
         assert_eq!(seen, expected.map(|(n, text)| (n, text.to_owned())));
         assert_eq!(lines.bytes(), text.len() as u64);
     }

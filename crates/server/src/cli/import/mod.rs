@@ -1,5 +1,6 @@
 //! `sso user import`: users of another system, with the hashes that it has.
 
+mod arguments;
 mod checkpoint;
 mod duplicates;
 mod lines;
@@ -10,11 +11,10 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufReader, IsTerminal, Seek, SeekFrom},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use sso_core::{
     Caller, Failure, Kind, Sso,
@@ -24,6 +24,7 @@ use sso_core::{
 };
 use sso_crypto::sha256;
 
+pub(super) use self::arguments::{Format, HELP, ImportArgs};
 use self::{
     checkpoint::{Checkpoint, State},
     duplicates::{Addresses, Duplicates},
@@ -31,7 +32,6 @@ use self::{
     record::{Parser, Record},
     report::{Counts, Left, Report},
 };
-use super::Output;
 use crate::{
     config::Loaded,
     exit::{Exit, Failed},
@@ -40,68 +40,6 @@ use crate::{
 
 /// Lines of one transaction.
 const CHUNK: usize = 1000;
-
-/// The manual of the formats.
-pub(super) const HELP: &str = "\
-Each line of the file is a JSON object with these members; the first two are needed:
-
-  email          as he types it; unique without regard to case
-  password_hash  argon2 in PHC format ($argon2id$v=19$m=..,t=..,p=..$salt$hash)
-                 or bcrypt ($2a$, $2b$, $2y$)
-  name           1 to 100 characters
-  birthday       YYYY-MM-DD
-  is_admin       true or false
-  disabled       true or false
-  id             a UUID, kept; without one he gets a new one
-  created_at     RFC 3339; without one: now
-
-Hashes are kept and replaced at the first login. They are refused beyond argon2
-m=262144 (256 MiB), t=10, p=4 and outside of bcrypt cost 4 to 14.
-
-Users whose addresses differ by case only are all reported and none is imported:
-say which one it is. Users who are there already are reported and left as they
-are, so the same file can be imported again. Nobody gets a registration event.
-
-Exit codes: 0 all imported or there already; 1 some were refused.
-
-Examples:
-  sso user import users.jsonl
-  sso user import users.jsonl --dry-run
-  sso user import users.jsonl --report left.jsonl --checkpoint import.state
-  psql -c 'copy users to stdout with csv header' | sso user import --from authloyalty-csv -
-
-  {\"email\":\"ada@example.com\",\"password_hash\":\"$2a$10$...\",\"name\":\"Ada\"}";
-
-#[derive(Debug, Args)]
-pub(super) struct ImportArgs {
-    /// The file; - is standard input.
-    file: PathBuf,
-    /// How it is written.
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    from: Format,
-    /// Write who was not imported to this file, one JSON object a line.
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
-    /// Keep in this file how far the import came, and go on from there if it exists.
-    #[arg(long, value_name = "FILE")]
-    checkpoint: Option<PathBuf>,
-    /// Only say what would be refused by its own faults; import nobody.
-    #[arg(long)]
-    dry_run: bool,
-    /// How to print.
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
-}
-
-/// How users are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(super) enum Format {
-    /// A JSON object a line.
-    #[default]
-    JsonLines,
-    /// The table `users` of authloyalty as CSV with a header.
-    AuthloyaltyCsv,
-}
 
 /// Imports, and exits 1 if somebody was refused.
 pub(super) fn run(loaded: &Loaded, args: &ImportArgs) -> Result<Exit, Failed> {
@@ -144,14 +82,26 @@ struct Survey {
     bytes: u64,
 }
 
-/// Users to be stored together, each with his line.
-type Chunk = Vec<(u64, ImportedUser)>;
+/// Some lines.
+#[derive(Default)]
+struct Chunk {
+    /// Users to be stored together, each with his line.
+    users: Vec<(u64, ImportedUser)>,
+    /// Lines that have none.
+    refused: Vec<Left>,
+    /// The last of them; `None` at the end.
+    reached: Option<u64>,
+}
 
 impl Import<'_> {
     async fn run(self) -> Result<Report, Failure> {
         let survey = self.survey()?;
         let checkpoint = Checkpoint::new(self.args.checkpoint.clone());
-        let resumed = checkpoint.load(&survey.digest).map_err(invalid)?;
+        let resumed = if self.args.dry_run {
+            None
+        } else {
+            checkpoint.load(&survey.digest).map_err(invalid)?
+        };
         let (done, counts) = resumed
             .as_ref()
             .map_or((0, Counts::default()), |state| (state.line, state.counts));
@@ -163,9 +113,13 @@ impl Import<'_> {
         let mut lines = self.lines()?;
         let parser = self.parser(&mut lines)?;
         loop {
-            let (users, reached) = self.chunk(&parser, &survey, &mut lines, done, &mut report)?;
-            let Some(line) = reached else { break };
-            self.store(users, &mut report).await?;
+            let chunk = self.chunk(&parser, &survey, &mut lines, done)?;
+            let Some(line) = chunk.reached else { break };
+            self.store(chunk.users, &mut report).await?;
+            // Not before: if they are not stored these lines come again.
+            for left in chunk.refused {
+                keep(report.refused(left))?;
+            }
             progress.set_position(lines.bytes());
             keep(report.flush())?;
             if !self.args.dry_run {
@@ -178,21 +132,22 @@ impl Import<'_> {
             }
         }
         progress.finish_and_clear();
-        checkpoint.remove();
+        if !self.args.dry_run {
+            checkpoint.remove();
+        }
         Ok(report)
     }
 
-    /// The users of the next lines after `done`, and the last of these lines; `None` at the end.
+    /// The next lines after `done`.
     fn chunk(
         &self,
         parser: &Parser,
         survey: &Survey,
         lines: &mut Lines<BufReader<&File>>,
         done: u64,
-        report: &mut Report,
-    ) -> Result<(Chunk, Option<u64>), Failure> {
-        let mut users = Chunk::new();
-        let (mut read, mut reached) = (0, None);
+    ) -> Result<Chunk, Failure> {
+        let mut chunk = Chunk::default();
+        let mut read = 0;
         while read < CHUNK {
             let Some((number, line)) = lines.next().map_err(|error| self.cannot_read(&error))?
             else {
@@ -202,13 +157,13 @@ impl Import<'_> {
                 continue;
             }
             read += 1;
-            reached = Some(number);
+            chunk.reached = Some(number);
             match self.judge(parser, &survey.duplicates, number, line) {
-                Ok(user) => users.push((number, user)),
-                Err(left) => keep(report.refused(left))?,
+                Ok(user) => chunk.users.push((number, user)),
+                Err(left) => chunk.refused.push(left),
             }
         }
-        Ok((users, reached))
+        Ok(chunk)
     }
 
     /// Reads everything once: whose address is not his alone, and which input this is.
@@ -274,7 +229,11 @@ impl Import<'_> {
         })
     }
 
-    async fn store(&self, users: Chunk, report: &mut Report) -> Result<(), Failure> {
+    async fn store(
+        &self,
+        users: Vec<(u64, ImportedUser)>,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
         let (numbers, users): (Vec<_>, Vec<_>) = users.into_iter().unzip();
         let outcomes = if self.args.dry_run || users.is_empty() {
             vec![Imported::Stored; users.len()]

@@ -232,7 +232,7 @@ fn timestamp(text: &str) -> String {
         None => time.push('Z'),
         // `+00` and `+0000`
         Some(3) => time.push_str(":00"),
-        Some(5) => time.insert(time.len() - 2, ':'),
+        Some(5) if time.is_char_boundary(time.len() - 2) => time.insert(time.len() - 2, ':'),
         Some(_) => {}
     }
     if let Ok(moment) = time::OffsetDateTime::parse(&time, &Rfc3339) {
@@ -299,6 +299,9 @@ mod tests {
             assert_eq!(timestamp(written), read);
         }
         assert_eq!(timestamp("soon"), "soonZ");
+        // Five bytes from the sign, and two from the end is in the middle of a letter.
+        let letters = "2024-08-01T10:20:30+a\u{e9}b";
+        assert_eq!(timestamp(letters), letters);
     }
 
     #[test]
