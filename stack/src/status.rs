@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::system::{GRPC, System};
+use crate::system::System;
 
 /// Mails that are shown, the newest.
 const MAILS: usize = 100;
@@ -22,10 +22,7 @@ impl System {
             ),
             (
                 "gRPC",
-                format!(
-                    "{grpc}             Swagger UI http://{}/sw/",
-                    self.swagger()
-                ),
+                format!("{grpc}             Swagger UI http://{grpc}/sw/"),
             ),
             (
                 "loyalty",
@@ -95,7 +92,6 @@ impl System {
         json!({
             "http": self.balancer.http.address(),
             "grpc": self.balancer.grpc.address(),
-            "grpc_of_sso1": self.swagger(),
             "loyalty": self.loyalty.address(),
             "prometheus": self.prometheus.address(),
             "traces": self.traces.http(),
@@ -103,14 +99,6 @@ impl System {
             "mails": mails.collect::<Vec<_>>(),
             "started_in_seconds": self.took.as_secs_f64(),
         })
-    }
-
-    /// Of the first instance: browsers do not speak HTTP/2 in clear, which the balancer wants.
-    fn swagger(&self) -> String {
-        let address = self.sso[0].also(GRPC);
-        address
-            .map(|address| address.to_string())
-            .unwrap_or_default()
     }
 
     /// The end of a log, or the names of all.

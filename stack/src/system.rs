@@ -99,7 +99,7 @@ impl System {
 }
 
 /// The second port of an instance, and its third.
-pub(crate) const GRPC: usize = 0;
+const GRPC: usize = 0;
 const ADMIN: usize = 1;
 
 /// Two instances, migrated and ready, and the balancer before them.

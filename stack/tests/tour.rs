@@ -217,7 +217,7 @@ async fn by_browser(stack: &Stack) -> Result<()> {
     browser.swagger(http, "/swagger/index.html").await?;
     let answer = browser.try_out("/auth/registration", &who).await?;
     ensure!(answer.contains("201"), "{answer}");
-    let grpc = stack.address("grpc_of_sso1")?;
+    let grpc = stack.address("grpc")?;
     browser.swagger(grpc, "/sw/").await?;
     let answer = browser.try_out("/sso/login", &who).await?;
     ensure!(answer.contains("accessToken"), "{answer}");

@@ -51,7 +51,7 @@ backend https
     server sso1 {}
     server sso2 {}
 frontend grpc
-    bind {} proto h2
+    bind {}
     default_backend grpcs
 backend grpcs
     balance roundrobin
