@@ -173,10 +173,22 @@ class Around(unittest.TestCase):
         objects = render(values("minimal"))
         notes = objects["Job", "sso-migrate"]["metadata"]["annotations"]
         self.assertEqual(notes["helm.sh/hook"], "pre-install,pre-upgrade")
-        config = objects["ConfigMap", "sso"]["metadata"]["annotations"]
+        config = objects["ConfigMap", "sso-migrate"]["metadata"]["annotations"]
         self.assertEqual(config["helm.sh/hook"], notes["helm.sh/hook"])
         self.assertLess(int(config["helm.sh/hook-weight"]), int(notes["helm.sh/hook-weight"]))
+        volumes = objects["Job", "sso-migrate"]["spec"]["template"]["spec"]["volumes"]
+        self.assertIn({"name": "config", "configMap": {"name": "sso-migrate"}}, volumes)
         self.assertEqual(objects["Job", "sso-migrate"]["spec"]["template"]["spec"]["containers"][0]["args"], ["migrate", "up"])
+
+    def test_a_rollback_brings_the_former_configuration_back(self):
+        for enabled in [True, False]:
+            objects = render(merged(values("minimal"), {"migrations": {"enabled": enabled}}))
+            own = objects["ConfigMap", "sso"]
+            self.assertNotIn("annotations", own["metadata"], "what is a hook is no part of the release")
+            self.assertIn({"name": "config", "configMap": {"name": "sso"}}, pod(objects)["volumes"])
+            self.assertEqual(("ConfigMap", "sso-migrate") in objects, enabled)
+            if enabled:
+                self.assertEqual(objects["ConfigMap", "sso-migrate"]["data"], own["data"])
 
     def test_an_autoscaler_alone_decides_how_many(self):
         self.assertEqual(deployment(render(values("minimal")))["replicas"], 2)

@@ -61,6 +61,15 @@ class Compose(unittest.TestCase):
             self.assertTrue({"migrate", "topics", "sentinel1", "sentinel2", "sentinel3"} <= set(needs))
         self.assertTrue({"pg1", "pg2", "pg3", "haproxy"} <= set(WHOLE["services"]["migrate"]["depends_on"]))
 
+    def test_what_drains_has_time_to_drain(self):
+        for name in ["sso1", "sso2", "welcome", "loyalty"]:
+            self.assertEqual(WHOLE["services"][name]["stop_grace_period"], "60s", name)
+
+    def test_a_redis_keeps_its_name_in_a_new_container(self):
+        for name, service in WHOLE["services"].items():
+            if re.fullmatch(r"(redis|sentinel)\d", name):
+                self.assertEqual(service["hostname"], name)
+
     def test_what_is_kept_is_kept_in_volumes_with_names(self):
         for file in [WHOLE, SMALL]:
             used = set()

@@ -33,4 +33,6 @@ min-replicas-max-lag 10
 CONF
   [ "$1" = master ] || echo 'replicaof redis1 6379' >>redis.conf
 fi
+# What Redis wrote may be of a container that had another name.
+sed -i "s/^replica-announce-ip .*/replica-announce-ip $(hostname)/" redis.conf
 exec redis-server redis.conf

@@ -50,6 +50,8 @@ set -eu
 password=$(cat /run/secrets/database_password)
 psql -v ON_ERROR_STOP=1 -d "$1" <<SQL
 create role sso login password '$password';
+-- To see the standbys that may become the primary: else nothing is answered "everywhere" when Patroni drops one.
+grant pg_read_all_stats to sso;
 create database sso owner sso;
 create database loyalty owner sso;
 SQL

@@ -61,26 +61,27 @@ sentinelPassword: SSO__REDIS__SENTINEL_PASSWORD_FILE
 kafkaPassword: SSO__KAFKA__SASL_PASSWORD_FILE
 {{- end -}}
 
+{{/* Of a pod: `root` is the context, `config` the name of its ConfigMap. */}}
 {{- define "sso.volumes" -}}
 - name: config
-  configMap: {name: {{ include "sso.name" . }}}
+  configMap: {name: {{ .config }}}
 - name: tmp
   emptyDir: {medium: Memory, sizeLimit: 16Mi}
 - name: secrets
   projected:
     defaultMode: 0440
     sources:
-      {{- range $name, $_ := include "sso.secrets" . | fromYaml }}
-      {{- $secret := index $.Values.secrets $name }}
+      {{- range $name, $_ := include "sso.secrets" .root | fromYaml }}
+      {{- $secret := index $.root.Values.secrets $name }}
       {{- if $secret.secret }}
       - secret:
           name: {{ $secret.secret }}
           items: [{key: {{ $secret.key }}, path: {{ $name }}}]
       {{- end }}
       {{- end }}
-{{- if .Values.tls.secret }}
+{{- if .root.Values.tls.secret }}
 - name: tls
-  secret: {secretName: {{ .Values.tls.secret }}, defaultMode: 0440}
+  secret: {secretName: {{ .root.Values.tls.secret }}, defaultMode: 0440}
 {{- end }}
 {{- end -}}
 
