@@ -16,7 +16,7 @@ use sso_config::output::note;
 use sso_core::{
     Agent, Caller, Failure, KeyPolicy, Policy, Scopes, Service, Sso,
     audit::Repeated,
-    ports::{Clock, Random, Shards, Throttle, Unthrottled},
+    ports::{Clock, Random, Shards, StoreError, Throttle, Unthrottled},
     revocation::{LeaseTerms, Revocations, bound},
     throttle::{LocalThrottle, ThrottleSettings},
     values::PasswordPolicy,
@@ -301,16 +301,10 @@ fn policy(config: &Config) -> Policy {
 
 /// A use case that failed at the command line: its sentences, and for a fault of ours the cause.
 pub(crate) fn of_failure(failure: Failure) -> Failed {
-    let cause = failure.cause.as_deref();
-    let is_damage = cause.is_some_and(|cause| {
-        matches!(
-            cause.downcast_ref(),
-            Some(sso_core::ports::StoreError::Corrupt(_))
-        )
-    });
+    let cause: Option<&StoreError> = failure.cause.as_ref().and_then(|why| why.downcast_ref());
     let exit = match failure.kind {
         sso_core::Kind::Unavailable => Exit::Unavailable,
-        _ if is_damage => Exit::DataDamaged,
+        _ if cause.is_some_and(store::is_damage) => Exit::DataDamaged,
         _ => Exit::Failure,
     };
     let mut message = failure.message.into_owned();

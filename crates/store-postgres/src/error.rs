@@ -188,6 +188,20 @@ impl Class {
     }
 }
 
+/// Whether the store has failed because what is stored is damaged: what PostgreSQL says of its files
+/// (XX001, XX002), and what cannot be decoded.
+pub fn is_damage(error: &StoreError) -> bool {
+    let StoreError::Corrupt(cause) = error else {
+        return false;
+    };
+    let shared = cause.downcast_ref().map(|fault: &Arc<Fault>| &**fault);
+    let fault: Option<&Fault> = cause.downcast_ref().or(shared);
+    fault.is_some_and(|fault| match fault.code() {
+        Some(code) => [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(code),
+        None => matches!(fault, Fault::Undecodable(_)),
+    })
+}
+
 /// Serialization failure, deadlock.
 fn is_contention(code: &SqlState) -> bool {
     *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED

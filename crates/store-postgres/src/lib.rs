@@ -36,7 +36,7 @@ mod users;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
-pub use error::SchemaError;
+pub use error::{SchemaError, is_damage};
 pub use migrations::MigrationStatus;
 pub use store::{Limits, OpenError, PostgresStore};
 

@@ -26,7 +26,7 @@ pub(crate) enum Fault {
     /// SQLite rolled back everything that was to be committed together.
     #[error("the database rolled back a group of requests")]
     GroupLost,
-    /// The database goes on elsewhere.
+    /// The database goes on elsewhere, or nobody can tell.
     #[error(transparent)]
     Moved(Box<OpenError>),
 }
@@ -76,6 +76,16 @@ impl Fault {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
         ))
     }
+}
+
+/// Whether the store has failed because what is stored is damaged.
+pub fn is_damage(error: &StoreError) -> bool {
+    let StoreError::Corrupt(cause) = error else {
+        return false;
+    };
+    let refused = cause.downcast_ref().map(|Refused(fault)| &**fault);
+    let fault: Option<&Fault> = cause.downcast_ref().or(refused);
+    fault.is_some_and(|fault| fault.is_damage() || matches!(fault, Fault::Undecodable(_)))
 }
 
 /// The name of SQLite's result code.

@@ -139,10 +139,10 @@ impl Address {
         tokio::pin!(exchange);
         tokio::select! {
             got = &mut exchange => got,
-            ended = &mut connection => match ended {
-                // With its last word, after which a server may close: `exchange` has not read that yet.
-                Ok(()) => exchange.await,
-                Err(error) => Err(error.into()),
+            // With its last word, after which a server may close: `exchange` has not read that yet.
+            ended = &mut connection => match (exchange.await, ended) {
+                (Err(GetError::Cut | GetError::Http(_)), Err(error)) => Err(error.into()),
+                (got, _) => got,
             },
         }
     }

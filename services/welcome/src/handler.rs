@@ -1,6 +1,6 @@
 //! What is done with a registration.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use lettre::Message;
@@ -112,6 +112,11 @@ impl Handler for Greeter {
         }
         outcome
     }
+
+    fn parked(&self, event: &Event) {
+        metrics::mail("gave_up");
+        self.tries.over(event.id);
+    }
 }
 
 impl Greeter {
@@ -157,7 +162,11 @@ impl Greeter {
         // By itself: whoever gives this event up, at the end of a drain, has not the mail back.
         let sending = sending.run(message, room).in_current_span();
         let sent = self.under_way.spawn(sending).await;
-        match sent.unwrap_or_else(|error| Err(NotSent::Away(error.to_string()))) {
+        let sent = sent.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => panic::resume_unwind(panic),
+            Err(error) => Err(NotSent::Away(error.to_string())),
+        });
+        match sent {
             Ok(()) => {
                 self.tries.taken(Instant::now());
                 metrics::mail("sent");

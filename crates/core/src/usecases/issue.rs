@@ -151,6 +151,15 @@ impl Sso {
         }
     }
 
+    /// When a session has access tokens that may be good: those of one that was not used for long are, for as
+    /// long as they live.
+    pub(crate) fn not_expired(&self) -> Liveness {
+        Liveness {
+            used_after: None,
+            ..self.alive()
+        }
+    }
+
     /// The time by the store's clock, in the microseconds that stores keep: what is written is what
     /// is read.
     pub(crate) fn now(&self) -> OffsetDateTime {

@@ -200,7 +200,7 @@ async fn end_all(
 /// often it is asked: each entry is held everywhere for as long as a token lives.
 async fn has_nothing_left(sso: &Sso, user: UserId) -> Result<bool, StoreError> {
     let look = || async {
-        let alive = sso.store.live_sessions(user, sso.alive()).await?;
+        let alive = sso.store.live_sessions(user, sso.not_expired()).await?;
         let row = sso.store.user(user, Freshness::Primary).await?;
         // Until his sessions are ended for the first time he may have tokens of the seed.
         Ok(alive.is_empty() && row.is_some_and(|row| row.sessions_from > Version::ZERO))

@@ -69,7 +69,8 @@ pub async fn end(sso: &Sso, caller: &Caller, id: &str) -> Result<Reach, Sessions
     };
     sso.confirmed(|| async {
         // What has ended otherwise than by itself is in no list either.
-        let alive = sso.store.live_sessions(claims.user, sso.alive()).await?;
+        let alive = sso.store.live_sessions(claims.user, sso.not_expired());
+        let alive = alive.await?;
         if !alive.iter().any(|found| found.id == session) {
             return Err(SessionsError::NotFound);
         }

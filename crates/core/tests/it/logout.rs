@@ -14,7 +14,7 @@ use sso_testkit::app::password_of;
 use uuid::Uuid;
 
 use crate::support::{
-    AnyStore, access, app, assert_alive, assert_over, code, on_every_store, refreshing,
+    AnyStore, access, app, app_with, assert_alive, assert_over, code, on_every_store, refreshing,
 };
 
 on_every_store! {
@@ -23,6 +23,7 @@ on_every_store! {
     an_expired_token_ends_nothing_and_is_taken
     logging_out_again_is_taken
     everywhere_ends_every_session_of_the_user_and_of_nobody_else
+    a_session_that_was_not_used_for_long_has_tokens_that_end_all_the_same
     a_forged_token_is_refused
     a_session_that_the_store_does_not_know_is_ended_all_the_same
     a_session_of_somebody_else_is_not_ended
@@ -100,6 +101,22 @@ async fn everywhere_ends_every_session_of_the_user_and_of_nobody_else(store: Any
     assert_alive(&app, &next).await;
     app.logout(&one.refresh_token, true).await.unwrap();
     assert_over(&app, &next).await;
+}
+
+/// It cannot be refreshed any more; its access token lives longer than that.
+async fn a_session_that_was_not_used_for_long_has_tokens_that_end_all_the_same(store: AnyStore) {
+    let app = app_with(store, |policy| {
+        policy.session_idle_ttl = Some(Duration::from_mins(5));
+    })
+    .await;
+    let before = app.register("alice").await.unwrap();
+    app.logout(&before.access_token, true).await.unwrap();
+    let idle = app.login("alice", &password_of("alice")).await.unwrap();
+    app.advance(Duration::from_mins(6)).await.unwrap();
+    app.validate(&idle.access_token).await.unwrap();
+    app.logout(&idle.access_token, true).await.unwrap();
+    let refused = app.validate(&idle.access_token).await;
+    assert_eq!(refused, Err(TokenRefused::Revoked));
 }
 
 async fn a_forged_token_is_refused(store: AnyStore) {

@@ -81,7 +81,8 @@ impl Membership {
         }
     }
 
-    /// The brokers show the topic and yet do not let us read it: they say so once.
+    /// The brokers show the topic and yet do not let us read it: they say so once, and not when they do, so that it is
+    /// believed until an event or a partition comes.
     pub(super) fn refuse(&self, why: String) {
         *self.refused_lock() = Some(why);
     }

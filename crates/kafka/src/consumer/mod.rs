@@ -13,6 +13,7 @@
 
 pub mod dead_letter;
 mod decode;
+mod deferred;
 mod health;
 mod keys;
 mod membership;
@@ -34,7 +35,7 @@ use sso_events::{
     registration::RegistrationMessage,
 };
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::Semaphore,
     task::{JoinSet, spawn_blocking},
     time::{Instant, timeout},
 };
@@ -50,6 +51,7 @@ pub use self::{
 use self::{
     dead_letter::DeadLetters,
     decode::Decoder,
+    deferred::Deferred,
     keys::Keys,
     membership::Membership,
     progress::Assigned,
@@ -60,9 +62,12 @@ use crate::{SettingsError, registry::Registry, verdict};
 /// What a service does with an event.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Acts on an event. It may come again: after a crash, after a rebalance, and after
-    /// [`Outcome::Retry`].
+    /// Acts on an event. It may come again: after a crash, after a rebalance, after [`Outcome::Retry`] and
+    /// [`Outcome::Defer`].
     async fn handle(&self, event: &Event) -> Outcome;
+
+    /// An event that it has deferred is parked.
+    fn parked(&self, _: &Event) {}
 }
 
 /// What became of an event.
@@ -72,8 +77,8 @@ pub enum Outcome {
     Done,
     /// Not now: again after this time. The user's later events wait.
     Retry(Duration),
-    /// Not now, and because of this event alone: again after this time, as long as nobody has to wait for
-    /// it; else to the dead-letter topic, for this reason. No secret and no personal data in it.
+    /// Not now, and because of this event alone: again after this time. Where others would have to wait for
+    /// it, to the dead-letter topic, for this reason. No secret and no personal data in it.
     Defer(Duration, String),
     /// Never: to the dead-letter topic, for this reason. No secret and no personal data in it.
     Park(String),
@@ -179,7 +184,8 @@ impl Consumer {
             )?,
             parked: Keys::new(parked),
             room: Semaphore::new(settings.concurrency),
-            in_the_way: watch::Sender::default(),
+            // The other half is for those who do not wait.
+            deferred: Deferred::new(settings.pending / 2),
             topic: settings.topic.clone(),
             group: settings.group.clone(),
         };
@@ -289,15 +295,11 @@ impl Consumer {
         let low = pending <= self.settings.pending / 2 && ahead <= self.settings.ahead / 2;
         flow.paused = full || (flow.paused && !low);
         let first = if flow.paused {
-            assigned.first()
+            assigned.first(self.settings.ahead / 2)
         } else {
             HashMap::new()
         };
-        self.work.in_the_way.send_if_modified(|known| {
-            let other = *known != first;
-            *known = first;
-            other
-        });
+        self.work.deferred.let_know(first);
         if flow.told == Some(flow.paused) {
             return;
         }

@@ -85,11 +85,11 @@ impl Assigned {
             .retain(|number, partition| holds(*number, partition.generation));
     }
 
-    /// Of each partition the first that is not finished.
-    pub(super) fn first(&self) -> HashMap<i32, i64> {
+    /// Of each partition in which more than so many wait, the first that is not finished.
+    pub(super) fn first(&self, many: usize) -> HashMap<i32, i64> {
         let first = |(number, partition): (&i32, &Partition)| {
             let (offset, _) = partition.taken.first_key_value()?;
-            Some((*number, *offset))
+            (partition.taken.len() > many).then_some((*number, *offset))
         };
         self.partitions.iter().filter_map(first).collect()
     }

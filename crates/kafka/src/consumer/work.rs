@@ -1,11 +1,11 @@
 //! One event, from the record to its end.
 
-use std::{collections::HashMap, future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use sso_events::failpoint::{self, Step};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::Semaphore,
     time::{Instant, sleep},
 };
 use tracing::Instrument;
@@ -14,6 +14,7 @@ use super::{
     Handler, Outcome, Taken,
     dead_letter::{DeadLetters, ORIGIN, RESENT},
     decode::{Decoder, Undecoded},
+    deferred::Deferred,
     keys::{Keys, Place, Standing},
     membership::Claim,
 };
@@ -33,8 +34,7 @@ pub(super) struct Work {
     pub(super) dead_letters: DeadLetters,
     pub(super) parked: Keys,
     pub(super) room: Semaphore,
-    /// While no more records are taken: of each partition the first that is not finished.
-    pub(super) in_the_way: watch::Sender<HashMap<i32, i64>>,
+    pub(super) deferred: Deferred,
     pub(super) topic: String,
     pub(super) group: String,
 }
@@ -140,7 +140,7 @@ impl Work {
             wait(claim, pause).await?;
             pause = (pause * 2).min(PAUSE.1);
         };
-        let mut panics = 0;
+        let (mut panics, mut number) = (0, None);
         loop {
             let outcome = self.handle(&event, claim).await?;
             match outcome {
@@ -152,9 +152,11 @@ impl Work {
                 }
                 Some(Outcome::Defer(after, why)) => {
                     metrics::consumed("retried");
+                    let number = *number.get_or_insert_with(|| self.deferred.number());
                     tokio::select! {
                         waited = wait(claim, after.min(LONGEST)) => waited?,
-                        () = self.others_wait_for(taken) => {
+                        () = self.deferred.in_the_way(number, taken) => {
+                            self.handler.parked(&event);
                             return Ok(Err(format!("{why}, and others would wait for it")));
                         }
                     }
@@ -168,15 +170,6 @@ impl Work {
                     wait(claim, PAUSE.0).await?;
                 }
             }
-        }
-    }
-
-    /// Returns when nothing is taken any more, and this is the first that is not finished.
-    async fn others_wait_for(&self, taken: &Taken) {
-        let mut first = self.in_the_way.subscribe();
-        let this = |first: &HashMap<i32, i64>| first.get(&taken.partition) == Some(&taken.offset);
-        if first.wait_for(this).await.is_err() {
-            future::pending::<()>().await;
         }
     }
 

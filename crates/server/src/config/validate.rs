@@ -149,7 +149,7 @@ impl Rules<'_, '_> {
             self.broken(
                 "database.max_lag",
                 &["tokens.access_ttl"],
-                "must be shorter than tokens.access_ttl and 20 seconds: who was an admin would be \
+                "must be shorter than tokens.access_ttl plus 20 seconds: who was an admin would be \
                  one to a replica that lags, after that was forgotten",
             );
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sso_core::ports::{AllShards, Clock, Shards, Store};
+use sso_core::ports::{AllShards, Clock, Shards, Store, StoreError};
 use sso_crypto::SystemRandom;
 use sso_store_postgres::{
     self as postgres, Limits, PostgresStore, SchemaError,
@@ -197,6 +197,11 @@ pub(crate) fn of_sqlite(error: &sqlite::OpenError) -> Failed {
         _ => (Exit::Failure, ""),
     };
     Failed::new(exit, format!("{key}{error}"))
+}
+
+/// Whether a store, of either kind, has failed because what is stored is damaged.
+pub(super) fn is_damage(error: &StoreError) -> bool {
+    sqlite::is_damage(error) || postgres::is_damage(error)
 }
 
 /// And of PostgreSQL.

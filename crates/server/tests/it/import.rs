@@ -242,6 +242,8 @@ async fn a_killed_import_goes_on_from_its_checkpoint() -> Result<()> {
     let (_, report) = import(&site, &dry)?;
     assert_eq!(counts(&report), [20_000, 0, 0]);
     assert!(state.exists());
+    let anew = [&["user", "import"][..], &dry, &["--report", "left"]].concat();
+    assert_eq!(site.run(&anew)?.status.code(), Some(1));
 
     write(&site, "other.jsonl", &lines[0])?;
     let other = site.run(&["user", "import", "other.jsonl", "--checkpoint", "state"])?;

@@ -37,7 +37,8 @@ impl Beats {
             sent.beats.clear();
         }
         let is_old = |at: Instant| now.saturating_duration_since(at) > KEPT;
-        while sent.beats.len() >= MOST || sent.beats.front().is_some_and(|(_, at)| is_old(*at)) {
+        // One that is older stays: after a pause it says how far behind a replica is that has not gone on.
+        while sent.beats.len() >= MOST || sent.beats.get(1).is_some_and(|(_, at)| is_old(*at)) {
             sent.beats.pop_front();
         }
         sent.beats.push_back((beat, now));
@@ -79,8 +80,21 @@ mod tests {
         let age = |beat| beats.when(reader, beat).map(|at| (at - start).as_millis());
         assert_eq!(age(9_999), Some(99_990));
         assert_eq!(age(3_700), Some(37_000));
-        assert_eq!(age(3), Some(34_990));
+        assert_eq!(age(3), Some(34_980));
         assert_eq!(beats.when(Uuid::from_u128(2), 999), None);
+    }
+
+    /// The primary was away for long; the replica that showed the last beat still does.
+    #[test]
+    fn after_a_pause_a_replica_that_has_not_gone_on_is_as_old_as_what_it_shows() {
+        let (beats, reader, start) = (Beats::default(), Uuid::from_u128(1), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for (beat, seconds) in [(1, 0), (2, 1), (3, 600), (4, 601)] {
+            beats.sent(reader, beat, at(seconds));
+        }
+        assert_eq!(beats.when(reader, 2), Some(at(1)));
+        assert_eq!(beats.when(reader, 1), Some(at(1)));
+        assert_eq!(beats.when(reader, 4), Some(at(601)));
     }
 
     #[test]

@@ -62,10 +62,13 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether the server has as many connections as it, or the role, may have (53300).
     pub(super) fn is_for_want_of_room(&self) -> bool {
-        let (Self::Postgres(error) | Self::Identity(IdentityError::Postgres(error))) = self else {
-            return false;
-        };
-        error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
+        match self {
+            Self::Full => true,
+            Self::Postgres(error) | Self::Identity(IdentityError::Postgres(error)) => {
+                error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
+            }
+            _ => false,
+        }
     }
 
     /// What the operator must correct; `None`: it may pass by itself.

@@ -296,7 +296,10 @@ impl Servers {
                     Ok(Err(error)) => last = error,
                     Err(_) => return Err(StoreError::unavailable(ConnectError::Timeout)),
                 }
-                self.shared.topology.doubt.notify_waiters();
+                // It says who it is by having no room: nobody is asked anew, over one more connection each.
+                if !last.is_for_want_of_room() {
+                    self.shared.topology.doubt.notify_waiters();
+                }
             }
             let again = deadline.min(Deadline::now() + RETRY);
             let _ = timeout_at(again, changes.changed()).await;

@@ -54,7 +54,7 @@ impl<R: BufRead> Lines<R> {
                 self.bytes += skip_line(&mut self.reader)?;
                 return Ok(Some((self.number, Line::TooLong)));
             }
-            if trimmed(&self.buffer, self.number).is_empty() {
+            if trimmed(&self.buffer, self.number).trim_ascii().is_empty() {
                 continue;
             }
             return Ok(Some((

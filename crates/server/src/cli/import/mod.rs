@@ -102,6 +102,12 @@ impl Import<'_> {
         } else {
             checkpoint.load(&survey.digest).map_err(invalid)?
         };
+        if self.args.dry_run && self.args.report.is_some() && checkpoint.exists() {
+            return Err(invalid(
+                "an import is to go on from the checkpoint, and its report must not be begun anew: leave \
+                 --report or --checkpoint out of the dry run",
+            ));
+        }
         let (done, counts) = resumed
             .as_ref()
             .map_or((0, Counts::default()), |state| (state.line, state.counts));
