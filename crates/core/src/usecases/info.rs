@@ -39,13 +39,13 @@ pub async fn info(sso: &Sso, caller: &Caller) -> Result<User, InfoError> {
 /// The row of the user of a token, if it honours that.
 pub(super) async fn honouring(sso: &Sso, claims: &AccessClaims) -> Result<User, InfoError> {
     sso.confirmed(|| async {
-        let mut fresh = sso.revocations.freshness(claims.user, claims.version);
-        let mut user = sso.store.user(claims.user, fresh).await?;
+        let fresh = || sso.revocations.freshness(claims.user, claims.version);
+        let asked = fresh();
+        let mut user = sso.store.user(claims.user, asked).await?;
         // What was revoked of him while a replica was asked, the row may not show.
-        let known = sso.revocations.freshness(claims.user, claims.version);
-        if known != fresh {
-            fresh = known;
-            user = sso.store.user(claims.user, fresh).await?;
+        let known = fresh();
+        if known != asked {
+            user = sso.store.user(claims.user, known).await?;
         }
         let user = user.filter(|user| user.honours(claims.version));
         Ok(user.ok_or(TokenRefused::Revoked)?)
