@@ -29,11 +29,6 @@ impl Checkpoint {
         Self(file)
     }
 
-    /// Whether an import was cut off.
-    pub(super) fn exists(&self) -> bool {
-        self.0.as_ref().is_some_and(|path| path.exists())
-    }
-
     /// Where an earlier import of the same input stopped; `Err` if the file is of another input.
     pub(super) fn load(&self, digest: &str) -> Result<Option<State>, String> {
         let Some(path) = &self.0 else {

@@ -96,18 +96,16 @@ struct Chunk {
 impl Import<'_> {
     async fn run(self) -> Result<Report, Failure> {
         let survey = self.survey()?;
-        let checkpoint = Checkpoint::new(self.args.checkpoint.clone());
-        let resumed = if self.args.dry_run {
-            None
-        } else {
-            checkpoint.load(&survey.digest).map_err(invalid)?
-        };
-        if self.args.dry_run && self.args.report.is_some() && checkpoint.exists() {
+        let (dry_run, file) = (self.args.dry_run, self.args.checkpoint.as_deref());
+        if dry_run && self.args.report.is_some() && file.is_some_and(Path::exists) {
             return Err(invalid(
                 "an import is to go on from the checkpoint, and its report must not be begun anew: leave \
                  --report or --checkpoint out of the dry run",
             ));
         }
+        // A dry run judges all, and keeps nothing.
+        let checkpoint = Checkpoint::new(file.filter(|_| !dry_run).map(Path::to_owned));
+        let resumed = checkpoint.load(&survey.digest).map_err(invalid)?;
         let (done, counts) = resumed
             .as_ref()
             .map_or((0, Counts::default()), |state| (state.line, state.counts));
@@ -128,19 +126,15 @@ impl Import<'_> {
             }
             progress.set_position(lines.bytes());
             keep(report.flush())?;
-            if !self.args.dry_run {
-                let state = State {
-                    digest: survey.digest.clone(),
-                    line,
-                    counts: report.counts,
-                };
-                keep(checkpoint.save(&state))?;
-            }
+            let state = State {
+                digest: survey.digest.clone(),
+                line,
+                counts: report.counts,
+            };
+            keep(checkpoint.save(&state))?;
         }
         progress.finish_and_clear();
-        if !self.args.dry_run {
-            checkpoint.remove();
-        }
+        checkpoint.remove();
         Ok(report)
     }
 
