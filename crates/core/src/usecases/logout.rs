@@ -11,8 +11,8 @@ use crate::{
         store::{AuditAction, Ended, Freshness, NewRevocation, Reach, Revocation, Revoked, Tx},
     },
     sso::Sso,
-    usecases::{once_more::once_more, validate},
-    values::{SessionId, UserId, Version},
+    usecases::{janitor::SESSIONS_KEPT, once_more::once_more, validate},
+    values::{SessionId, Version},
 };
 
 /// A token whose session is to end, unverified.
@@ -30,6 +30,7 @@ impl<'a> Logout<'a> {
         mut fields: Fields,
     ) -> Result<Self, BadFields> {
         let token = fields.required("token", token, Ok);
+        fields.reach("everywhere");
         fields.finish(token).map(|token| Self { token, everywhere })
     }
 }
@@ -97,7 +98,7 @@ async fn end_unknown(
 ) -> Result<Reach, StoreError> {
     let is_anothers = sso.store.session(subject.session).await?.is_some();
     if is_anothers || sso.revocations.holds(subject.session) {
-        return over_already(sso, subject.session).await;
+        return over_already(sso, subject.session, &[]).await;
     }
     // Of somebody who was deleted nothing is written down again.
     let is_known = sso
@@ -122,8 +123,13 @@ async fn end_unknown(
     .await
 }
 
-/// How far it reaches that this session is over, whoever committed it: perhaps a moment ago.
-async fn over_already(sso: &Sso, session: SessionId) -> Result<Reach, StoreError> {
+/// Obeys what is over, and says how far it reaches that this session is, whoever committed it: perhaps a
+/// moment ago.
+async fn over_already(
+    sso: &Sso,
+    session: SessionId,
+    over: &[Revoked],
+) -> Result<Reach, StoreError> {
     let seen = once_more(|| async {
         let mut tx = sso.store.begin().await?;
         let seen = seen_over(sso, tx.as_mut(), session).await?;
@@ -131,6 +137,9 @@ async fn over_already(sso: &Sso, session: SessionId) -> Result<Reach, StoreError
         Ok(seen)
     });
     let seen = seen.await?;
+    for revoked in over {
+        sso.revocations.obey(*revoked, seen.until);
+    }
     Ok(sso.revocations.reach(&seen).await)
 }
 
@@ -182,37 +191,60 @@ async fn end_all(
     token: &str,
     subject: TokenSubject,
 ) -> Result<Reach, StoreError> {
-    let known = sso.store.session(subject.session).await?;
-    let means_something = match known {
-        Some(session) => {
-            session.user == subject.user && !has_nothing_left(sso, subject.user).await?
-        }
-        // Not if it is found years later; else it may be of a session that a failover lost.
-        None => is_in_time(sso, token),
-    };
-    if !means_something {
-        return over_already(sso, subject.session).await;
+    match over(sso, token, subject).await? {
+        None => once_more(|| end_all_of(sso, caller, subject)).await,
+        Some(over) => over_already(sso, subject.session, &over).await,
     }
-    once_more(|| end_all_of(sso, caller, subject)).await
 }
 
-/// Whether all that a user had is over, and each end is obeyed or on its way. Then nothing is written, however
-/// often it is asked: each entry is held everywhere for as long as a token lives.
-async fn has_nothing_left(sso: &Sso, user: UserId) -> Result<bool, StoreError> {
+/// What is over already, if this token ends nothing more of its user's. Who kept an old token shall not end what
+/// the owner opens after he has ended all; and each entry that is written is held everywhere for as long as
+/// a token lives.
+async fn over(
+    sso: &Sso,
+    token: &str,
+    subject: TokenSubject,
+) -> Result<Option<Vec<Revoked>>, StoreError> {
     let look = || async {
-        let alive = sso.store.live_sessions(user, sso.not_expired()).await?;
-        let row = sso.store.user(user, Freshness::Primary).await?;
+        let session = sso.store.session(subject.session).await?;
+        if session
+            .as_ref()
+            .is_some_and(|session| session.user != subject.user)
+        {
+            return Ok(Some(Vec::new()));
+        }
+        let user = sso.store.user(subject.user, Freshness::Primary).await?;
         // Until his sessions are ended for the first time he may have tokens of the seed.
-        Ok(alive.is_empty() && row.is_some_and(|row| row.sessions_from > Version::ZERO))
+        let from = user.map_or(Version::ZERO, |user| user.sessions_from);
+        let went_with_all = match &session {
+            Some(session) => session.version < from,
+            // A failover lost it; or its row was swept, and then its tokens are old.
+            None => !is_recent(sso, token),
+        };
+        let is_over = went_with_all
+            || (from > Version::ZERO && {
+                let alive = sso.store.live_sessions(subject.user, sso.not_expired());
+                alive.await?.is_empty()
+            });
+        Ok(is_over.then(|| {
+            let all = Revoked::TokensBelow(subject.user, from);
+            vec![Revoked::Session(subject.session), all]
+        }))
     };
-    sso.confirmed_where(|nothing| matches!(nothing, Ok(true)), look)
+    sso.confirmed_where(|over| matches!(over, Ok(Some(_))), look)
         .await
 }
 
-/// Whether it is a token that has not expired, of either type.
-fn is_in_time(sso: &Sso, token: &str) -> bool {
+/// Whether it has not expired, and is so new that the row of its session would not be swept yet.
+fn is_recent(sso: &Sso, token: &str) -> bool {
     let now = sso.now();
-    sso.tokens.verify_access(token, now).is_ok() || sso.tokens.verify_refresh(token, now).is_ok()
+    let access = sso.tokens.verify_access(token, now);
+    let issued_at = access.map(|claims| claims.issued_at).or_else(|_| {
+        sso.tokens
+            .verify_refresh(token, now)
+            .map(|claims| claims.issued_at)
+    });
+    issued_at.is_ok_and(|issued_at| issued_at > now - SESSIONS_KEPT)
 }
 
 async fn end_all_of(
@@ -244,7 +276,7 @@ async fn logout_seed(
     match validate::validate(sso, request.token).await {
         Ok(_) => {}
         Err(TokenRefused::Unknowable) => return Err(TokenRefused::Unknowable.into()),
-        Err(TokenRefused::Revoked) => return Ok(over_already(sso, claims.session).await?),
+        Err(TokenRefused::Revoked) => return Ok(over_already(sso, claims.session, &[]).await?),
         Err(_) => return Ok(Reach::Everywhere),
     }
     let subject = TokenSubject {

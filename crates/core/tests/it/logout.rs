@@ -5,9 +5,12 @@ use std::time::Duration;
 use sso_core::{
     ports::{
         TokenRefused, Tokens,
-        store::{Freshness, Reach},
+        store::{Freshness, Reach, Swept},
     },
-    usecases::administer::Change,
+    usecases::{
+        administer::Change,
+        janitor::{Ages, SESSIONS_KEPT, sweep},
+    },
     values::SessionId,
 };
 use sso_testkit::app::password_of;
@@ -23,6 +26,9 @@ on_every_store! {
     an_expired_token_ends_nothing_and_is_taken
     logging_out_again_is_taken
     everywhere_ends_every_session_of_the_user_and_of_nobody_else
+    a_token_that_went_with_all_ends_nothing_that_came_later
+    a_token_of_a_session_that_was_swept_ends_nothing
+    what_somebody_else_ended_is_obeyed_by_who_ends_all_again
     a_session_that_was_not_used_for_long_has_tokens_that_end_all_the_same
     a_forged_token_is_refused
     a_session_that_the_store_does_not_know_is_ended_all_the_same
@@ -97,10 +103,68 @@ async fn everywhere_ends_every_session_of_the_user_and_of_nobody_else(store: Any
     let row = app.sso.store.user(one.user, Freshness::Primary).await;
     assert_eq!(row.unwrap().unwrap().version, version);
     assert!(app.sso.revocations.entries() <= entries + 2);
+    // Nor does it end what is opened later.
     let next = app.login("alice", &password_of("alice")).await.unwrap();
-    assert_alive(&app, &next).await;
     app.logout(&one.refresh_token, true).await.unwrap();
-    assert_over(&app, &next).await;
+    assert_alive(&app, &next).await;
+}
+
+/// The owner has changed his password: who stole a token before has nothing left to do with it.
+async fn a_token_that_went_with_all_ends_nothing_that_came_later(store: AnyStore) {
+    let app = app(store).await;
+    let stolen = app.register("alice").await.unwrap();
+    let user = stolen.user;
+    app.change(user, Change::EndSessions).await.unwrap();
+    let next = app.login("alice", &password_of("alice")).await.unwrap();
+    for token in [&stolen.refresh_token, &stolen.access_token] {
+        let reach = app.logout(token, true).await.unwrap();
+        assert_eq!(reach, Reach::Everywhere);
+    }
+    assert_alive(&app, &next).await;
+}
+
+/// Ended by itself it still ends the others, but not when its row was swept: the thief of a token
+/// could go on for as long as that lives.
+async fn a_token_of_a_session_that_was_swept_ends_nothing(store: AnyStore) {
+    let app = app(store).await;
+    let old = app.register("alice").await.unwrap();
+    let other = app.login("alice", &password_of("alice")).await.unwrap();
+    app.logout(&old.refresh_token, false).await.unwrap();
+    app.logout(&old.refresh_token, true).await.unwrap();
+    assert_over(&app, &other).await;
+    app.advance(SESSIONS_KEPT + Duration::from_mins(1))
+        .await
+        .unwrap();
+    let ages = Ages {
+        events: SESSIONS_KEPT,
+        audit: SESSIONS_KEPT,
+        batch: 1_000,
+    };
+    sweep(&app.sso, Swept::Sessions, &ages).await.unwrap();
+    let session = refreshing(&app, &old).session;
+    assert_eq!(app.sso.store.session(session).await.unwrap(), None);
+    let next = app.login("alice", &password_of("alice")).await.unwrap();
+    let row = || app.sso.store.user(old.user, Freshness::Primary);
+    let version = row().await.unwrap().unwrap().version;
+    for _ in 0..3 {
+        app.logout(&old.refresh_token, true).await.unwrap();
+    }
+    assert_eq!(row().await.unwrap().unwrap().version, version);
+    assert_alive(&app, &next).await;
+}
+
+/// Another process ended all, and its entries have not come yet.
+async fn what_somebody_else_ended_is_obeyed_by_who_ends_all_again(store: AnyStore) {
+    let app = app(store).await;
+    let one = app.register("alice").await.unwrap();
+    let other = app.login("alice", &password_of("alice")).await.unwrap();
+    let mut tx = app.sso.store.begin().await.unwrap();
+    tx.end_user_sessions(one.user).await.unwrap();
+    tx.commit().await.unwrap();
+    app.validate(&other.access_token).await.unwrap();
+    app.logout(&one.access_token, true).await.unwrap();
+    assert_over(&app, &one).await;
+    assert_over(&app, &other).await;
 }
 
 /// It cannot be refreshed any more; its access token lives longer than that.
