@@ -16,22 +16,35 @@ use uuid::Uuid;
 
 use crate::{codec, store::PostgresStore, tx::PostgresTx};
 
-/// Any number of records in one statement.
-pub(crate) const APPEND: &str = "
-    INSERT INTO audit (at, action, result, actor, actor_id, actor_name, user_id, session_id,
-                       address, agent, times, detail)
-    SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::uuid[],
-                         $6::text[], $7::uuid[], $8::uuid[], $9::inet[], $10::text[], $11::bigint[],
-                         $12::text[])";
+/// Any number of records in one statement. From where a user came whose deletion was faster than the record is
+/// not written: what he did, and what was done as him or for him, as where he is deleted.
+macro_rules! append {
+    ($where:literal) => {
+        concat!(
+            "INSERT INTO audit (at, action, result, actor, actor_id, actor_name, user_id,
+                                session_id, address, agent, times, detail)
+             SELECT r.at, r.action, r.result, r.actor, r.actor_id, r.actor_name, r.user_id,
+                    r.session_id, CASE WHEN NOT gone.is_he THEN r.address END,
+                    CASE WHEN NOT gone.is_he THEN r.agent END, r.times, r.detail
+             FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::uuid[],
+                         $6::text[], $7::uuid[], $8::uuid[], $9::inet[], $10::text[],
+                         $11::bigint[], $12::text[])
+                  AS r (at, action, result, actor, actor_id, actor_name, user_id, session_id,
+                        address, agent, times, detail)
+             CROSS JOIN LATERAL (SELECT EXISTS (
+                 SELECT 1 FROM deleted_users d
+                 WHERE d.id = CASE WHEN r.actor IN ('anonymous', 'service') THEN r.user_id
+                                   ELSE r.actor_id END)) AS gone (is_he)",
+            $where
+        )
+    };
+}
+
+pub(crate) const APPEND: &str = append!("");
 
 /// The same, if this session ($13) is there.
-pub(crate) const APPEND_OF_SESSION: &str = "
-    INSERT INTO audit (at, action, result, actor, actor_id, actor_name, user_id, session_id,
-                       address, agent, times, detail)
-    SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::uuid[],
-                         $6::text[], $7::uuid[], $8::uuid[], $9::inet[], $10::text[], $11::bigint[],
-                         $12::text[])
-    WHERE EXISTS (SELECT 1 FROM sessions WHERE id = $13)";
+pub(crate) const APPEND_OF_SESSION: &str =
+    append!(" WHERE EXISTS (SELECT 1 FROM sessions WHERE id = $13)");
 
 const PAGE: &str = "
     SELECT sequence, at, action, result, actor, actor_id, actor_name, user_id, session_id, address,

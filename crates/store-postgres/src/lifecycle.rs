@@ -53,9 +53,10 @@ const EMPTY_EVENTS: &str = "
         tracestate = CASE WHEN status <> 'Success' THEN tracestate END
     WHERE user_id = $1";
 
-/// Who tried to sign in as him may have been he.
+/// Who tried to sign in as him may have been he, and a service tells whom it does something for.
 const FORGET_ORIGINS: &str = "
-    UPDATE audit SET address = NULL, agent = NULL WHERE user_id = $1 AND actor = 'anonymous'";
+    UPDATE audit SET address = NULL, agent = NULL
+    WHERE user_id = $1 AND actor IN ('anonymous', 'service')";
 
 const FORGET_OWN_ORIGINS: &str = "
     UPDATE audit SET address = NULL, agent = NULL WHERE actor_id = $1";

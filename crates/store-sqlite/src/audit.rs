@@ -18,11 +18,18 @@ use crate::{
     tx::SqliteTx,
 };
 
+/// From where a user came whose deletion was faster than the record is not written: what he did, and what
+/// was done as him or for him, as where he is deleted.
 const APPEND: &str = "
     INSERT INTO audit (at, action, result, actor, actor_id, actor_name, user_id, session_id,
                        address, agent, times, detail)
-    VALUES (:at, :action, :result, :actor, :actor_id, :actor_name, :user, :session,
-            :address, :agent, :times, :detail)";
+    SELECT :at, :action, :result, :actor, :actor_id, :actor_name, :user, :session,
+           CASE WHEN NOT gone.is_he THEN :address END, CASE WHEN NOT gone.is_he THEN :agent END,
+           :times, :detail
+    FROM (SELECT EXISTS (
+        SELECT 1 FROM deleted_users
+        WHERE id = CASE WHEN :actor IN ('anonymous', 'service') THEN :user ELSE :actor_id END)
+        AS is_he) AS gone";
 
 const PAGE: &str = "
     SELECT * FROM audit

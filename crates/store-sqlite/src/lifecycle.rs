@@ -43,9 +43,10 @@ const EMPTY_DELIVERED: &str = "
     UPDATE outbox SET payload = x'', traceparent = NULL, tracestate = NULL
     WHERE user_id = :id AND status = 'Success'";
 
-/// Who tried to sign in as him may have been he.
+/// Who tried to sign in as him may have been he, and a service tells whom it does something for.
 const FORGET_ORIGINS: &str = "
-    UPDATE audit SET address = NULL, agent = NULL WHERE user_id = :id AND actor = 'anonymous'";
+    UPDATE audit SET address = NULL, agent = NULL
+    WHERE user_id = :id AND actor IN ('anonymous', 'service')";
 
 const FORGET_OWN_ORIGINS: &str = "
     UPDATE audit SET address = NULL, agent = NULL WHERE actor_id = :id";

@@ -18,6 +18,15 @@ use time::OffsetDateTime;
 
 use super::{MemoryStore, state::State, tx::MemoryTx};
 
+/// Whose address a record tells: who tried to be him may have been he, and a service tells for whom it asks.
+const fn his(actor: &Actor, user: Option<UserId>) -> Option<UserId> {
+    match actor {
+        Actor::Anonymous | Actor::Service(_) => user,
+        Actor::User(id) => Some(*id),
+        Actor::Operator | Actor::System => None,
+    }
+}
+
 /// What [`State`] has beside the lifecycles of the living.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Remains {
@@ -42,6 +51,8 @@ impl State {
     fn append_audits(&mut self, records: &[NewAudit]) {
         for new in records {
             let sequence = self.remains.next();
+            let he = his(&new.actor, new.user);
+            let is_known = !he.is_some_and(|he| self.remains.is_deleted(he));
             self.remains.audit.push(AuditRecord {
                 sequence,
                 at: new.at,
@@ -50,8 +61,8 @@ impl State {
                 actor: new.actor.clone(),
                 user: new.user,
                 session: new.session,
-                address: new.address,
-                agent: new.agent.clone(),
+                address: new.address.filter(|_| is_known),
+                agent: new.agent.clone().filter(|_| is_known),
                 times: new.times,
                 detail: new.detail.as_ref().map(ToString::to_string),
             });
@@ -105,8 +116,7 @@ impl State {
             }
         }
         for record in &mut self.remains.audit {
-            let maybe_his = record.user == Some(id) && record.actor == Actor::Anonymous;
-            if maybe_his || record.actor == Actor::User(id) {
+            if his(&record.actor, record.user) == Some(id) {
                 record.address = None;
                 record.agent = None;
             }
