@@ -31,7 +31,7 @@ pub(crate) fn column(network: Network) -> Option<i64> {
 }
 
 impl PostgresTx {
-    /// Those known longest, beyond the bound.
+    /// Those not used for longest, beyond the bound.
     pub(crate) async fn forget_surplus_networks(&mut self, user: UserId) -> Result<(), StoreError> {
         let (user, keep) = (user.as_uuid(), i64::from(MAX_NETWORKS));
         self.execute(FORGET, &[&user, &keep]).await

@@ -57,7 +57,8 @@ pub(crate) const OPEN: &str = concat!(
     "),
           n AS (INSERT INTO known_networks (user_id, network, since)
                 SELECT u.id, $8::bigint, $4 FROM u WHERE $8 IS NOT NULL
-                ON CONFLICT DO NOTHING
+                ON CONFLICT (user_id, network) DO UPDATE SET since = excluded.since
+                WHERE known_networks.since < excluded.since - interval '1 day'
                 RETURNING 1)
      SELECT ",
     user_columns!(),

@@ -24,7 +24,8 @@ const KNOWS: &str = "
 
 const REMEMBER: &str = "
     INSERT INTO known_networks (user_id, network, since) VALUES (:user, :network, :now)
-    ON CONFLICT DO NOTHING";
+    ON CONFLICT (user_id, network) DO UPDATE SET since = excluded.since
+    WHERE known_networks.since < excluded.since - 86400000000";
 
 const FORGET: &str = "
     DELETE FROM known_networks WHERE user_id = :user AND network IN (
@@ -34,7 +35,7 @@ const FORGET: &str = "
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[KNOWS, REMEMBER, FORGET];
 
-/// Remembers where a session was opened from; writes only what is new.
+/// Remembers where a session was opened from; writes only what is new or was not used for a day.
 pub(crate) fn remember(connection: &Connection, session: &Session) -> Result<(), Fault> {
     let network = Network::of(session.address);
     if network == Network::UNKNOWN {

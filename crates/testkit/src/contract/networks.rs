@@ -71,3 +71,17 @@ pub async fn the_network_known_longest_is_forgotten_for_one_too_many(store: Arc<
         assert!(knows(&store, "alice@example.com", nth(n)).await, "{n}");
     }
 }
+
+/// Home stays known to who travels.
+pub async fn a_network_in_use_is_not_forgotten_for_its_age(store: Arc<dyn Store>) {
+    let alice = Given::new().user(&store, "alice@example.com").await;
+    let most = u64::from(MAX_NETWORKS);
+    for n in 1..=most {
+        sign_in(&store, &alice, Some(nth(n)), n).await;
+    }
+    let days_later = 3 * 86_400;
+    sign_in(&store, &alice, Some(nth(1)), days_later).await;
+    sign_in(&store, &alice, Some(nth(most + 1)), days_later + 1).await;
+    assert!(knows(&store, "alice@example.com", nth(1)).await);
+    assert!(!knows(&store, "alice@example.com", nth(2)).await);
+}

@@ -161,10 +161,16 @@ impl State {
     fn remember_network(&mut self, session: &Session) {
         let network = Network::of(session.address);
         let known = self.networks.entry(session.user).or_default();
-        if network == Network::UNKNOWN || known.iter().any(|(_, known)| *known == network) {
+        if network == Network::UNKNOWN {
             return;
         }
-        known.push((session.created_at, network));
+        match known.iter_mut().find(|(_, known)| *known == network) {
+            Some((since, _)) if *since < session.created_at - Duration::from_hours(24) => {
+                *since = session.created_at;
+            }
+            Some(_) => return,
+            None => known.push((session.created_at, network)),
+        }
         known.sort_unstable_by(|one, other| other.cmp(one));
         known.truncate(MAX_NETWORKS as usize);
     }
