@@ -1,18 +1,11 @@
 use std::sync::Arc;
 
 use axum::{Router, http::HeaderMap, response::IntoResponse, routing::get};
-use sso_web::{deadline, host, panics, rate, request_id, shield};
-use tower_http::compression::{
-    CompressionLayer, Predicate,
-    predicate::{NotForContentType, SizeAbove},
-};
+use sso_web::{compress, deadline, host, panics, rate, request_id, shield};
 
 use crate::{
     admin::operator_routes, cors, error::HttpError, observe, openapi, routes, state::HttpState,
 };
-
-/// Below this gzip makes an answer longer, or no shorter worth its time.
-const MIN_COMPRESSED: u64 = 1024;
 
 /// Every route of the API, and what is around them.
 pub fn router(state: HttpState) -> Router {
@@ -49,8 +42,7 @@ pub fn router(state: HttpState) -> Router {
         router
     };
     let router = observe::layer(router, Arc::clone(&state.sso.clock));
-    let compress = SizeAbove::new(MIN_COMPRESSED).and(NotForContentType::IMAGES);
-    let router = router.layer(CompressionLayer::new().gzip(true).compress_when(compress));
+    let router = compress::layer(router);
     let router = shield::layer(router);
     request_id::layer(router, Arc::clone(&state.new_request_id))
 }

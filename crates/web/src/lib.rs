@@ -8,6 +8,7 @@
 
 pub mod bearer;
 pub mod body;
+pub mod compress;
 pub mod deadline;
 pub mod host;
 pub mod listener;

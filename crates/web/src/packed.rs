@@ -28,18 +28,25 @@ pub fn gzip(asked: &HeaderMap, packed: Bytes) -> std::io::Result<Response> {
     Ok(response)
 }
 
-fn takes_gzip(asked: &HeaderMap) -> bool {
+/// Whether a client takes gzip: it says so of it, or of all that it does not name.
+pub(crate) fn takes_gzip(asked: &HeaderMap) -> bool {
     let lists = asked.get_all(ACCEPT_ENCODING).iter();
-    let mut codings = lists
+    let codings = lists
         .filter_map(|list| list.to_str().ok())
         .flat_map(|list| list.split(','));
-    codings.any(|coding| {
+    let (mut gzip, mut others) = (None, false);
+    for coding in codings {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
         let weight = weight.trim().trim_start_matches(['q', 'Q', '=', ' ']);
         // No weight is 1; what is no number is not taken as a yes.
         let wanted = weight.is_empty() || weight.parse::<f32>().is_ok_and(|weight| weight > 0.0);
-        wanted && name.trim().eq_ignore_ascii_case("gzip")
-    })
+        match name.trim() {
+            "*" => others = wanted,
+            name if name.eq_ignore_ascii_case("gzip") => gzip = Some(wanted),
+            _ => {}
+        }
+    }
+    gzip.unwrap_or(others)
 }
 
 #[cfg(test)]
@@ -71,7 +78,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_takes_gzip_gets_it_and_the_rest_gets_the_page() {
-        for accept in ["gzip", "br, GZIP;q=0.5", "deflate, gzip ;q=1"] {
+        for accept in ["gzip", "br, GZIP;q=0.5", "deflate, gzip ;q=1", "br, *"] {
             assert!(answered(Some(accept)).await.0, "{accept}");
         }
         for accept in [None, Some("gzip;q=0"), Some("br"), Some("gzip;q=x")] {

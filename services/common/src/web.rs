@@ -8,19 +8,12 @@ mod problem;
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, response::IntoResponse};
-use sso_web::{deadline, observe::Series, panics, request_id, shield};
-use tower_http::compression::{
-    CompressionLayer, Predicate,
-    predicate::{NotForContentType, SizeAbove},
-};
+use sso_web::{compress, deadline, observe::Series, panics, request_id, shield};
 
 pub use members::{Members, Object, refuse_declared_length};
 pub(crate) use probes::probes;
 pub use problem::{ErrorBody, FieldBody, Problem};
 pub use sso_web::{rfc3339, swagger::router as swagger};
-
-/// Below this gzip makes an answer longer, or no shorter worth its time.
-const MIN_COMPRESSED: u64 = 1024;
 
 /// Everything around the routes of a service, which are seen as these series.
 pub(crate) fn complete(own: Router, series: Series, probes: Router, timeout: Duration) -> Router {
@@ -32,8 +25,7 @@ pub(crate) fn complete(own: Router, series: Series, probes: Router, timeout: Dur
     });
     let router = deadline::layer(router, timeout, |_| Problem::late().into_response());
     let router = observe::layer(router, series);
-    let compress = SizeAbove::new(MIN_COMPRESSED).and(NotForContentType::IMAGES);
-    let router = router.layer(CompressionLayer::new().gzip(true).compress_when(compress));
+    let router = compress::layer(router);
     let router = shield::layer(router);
     request_id::layer(router, Arc::new(|| crate::world::new_id().to_string()))
 }
