@@ -163,6 +163,14 @@ impl Fields {
         self.0.push(first);
     }
 
+    /// It is this field's turn: if it is known to be bad, it takes its place in the order of parsing.
+    pub fn reach(&mut self, field: &'static str) {
+        if let Some(at) = self.0.iter().position(|bad| bad.field == field) {
+            let known = self.0.remove(at);
+            self.0.push(known);
+        }
+    }
+
     /// A member that must be there and not empty, parsed.
     pub fn required<'a, T>(
         &mut self,
@@ -179,9 +187,11 @@ impl Fields {
     /// A member that may be missing: the empty string is absent.
     pub fn optional<'a, T>(
         &mut self,
+        field: &'static str,
         text: Option<&'a str>,
         parse: impl FnOnce(&'a str) -> Result<T, FieldError>,
     ) -> Option<T> {
+        self.reach(field);
         text.filter(|text| !text.is_empty())
             .and_then(|text| self.take(parse(text)))
     }
@@ -214,7 +224,7 @@ mod tests {
     fn an_empty_member_is_absent_where_it_may_be_and_missing_where_it_must_not() {
         let mut fields = Fields::default();
         for empty in [None, Some("")] {
-            let parsed = fields.optional(empty, |_| -> Result<(), _> {
+            let parsed = fields.optional("x", empty, |_| -> Result<(), _> {
                 Err(FieldError::required("x"))
             });
             assert_eq!(parsed, None);
@@ -225,6 +235,25 @@ mod tests {
         }
         assert_eq!(fields.0, [FieldError::required("name")]);
         assert!(fields.finish(Some(())).is_err());
+    }
+
+    #[test]
+    fn fields_are_named_in_the_order_of_parsing_whoever_found_them() {
+        let mut fields = Fields::default();
+        for found_by_the_transport in ["name", "email"] {
+            fields.bad(FieldError::new(found_by_the_transport, "invalid_type", "x"));
+        }
+        let never = |_: &str| Ok(());
+        fields.required("email", None, never);
+        fields.required("password", None, never);
+        fields.optional("name", None, never);
+        let named: Vec<_> = fields.0.iter().map(|bad| (bad.field, bad.code)).collect();
+        let expected = [
+            ("email", "invalid_type"),
+            ("password", "required"),
+            ("name", "invalid_type"),
+        ];
+        assert_eq!(named, expected);
     }
 
     #[test]

@@ -17,6 +17,9 @@ use sso_web::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{codec::CompressionEncoding, service::Routes};
+use tonic_reflection::pb::{
+    v1::FILE_DESCRIPTOR_SET as V1, v1alpha::FILE_DESCRIPTOR_SET as V1ALPHA,
+};
 use tower::ServiceExt;
 
 use crate::{
@@ -176,8 +179,15 @@ fn reflection(routes: Routes, limit: usize) -> Routes {
             .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let v1 = builder().build_v1();
-    let v1alpha = builder().build_v1alpha();
+    // Each tells of the other, too.
+    let (v1, v1alpha) = (
+        builder()
+            .register_encoded_file_descriptor_set(V1ALPHA)
+            .build_v1(),
+        builder()
+            .register_encoded_file_descriptor_set(V1)
+            .build_v1alpha(),
+    );
     routes
         .add_service(
             v1.expect("the descriptors are compiled in")

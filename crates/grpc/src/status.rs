@@ -79,6 +79,9 @@ pub(crate) fn complete(status: &Status, request_id: &str) -> Status {
     let (code, message) = match status.code() {
         Code::Internal => (Code::InvalidArgument, "the message cannot be read"),
         Code::ResourceExhausted => (Code::OutOfRange, "the inflated message is too large"),
+        Code::Unimplemented if status.message().is_empty() => {
+            (Code::Unimplemented, "there is no such method")
+        }
         code => (code, status.message()),
     };
     let mut details = ErrorDetails::new();

@@ -1,11 +1,11 @@
 //! `sso.v1.Users`: each method parses, calls one use case, converts.
 
 use sso_core::{
-    Failure, FieldError, Sso,
+    Failure, Sso,
     usecases::{
         Ask,
         administer::{self, Change, Changed, Deleted, Named},
-        is_admin::parse as user_id,
+        is_admin::{parse as user_id, parse_id},
         register,
     },
 };
@@ -173,12 +173,13 @@ async fn set_password(
     message: &SetPasswordRequest,
 ) -> Result<Changed, Failure> {
     let mut fields = call.fields();
-    if message.password.is_empty() {
-        // Beside what is wrong with the id.
-        fields.bad(FieldError::required("password"));
-    }
-    let id = user_id(Some(&message.user_id), fields)?;
+    let id = fields.required("user_id", Some(&message.user_id), parse_id);
     let password = Some(message.password.as_str());
+    // Beside what is wrong with the id.
+    fields.required("password", password, |text| {
+        administer::check_password(sso, text)
+    });
+    let id = fields.finish(id)?;
     Ok(administer::set_password(sso, &call.caller(), id, password).await?)
 }
 

@@ -215,6 +215,11 @@ async fn change_once(
     finish(sso, caller, change.action(), tx, changed).await
 }
 
+/// Whether a password would do, before it is known whose: all but that it may not be his address.
+pub fn check_password(sso: &Sso, text: &str) -> Result<(), FieldError> {
+    NewPassword::parse("password", text, None, sso.policy.passwords).map(|_| ())
+}
+
 /// Sets a user's password without knowing the current one; every session ends.
 pub async fn set_password(
     sso: &Sso,

@@ -65,7 +65,7 @@ pub async fn page(
 ) -> Result<Page<StoredEvent>, EventsError> {
     caller.may_administer_events()?;
     let query = format!("events {status}");
-    let status = fields.optional(Some(status), |name| {
+    let status = fields.optional("status", Some(status), |name| {
         EventStatus::parse(name).ok_or_else(|| {
             let why = "status must be inProgress, Success or Failed";
             FieldError::new("status", "invalid_status", why)

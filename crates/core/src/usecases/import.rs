@@ -38,16 +38,18 @@ pub struct Input<'a> {
 pub fn parse(sso: &Sso, input: &Input<'_>) -> Result<ImportedUser, BadFields> {
     let mut fields = Fields::default();
     let now = sso.now();
-    let id = fields.optional(input.id, |text| {
+    let id = fields.optional("id", input.id, |text| {
         UserId::parse(text).map_err(|_| FieldError::new("id", "invalid_id", "id must be a UUID"))
     });
     let email = fields.required("email", input.email, Email::parse);
     let password_hash = fields.required("password_hash", input.password_hash, |text| {
         admitted(sso, text)
     });
-    let name = fields.optional(input.name, Name::parse);
-    let birthday = fields.optional(input.birthday, |text| Birthday::parse(text, now));
-    let created_at = fields.optional(input.created_at, |text| moment(text, now));
+    let name = fields.optional("name", input.name, Name::parse);
+    let birthday = fields.optional("birthday", input.birthday, |text| {
+        Birthday::parse(text, now)
+    });
+    let created_at = fields.optional("created_at", input.created_at, |text| moment(text, now));
     let (email, password_hash) = fields.finish(email.zip(password_hash))?;
     Ok(ImportedUser {
         id: id.unwrap_or_else(|| UserId::from_uuid(sso.random.uuid_v7(now))),

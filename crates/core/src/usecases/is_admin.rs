@@ -13,11 +13,14 @@ use crate::{
 
 /// Parses the id of the question; `fields`: what the transport has found wrong already.
 pub fn parse(user_id: Option<&str>, mut fields: Fields) -> Result<UserId, BadFields> {
-    let id = fields.required("user_id", user_id, |text| {
-        UserId::parse(text)
-            .map_err(|_| FieldError::new("user_id", "invalid_id", "user_id must be a UUID"))
-    });
+    let id = fields.required("user_id", user_id, parse_id);
     fields.finish(id)
+}
+
+/// Parses the field `user_id`.
+pub fn parse_id(text: &str) -> Result<UserId, FieldError> {
+    UserId::parse(text)
+        .map_err(|_| FieldError::new("user_id", "invalid_id", "user_id must be a UUID"))
 }
 
 /// Why there is no answer.

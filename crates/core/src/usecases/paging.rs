@@ -45,7 +45,7 @@ pub(super) fn parse<T>(
             format!("limit must be at most {MAX_PAGE}"),
         )),
     });
-    let after = fields.optional(Some(ask.cursor), |cursor| {
+    let after = fields.optional("cursor", Some(ask.cursor), |cursor| {
         let place = sso.cursors.open(query, cursor);
         place.as_deref().and_then(read).ok_or_else(|| {
             let why = "cursor must be next_cursor of an answer to this very list";

@@ -44,9 +44,11 @@ impl Register {
         let password = fields.required("password", input.password, |text| {
             NewPassword::parse("password", text, email.as_ref(), sso.policy.passwords)
         });
-        let name = fields.optional(input.name, Name::parse);
+        let name = fields.optional("name", input.name, Name::parse);
         let now = sso.clock.now();
-        let birthday = fields.optional(input.birthday, |text| Birthday::parse(text, now));
+        let birthday = fields.optional("birthday", input.birthday, |text| {
+            Birthday::parse(text, now)
+        });
         let values = email.zip(password);
         let (email, password) = fields.finish(values)?;
         Ok(Self {

@@ -153,7 +153,7 @@ async fn bad_fields_are_all_named() -> Result<()> {
         (
             "SetPassword",
             json!({"userId": 1}),
-            &[("password", "required"), ("user_id", "invalid_type")],
+            &[("user_id", "invalid_type"), ("password", "required")],
         ),
         (
             "Disable",
@@ -214,6 +214,15 @@ async fn what_takes_access_away_does_and_says_how_far_it_has_reached() -> Result
     let after = users.set_admin(request).await?.into_inner().user;
     assert!(!after.context("no user")?.is_admin);
 
+    let request = v1::SetPasswordRequest {
+        user_id: "x".to_owned(),
+        password: "s".to_owned(),
+    };
+    let refused = users.set_password(request).await.err().context("taken")?;
+    let bad = tonic_types::StatusExt::get_details_bad_request(&refused).context("no details")?;
+    let bad = bad.field_violations.iter();
+    let named: Vec<_> = bad.map(|bad| bad.field.as_str()).collect();
+    assert_eq!(named, ["user_id", "password"]);
     let request = v1::SetPasswordRequest {
         user_id: id(),
         password: "a new secret of alice".to_owned(),

@@ -55,6 +55,8 @@ macro_rules! reflected {
                 "sso.v1.Audit",
                 "sso.v1.Keys",
                 "grpc.health.v1.Health",
+                "grpc.reflection.v1.ServerReflection",
+                "grpc.reflection.v1alpha.ServerReflection",
             ] {
                 assert!(names.contains(&served), "{served} {names:?}");
             }

@@ -103,28 +103,28 @@ struct Parsed {
 
 impl Parsed {
     fn of(filter: &Filter<'_>, fields: &mut Fields) -> Self {
-        let user_id = fields.optional(Some(filter.user_id), |text| {
+        let user_id = fields.optional("user_id", Some(filter.user_id), |text| {
             UserId::parse(text)
                 .map_err(|_| FieldError::new("user_id", "invalid_id", "user_id must be a UUID"))
         });
-        let email = fields.optional(Some(filter.email), Email::parse);
+        let email = fields.optional("email", Some(filter.email), Email::parse);
         if !filter.user_id.is_empty() && !filter.email.is_empty() {
             let why = "give user_id or email, not both";
             fields.bad(FieldError::new("user_id", "invalid_request", why));
         }
-        let actor = fields.optional(Some(filter.actor), |text| {
+        let actor = fields.optional("actor", Some(filter.actor), |text| {
             let why = "actor must be anonymous, operator, system, service:NAME, or a user's id or \
                        e-mail address";
             By::parse(text).ok_or_else(|| FieldError::new("actor", "invalid_actor", why))
         });
-        let action = fields.optional(Some(filter.action), |text| {
+        let action = fields.optional("action", Some(filter.action), |text| {
             let why = "there is no such action";
             let mut known = AuditAction::ALL.into_iter();
             known
                 .find(|action| action.as_str() == text)
                 .ok_or_else(|| FieldError::new("action", "invalid_action", why))
         });
-        let result = fields.optional(Some(filter.result), |text| {
+        let result = fields.optional("result", Some(filter.result), |text| {
             let why = "result must be success or refused";
             let mut known = AuditResult::ALL.into_iter();
             known

@@ -191,7 +191,7 @@ pub enum Start {
 
 /// Parses what keys are to be made for: `access`, `refresh`, or `""` for both.
 pub fn parse_use(text: &str, mut fields: Fields) -> Result<Vec<KeyUse>, BadFields> {
-    let usage = fields.optional(Some(text), |text| {
+    let usage = fields.optional("use", Some(text), |text| {
         let why = "use must be access or refresh";
         let mut known = KeyUse::ALL.into_iter();
         known
