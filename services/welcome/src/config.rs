@@ -101,7 +101,8 @@ pub(crate) struct Smtp {
     #[serde(with = "duration")]
     #[schemars(with = "duration::Text", extend("x-minimum" = "10ms", "x-maximum" = "1h"))]
     pub(crate) retry_longest: Duration,
-    /// How long a mail is tried that the server does not take now (4xx). Then its event is parked.
+    /// How long a mail is tried that the server does not take now (4xx), or at which it breaks off or falls
+    /// silent while it takes others. Then its event is parked.
     #[serde(with = "duration")]
     #[schemars(with = "duration::Text", extend("x-minimum" = "1s", "x-maximum" = "5d"))]
     pub(crate) retry_for: Duration,
@@ -179,8 +180,8 @@ impl Locale {
 pub(crate) struct Templates {
     /// A folder whose files `subject.txt`, `welcome.txt` and `welcome.html` replace the built-in
     /// ones; those in a folder of the locale (`ru/welcome.html`) go before. They are Jinja templates
-    /// with the variables `name` (empty if the user gave none), `email` and `product`. They are read,
-    /// and tried, at the start.
+    /// with the variables `name` (empty if the user gave none, or one that may be more than a name),
+    /// `email` and `product`. They are read, and tried, at the start.
     #[schemars(extend("x-shape" = "a path"))]
     pub(crate) dir: Option<PathBuf>,
 }
@@ -222,6 +223,7 @@ impl Sections for Config {
 
     fn validate(&self, rules: &mut Rules<'_>) {
         kafka::validate(&self.kafka, rules);
+        self.database.validate(rules);
         self.telemetry.validate(rules);
         let Smtp {
             url,
@@ -236,10 +238,13 @@ impl Sections for Config {
         if from.is_none() {
             rules.broken("smtp.from", &[], "must be set");
         }
-        if username.is_some() != password.is_some() {
-            let others = ["smtp.username", "smtp.password", "smtp.password_file"];
-            let text = "and smtp.password must be set both or not at all";
-            rules.broken("smtp.username", &others, text);
+        if username.is_some() && password.is_none() {
+            let others = ["smtp.password", "smtp.password_file"];
+            rules.broken("smtp.username", &others, "needs smtp.password beside it");
+        }
+        if password.is_some() && username.is_none() {
+            let others = ["smtp.username", "smtp.password_file"];
+            rules.broken("smtp.password", &others, "needs smtp.username beside it");
         }
         if self.smtp.retry_first > self.smtp.retry_longest {
             let text = "must not be longer than smtp.retry_longest";

@@ -50,7 +50,9 @@ impl Dialogues {
             None => self.open().map_err(Broken::Server)?,
         };
         let sent = self.say(&mut connection, message);
-        if sent.is_ok() && connection.set_timeout(Some(self.answer)).is_ok() {
+        // Also for goodbye, which need not wait as long as for the answer to the text.
+        let is_usual = connection.set_timeout(Some(self.answer)).is_ok();
+        if sent.is_ok() && is_usual {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.push((connection, Instant::now()));
         } else {

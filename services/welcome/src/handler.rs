@@ -17,7 +17,7 @@ use crate::{
     metrics,
     smtp::{Mailer, NotSent, Room},
     store::{Claim, Mail, Store},
-    tries::{Failed, Tries},
+    tries::{Blame, Failed, Tries},
 };
 
 /// Pause while the store is away.
@@ -51,7 +51,7 @@ pub(crate) struct Patience {
     pub(crate) text: Duration,
     /// First and longest pause.
     pub(crate) pause: (Duration, Duration),
-    /// All tries of one mail that the server does not take now.
+    /// All tries of one mail that the server does not take.
     pub(crate) retry_for: Duration,
 }
 
@@ -178,25 +178,31 @@ impl Greeter {
     }
 
     fn not_sent(&self, event: Uuid, why: NotSent) -> Outcome {
-        let not_now = matches!(why, NotSent::NotNow(_));
-        let failed = self.tries.failed(event, not_now, Instant::now());
+        let blame = match why {
+            NotSent::Away(_) | NotSent::Never(_) => Blame::Server,
+            NotSent::BrokenOff(_) => Blame::Either,
+            NotSent::NotNow(_) => Blame::Mail,
+        };
         let Failed {
-            count, refused_for, ..
-        } = failed;
+            count,
+            refused_for,
+            alone,
+        } = self.tries.failed(event, blame, Instant::now());
         let pause = pause(self.patience.pause, count);
+        let too_long = refused_for >= self.patience.retry_for;
         match why {
             NotSent::Never(why) => {
                 metrics::mail("parked");
                 Outcome::Park(why)
             }
-            NotSent::NotNow(why) if refused_for >= self.patience.retry_for => {
+            NotSent::NotNow(why) | NotSent::BrokenOff(why) if too_long => {
                 metrics::mail("gave_up");
                 Outcome::Park(format!("{why}, after {count} tries"))
             }
-            NotSent::NotNow(why) => {
+            NotSent::NotNow(why) | NotSent::BrokenOff(why) => {
                 metrics::mail("retried");
                 tracing::warn!(why, count, ?pause, "a mail is tried again later");
-                if failed.alone {
+                if alone {
                     Outcome::Defer(pause, format!("{why}, after {count} tries"))
                 } else {
                     Outcome::Retry(pause)

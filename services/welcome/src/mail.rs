@@ -16,8 +16,8 @@ use crate::{
     templates::{Reader, TemplateError, Templates, one_line},
 };
 
-/// Longest name of a user in characters.
-const MAX_NAME: usize = 100;
+/// Longest name of a user that is said, in characters.
+const MAX_NAME: usize = 60;
 /// Longest address in bytes.
 const MAX_ADDRESS: usize = 254;
 
@@ -52,7 +52,7 @@ impl Composer {
         user: &RegistrationMessage,
     ) -> Result<Message, Unsendable> {
         let address = address(&user.email).ok_or(Unsendable::Address)?;
-        let name = one_line(&user.full_name, MAX_NAME);
+        let name = sayable(&user.full_name);
         let content = self.templates.render(Reader {
             name: &name,
             email: &user.email,
@@ -79,6 +79,28 @@ impl Composer {
             ))?;
         Ok(message)
     }
+}
+
+/// A name as a mail may say it, on one line. Anybody may register anybody's address and write a name to it, and
+/// the mail is from our domain: what may be more than a name is left out. That is what is longer than 60
+/// characters, has a line break, `/`, `\`, `@` or `www.`, or a dot with something right before and right after
+/// it, which mail programs show as a link (`evil.example`, and `J.R.Smith`; but not `J. R. Smith`).
+fn sayable(name: &str) -> String {
+    let is_line_break = |c: char| matches!(c, '\n'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    // Those that browsers take for a dot, too (UTS 46).
+    let is_dot = |c: char| matches!(c, '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}');
+    let line = one_line(name, MAX_NAME + 1);
+    let characters: Vec<char> = line.chars().collect();
+    let has_inner_dot = characters.windows(3).any(|three| {
+        matches!(three, [before, dot, after]
+            if is_dot(*dot) && !before.is_whitespace() && !after.is_whitespace())
+    });
+    let is_more = characters.len() > MAX_NAME
+        || name.contains(is_line_break)
+        || line.contains(['/', '\\', '@'])
+        || line.to_lowercase().contains("www.")
+        || has_inner_dot;
+    if is_more { String::new() } else { line }
 }
 
 /// An address as `sso` takes it: the WHATWG form-input syntax, ASCII, at most 254 bytes. Nothing that
@@ -127,10 +149,12 @@ mod tests {
     fn a_name_cannot_add_a_header_or_a_recipient() {
         for name in [
             "Eve\r\nBcc: all@example.com",
-            "Eve\nBcc: all@example.com",
-            "Eve\u{85}Bcc: all@example.com",
-            "Eve\" <all@example.com>, \"",
             "Ева\r\n\r\nBcc: all@example.com",
+            "Eve\nBcc: all",
+            "Eve\tBcc: all",
+            "Eve\u{85}Bcc: all",
+            "Eve\" <all>, \"",
+            "Ева\u{202e}, all, Bcc: all",
         ] {
             let text = compose(name, "eve@example.com").unwrap();
             let head = text.split("\r\n\r\n").next().unwrap();
@@ -146,14 +170,53 @@ mod tests {
                 .nth(1)
                 .and_then(|rest| rest.split("\r\nSubject").next());
             let to = to.unwrap();
+            // With the name, or without it where it may be more than one.
             assert!(
-                to.ends_with("<eve@example.com>") && to.matches('<').count() == 1,
+                to == "eve@example.com" || to.ends_with("<eve@example.com>"),
                 "{head}"
             );
+            assert!(to.matches('<').count() <= 1 && !to.contains(','), "{head}");
             assert!(
                 head.contains("Message-ID: <00000000-0000-0000-0000-000000000007@example.com>")
             );
         }
+    }
+
+    #[test]
+    fn a_name_is_said_if_it_cannot_be_more_than_a_name() {
+        let longest = "x".repeat(60);
+        for good in [
+            "Ada",
+            "Ада Лавлейс",
+            "J. R. Smith",
+            "Martin Luther King, Jr.",
+            "O'Brien-Smith (Bob)",
+            "李小龍",
+            &longest,
+        ] {
+            assert_eq!(sayable(good), good);
+        }
+        assert_eq!(sayable("  Ada \t Lovelace\u{200b}"), "Ada Lovelace");
+        for bad in [
+            "your prize waits: https://evil.example/x",
+            "evil.example",
+            "evil。example",
+            "evil．example",
+            "e\u{301}.example",
+            "J.R.Smith",
+            "WWW. evil",
+            "eve@evil",
+            "a/b",
+            "a\\b",
+            "Ada\nLovelace",
+            "Ada\r\n",
+            "Ada\u{2028}Lovelace",
+            &format!("{longest}y"),
+        ] {
+            assert_eq!(sayable(bad), "", "{bad:?}");
+        }
+        let said = compose("evil.example", "ada@example.com").unwrap();
+        assert!(said.contains("\r\nTo: ada@example.com\r\n"), "{said}");
     }
 
     #[test]

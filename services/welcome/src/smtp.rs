@@ -43,6 +43,8 @@ pub(crate) struct Mailer {
 pub(crate) enum NotSent {
     /// The server is away, or does not talk to us: says nothing of the mail.
     Away(String),
+    /// The same, but in the middle of the mail: it may be because of it.
+    BrokenOff(String),
     /// 4xx: not now.
     NotNow(String),
     /// 5xx: never.
@@ -53,6 +55,7 @@ impl NotSent {
     const fn word(&self) -> &'static str {
         match self {
             Self::Away(_) => "away",
+            Self::BrokenOff(_) => "broken_off",
             Self::NotNow(_) => "not_now",
             Self::Never(_) => "never",
         }
@@ -117,7 +120,7 @@ impl Mailer {
             span.record("error.type", why.word());
         }
         let trouble = match &not_sent {
-            Some(NotSent::Away(why)) => Some(why.clone()),
+            Some(NotSent::Away(why) | NotSent::BrokenOff(why)) => Some(why.clone()),
             _ => None,
         };
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
@@ -205,6 +208,10 @@ fn is_of_tls(error: &smtp::Error) -> bool {
 /// What an error says of the mail, and of the server.
 fn judge(broken: &Broken) -> NotSent {
     let (Broken::Server(error) | Broken::Mail(error)) = broken;
+    let of_server = |why: String| match broken {
+        Broken::Server(_) => NotSent::Away(why),
+        Broken::Mail(_) => NotSent::BrokenOff(why),
+    };
     let Some(code) = error.status() else {
         metrics::failure("unreachable");
         let kind = if is_of_tls(error) {
@@ -214,23 +221,23 @@ fn judge(broken: &Broken) -> NotSent {
         } else {
             "it cannot be reached or breaks off"
         };
-        return NotSent::Away(format!("{kind}: {}", sso_service::exit::sentence(error)));
+        return of_server(format!("{kind}: {}", sso_service::exit::sentence(error)));
     };
     let code: u16 = code.into();
     match code {
         // RFC 4954, section 6: of us, not of the mail.
         432 | 454 | 530 | 534 | 535 | 538 => {
             metrics::failure("account");
-            NotSent::Away(format!("it does not accept our account ({code})"))
+            of_server(format!("it does not accept our account ({code})"))
         }
         // RFC 5321, section 3.8: it is about to close.
         421 => {
             metrics::failure("unreachable");
-            NotSent::Away(format!("it is closing ({code})"))
+            of_server(format!("it is closing ({code})"))
         }
         _ if matches!(broken, Broken::Server(_)) => {
             metrics::failure("account");
-            NotSent::Away(format!("it does not let us send ({code})"))
+            of_server(format!("it does not let us send ({code})"))
         }
         400..=499 => {
             metrics::failure("temporary");

@@ -15,7 +15,13 @@ fn program() -> Result<Program> {
 #[test]
 fn all_problems_of_the_configuration_are_said_at_once() -> Result<()> {
     let mut welcome = program()?;
-    welcome.set("smtp.passwort", "x").set("mail.locale", "fr");
+    welcome
+        .set("smtp.passwort", "x")
+        .set("mail.locale", "fr")
+        .set(
+            "database.url",
+            "postgres://welcome@db1/welcome?sslmode=prefer",
+        );
     let output = welcome.run(&["config", "check"])?;
     assert_eq!(output.status.code(), Some(78));
     let said = String::from_utf8(output.stderr)?;
@@ -26,8 +32,34 @@ fn all_problems_of_the_configuration_are_said_at_once() -> Result<()> {
         "kafka.registry_url (default): must be set",
         "smtp.url (default): must be set",
         "smtp.from (default): must be set",
+        "database.url (WELCOME__DATABASE__URL): its sslmode must be verify-full",
     ] {
         assert!(said.contains(problem), "{problem}\nin\n{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn half_an_account_of_the_mail_server_is_told_by_the_half_that_is_there() -> Result<()> {
+    for (key, value, sentence) in [
+        (
+            "smtp.password",
+            "x",
+            "smtp.password (WELCOME__SMTP__PASSWORD): needs smtp.username beside it",
+        ),
+        (
+            "smtp.username",
+            "welcome",
+            "smtp.username (WELCOME__SMTP__USERNAME): needs smtp.password beside it",
+        ),
+    ] {
+        let mut welcome = program()?;
+        welcome.set(key, value);
+        let output = welcome.run(&["config", "check"])?;
+        assert_eq!(output.status.code(), Some(78));
+        let said = String::from_utf8(output.stderr)?;
+        assert!(said.contains(sentence), "{sentence}\nin\n{said}");
+        assert_eq!(said.matches("beside it").count(), 1, "{said}");
     }
     Ok(())
 }

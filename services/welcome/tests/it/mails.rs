@@ -103,21 +103,34 @@ async fn names_cannot_forge_headers_and_the_operators_templates_and_language_are
         .set("templates.dir", dir.display())
         .set("mail.locale", "ru");
     let mut eve = User::new(1, "eve@example.com");
-    eve.name = "Eve\r\nBcc: all@example.com\r\n\r\n<script>".to_owned();
-    world.register(&eve).await?;
+    eve.name = "Eve\u{85}Bcc: all".to_owned();
+    let mut mallory = User::new(2, "mallory@example.com");
+    mallory.name = "Mallory\t<script>".to_owned();
+    let mut bob = User::new(3, "bob@example.com");
+    bob.name = "your prize waits: https://evil.example/x".to_owned();
+    for user in [&eve, &mallory, &bob] {
+        world.register(user).await?;
+    }
     let _running = world.welcome.start().await?;
-    let mail = world.mails(1).await?.remove(0);
-    assert_eq!(mail.to, ["eve@example.com"]);
-    assert_eq!(mail.header("bcc"), "");
-    assert_eq!(mail.header("content-language"), "ru");
+    let mails = world.mails(3).await?;
+    for mail in &mails {
+        assert_eq!(mail.to.len(), 1);
+        assert_eq!(mail.header("bcc"), "");
+        assert_eq!(mail.header("content-language"), "ru");
+    }
+    let html = |user: &User| {
+        let mail = mails.iter().find(|mail| mail.to == [user.email.as_str()]);
+        let html = mail.and_then(|mail| mail.text.split("text/html").nth(1));
+        html.unwrap_or_default().to_owned()
+    };
+    // Theirs may be more than a name.
+    for user in [&eve, &bob] {
+        let html = html(user);
+        assert!(html.contains("<p>Operator says hi to </p>"), "{html}");
+    }
+    let html = html(&mallory);
     assert!(
-        mail.text.contains("Operator says hi to Eve"),
-        "{}",
-        mail.text
-    );
-    let html = mail.text.split("text/html").nth(1).unwrap_or_default();
-    assert!(
-        html.contains("&lt;script&gt;") && !html.contains("<script>"),
+        html.contains("hi to Mallory &lt;script&gt;</p>") && !html.contains("<script>"),
         "{html}"
     );
     Ok(())

@@ -1,7 +1,12 @@
 //! "Not now" is tried again, "never" is parked, and other users do not wait.
 
+use std::time::Duration;
+
 use anyhow::Result;
-use sso_testkit::program::eventually;
+use sso_testkit::{
+    program::{Running, eventually},
+    servers::smtp,
+};
 
 use crate::support::{DEAD_LETTERS, User, World, database};
 
@@ -48,6 +53,61 @@ async fn a_mail_that_is_never_taken_now_is_given_up_and_parked() -> Result<()> {
     })
     .await?;
     Ok(())
+}
+
+const SENT: &str = "welcome_mails_total{outcome=\"sent\"}";
+const GAVE_UP: &str = "welcome_mails_total{outcome=\"gave_up\"}";
+const UNREACHABLE: &str = "welcome_smtp_failures_total{reason=\"unreachable\"}";
+
+async fn reaches(running: &Running, series: &str, least: i64) -> Result<()> {
+    let what = format!("{series} reaches {least}");
+    eventually(&what, async || Ok(running.metric(series).await? >= least)).await
+}
+
+/// By itself that says as little of a mail as a server that is away; the others, which it takes, do.
+async fn is_parked_when_others_are_taken(recipient: &str, tries: i64) -> Result<()> {
+    let silent = smtp::Options::new().slow(Duration::from_mins(10));
+    let mut world = World::with_mail_server(silent.start()?).await?;
+    world
+        .welcome
+        .set("smtp.timeout", "1s")
+        .set("smtp.retry_for", "1s");
+    world.register(&User::new(1, recipient)).await?;
+    let running = world.welcome.start().await?;
+    // For longer than a mail is tried that counts.
+    reaches(&running, UNREACHABLE, tries).await?;
+    assert_eq!(running.metric(GAVE_UP).await?, 0);
+
+    world.register(&User::new(2, "bob@example.com")).await?;
+    reaches(&running, SENT, 1).await?;
+    // From its next try on it counts, but not while nothing else is taken.
+    let seen = running.metric(UNREACHABLE).await?;
+    reaches(&running, UNREACHABLE, seen + tries).await?;
+    assert_eq!(running.metric(GAVE_UP).await?, 0);
+
+    world.register(&User::new(3, "carol@example.com")).await?;
+    reaches(&running, GAVE_UP, 1).await?;
+    eventually("it is parked", async || {
+        Ok(world.kafka.consume_all(DEAD_LETTERS).await?.len() == 1)
+    })
+    .await?;
+    eventually("nothing is left behind", async || {
+        Ok(running.metric("sso_kafka_consumer_lag_records").await? == 0)
+    })
+    .await?;
+    world.mails(2).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_mail_at_which_the_server_drops_the_connection_is_parked_when_others_are_taken()
+-> Result<()> {
+    is_parked_when_others_are_taken("dropped@example.com", 12).await
+}
+
+#[tokio::test]
+async fn a_mail_at_which_the_server_falls_silent_is_parked_when_others_are_taken() -> Result<()> {
+    is_parked_when_others_are_taken("slow@example.com", 3).await
 }
 
 #[tokio::test]
