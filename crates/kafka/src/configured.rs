@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sso_config::{
     kafka::{Kafka, Mechanism},
-    remote::{Credential, Urls},
+    remote::{Credential, OneUrl, Urls},
 };
 
 use crate::{
@@ -67,9 +67,9 @@ fn sasl<Own>(kafka: &Kafka<Own>) -> Result<Option<Sasl>, SettingsError> {
         Mechanism::ScramSha256 => Sasl::ScramSha256 { user, password },
         Mechanism::ScramSha512 => Sasl::ScramSha512 { user, password },
         Mechanism::OAuthBearer => {
-            let url = kafka.oauth_token_url.as_ref();
+            let url = kafka.oauth_token_url.as_ref().map(OneUrl::as_str);
             let tokens = ClientCredentials::new(
-                url.and_then(|urls| urls.iter().next()).unwrap_or_default(),
+                url.unwrap_or_default(),
                 kafka.oauth_client_id.as_deref().unwrap_or_default(),
                 &secret(&kafka.oauth_client_secret),
                 kafka.oauth_scope.as_deref(),

@@ -25,6 +25,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a token is taken for good whose server does not say.
 const LIFETIME: Duration = Duration::from_mins(5);
+/// Longest that one is: neither the clock here nor librdkafka's reckoning in microseconds runs over.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
 
 /// Fetches tokens from an authorisation server.
 pub struct ClientCredentials {
@@ -121,7 +123,7 @@ impl ClientCredentials {
         // The answer is not told: a token may be in it.
         let answer: Answer = serde_json::from_slice(&body)
             .map_err(|_| format!("{shown} answers with something that is no token"))?;
-        let lifetime = answer.expires_in.map_or(LIFETIME, Duration::from_secs);
+        let lifetime = lifetime(answer.expires_in);
         #[expect(
             clippy::disallowed_methods,
             reason = "librdkafka asks again by the machine's clock"
@@ -137,6 +139,12 @@ impl ClientCredentials {
     }
 }
 
+/// From now on; of a server that says so many seconds.
+fn lifetime(expires_in: Option<u64>) -> Duration {
+    let said = expires_in.map_or(LIFETIME, Duration::from_secs);
+    said.min(LONGEST)
+}
+
 /// `application/x-www-form-urlencoded`.
 fn encoded(text: &str) -> String {
     use std::fmt::Write;
@@ -150,4 +158,22 @@ fn encoded(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_that_no_clock_holds_is_a_year() {
+        let cases = [
+            (None, LIFETIME),
+            (Some(0), Duration::ZERO),
+            (Some(300), Duration::from_secs(300)),
+            (Some(u64::MAX), LONGEST),
+        ];
+        for (expires_in, expected) in cases {
+            assert_eq!(lifetime(expires_in), expected, "{expires_in:?}");
+        }
+    }
 }

@@ -11,7 +11,6 @@ use prost::Message;
 use rdkafka::producer::Producer;
 use sso_events::{DeliveryError, Envelope, EventSink, REGISTRATION, registration};
 use tokio::task::spawn_blocking;
-use uuid::Uuid;
 
 use crate::{
     Connection, SettingsError, metrics,
@@ -175,8 +174,8 @@ impl KafkaSink {
         live: &Arc<Live>,
         outgoing: Vec<(usize, Outgoing<'_>)>,
         reports: &mut [Option<Verdict>],
-        failed: &mut HashSet<Uuid>,
     ) {
+        let mut failed = HashSet::new();
         let mut left = outgoing;
         while !left.is_empty() {
             let mut keys = HashSet::new();
@@ -240,9 +239,7 @@ impl EventSink for KafkaSink {
                         }
                     }
                 }
-                let mut undelivered = HashSet::new();
-                self.in_waves(&live, outgoing, &mut reports, &mut undelivered)
-                    .await;
+                self.in_waves(&live, outgoing, &mut reports).await;
                 self.replace_if_fatal(&live);
             }
         }

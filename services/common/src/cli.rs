@@ -35,7 +35,7 @@ struct SettingsArgs {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// One setting, before file and variables: --set http.listen=127.0.0.1:8080
+    /// One setting, overriding file and variables: --set http.listen=127.0.0.1:8080
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
 }

@@ -10,7 +10,7 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sso_config::{
-    duration,
+    Rules, duration,
     remote::Credential,
     values::{Misshapen, Shape, Text, text},
 };
@@ -63,6 +63,17 @@ impl Default for Database {
             migrate: true,
             max_connections: 16,
             timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Database {
+    /// Says which rules of the section are broken.
+    pub fn validate(&self, rules: &mut Rules<'_>) {
+        if let DatabaseUrl::Postgres(url) = &self.url
+            && let Err(why) = postgres::parse(url)
+        {
+            rules.broken("database.url", &[], why.sentence());
         }
     }
 }
@@ -127,8 +138,11 @@ impl FromStr for DatabaseUrl {
             return Ok(Self::Sqlite((!file.is_empty()).then(|| file.into())));
         }
         let url = PostgresUrl(Zeroizing::new(text.to_owned()));
-        postgres::parse(&url).ok_or(Misshapen)?;
-        Ok(Self::Postgres(url))
+        match postgres::parse(&url) {
+            Err(postgres::Unread::Url) => Err(Misshapen),
+            // A mode has a sentence of its own: `Database::validate`.
+            Ok(_) | Err(postgres::Unread::Mode) => Ok(Self::Postgres(url)),
+        }
     }
 }
 

@@ -189,6 +189,7 @@ impl Sections for Config {
 
     fn validate(&self, rules: &mut Rules<'_>) {
         kafka::validate(&self.kafka, rules);
+        self.database.validate(rules);
         self.telemetry.validate(rules);
     }
 }

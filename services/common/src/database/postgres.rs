@@ -44,32 +44,56 @@ pub(super) struct Parsed {
     tls: bool,
 }
 
-/// Reads a URL; `None`: it is none, or says what is not understood.
-pub(super) fn parse(url: &PostgresUrl) -> Option<Parsed> {
+/// Why a URL cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It is none, or says what is not understood.
+    Url,
+    /// It asks for a mode that looks safe and is not, or that there is not.
+    Mode,
+}
+
+impl Unread {
+    /// What is said of `database.url`.
+    pub(super) const fn sentence(self) -> &'static str {
+        match self {
+            Self::Url => "cannot be read",
+            Self::Mode => {
+                "its sslmode must be verify-full (TLS, and the certificate is of the host) or disable (in \
+                 clear): the modes between look safe and are not"
+            }
+        }
+    }
+}
+
+/// Reads a URL.
+pub(super) fn parse(url: &PostgresUrl) -> Result<Parsed, Unread> {
     let text = url.reveal();
     if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
-        return None;
+        return Err(Unread::Url);
     }
     let (base, query) = text.split_once('?').unwrap_or((text, ""));
     let mut mode = None;
     let mut kept = Vec::new();
     for part in query.split('&').filter(|part| !part.is_empty()) {
-        match part.split_once('=')? {
-            ("sslmode", wanted) => mode = Some(wanted),
-            _ => kept.push(part),
+        match part.split_once('=') {
+            Some(("sslmode", wanted)) => mode = Some(wanted),
+            Some(_) => kept.push(part),
+            None => return Err(Unread::Url),
         }
     }
     let query = if kept.is_empty() { "" } else { "?" };
-    let mut config = Config::from_str(&format!("{base}{query}{}", kept.join("&"))).ok()?;
+    let config = Config::from_str(&format!("{base}{query}{}", kept.join("&")));
+    let mut config = config.map_err(|_| Unread::Url)?;
     if config.get_hosts().is_empty() {
-        return None;
+        return Err(Unread::Url);
     }
     let local = config.get_hosts().iter().all(is_local);
     let tls = match mode {
         Some("disable") => false,
-        Some("require" | "verify-full") => true,
-        None | Some("prefer") => !local,
-        Some(_) => return None,
+        Some("verify-full") => true,
+        None => !local,
+        Some(_) => return Err(Unread::Mode),
     };
     // The library's own default asks for TLS and goes on in clear where there is none.
     config.ssl_mode(if tls {
@@ -78,7 +102,7 @@ pub(super) fn parse(url: &PostgresUrl) -> Option<Parsed> {
         SslMode::Disable
     });
     config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-    Some(Parsed { config, tls })
+    Ok(Parsed { config, tls })
 }
 
 fn is_local(host: &Host) -> bool {
@@ -109,7 +133,7 @@ impl Postgres {
     pub fn connect(url: &PostgresUrl, settings: &Database, program: &str) -> Result<Self, Failed> {
         let wrong = |why: String| Failed::new(Exit::Configuration, why);
         let Parsed { mut config, tls } =
-            parse(url).ok_or_else(|| wrong("database.url cannot be read".to_owned()))?;
+            parse(url).map_err(|why| wrong(format!("database.url: {}", why.sentence())))?;
         if config.get_password().is_none()
             && let Some(password) = &settings.password
         {
@@ -274,14 +298,38 @@ mod tests {
     use super::*;
     use crate::database::DatabaseUrl;
 
+    #[test]
+    fn tls_is_checked_or_not_there_and_nothing_between() {
+        let read = |host: &str, query: &str| {
+            let url: DatabaseUrl = format!("postgres://u@{host}/d{query}").parse().unwrap();
+            let DatabaseUrl::Postgres(url) = url else {
+                panic!("{host}");
+            };
+            parse(&url).map(|parsed| parsed.tls)
+        };
+        assert_eq!(read("db1,db2", ""), Ok(true));
+        assert_eq!(read("localhost,127.0.0.1", ""), Ok(false));
+        for host in ["db1", "127.0.0.1"] {
+            assert_eq!(read(host, "?sslmode=verify-full"), Ok(true));
+            assert_eq!(read(host, "?sslmode=disable"), Ok(false));
+            for mode in ["require", "prefer", "allow", "verify-ca", "Disable", ""] {
+                let query = format!("?sslmode={mode}&connect_timeout=1");
+                assert_eq!(read(host, &query), Err(Unread::Mode), "{mode}");
+            }
+        }
+        for bad in [
+            "postgres://u@db1/d?sslmode",
+            "postgres:///d?a=b",
+            "mysql://x",
+        ] {
+            assert!(bad.parse::<DatabaseUrl>().is_err(), "{bad}");
+        }
+    }
+
     /// Who is on the way to the server answers that it has no TLS, and waits for the password.
     #[tokio::test]
     async fn a_server_without_tls_is_told_nothing_where_tls_is_wanted() {
-        for (mode, talks) in [
-            ("verify-full", false),
-            ("require", false),
-            ("disable", true),
-        ] {
+        for (mode, talks) in [("verify-full", false), ("disable", true)] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
             let server = thread::spawn(move || {

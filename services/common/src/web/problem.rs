@@ -94,7 +94,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", error)
     }
 
-    /// 403.
+    /// 403: this token is not enough.
     pub fn forbidden(error: &'static str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", error)
     }
@@ -171,7 +171,8 @@ impl Problem {
         keep_headers(&mut response, headers);
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status == StatusCode::UNAUTHORIZED {
+        // A 403 is a token that is not enough (RFC 6750, section 3).
+        if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&self.status) {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {

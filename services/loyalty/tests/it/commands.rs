@@ -42,6 +42,28 @@ fn all_problems_of_the_configuration_are_said_at_once() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_mode_of_tls_that_only_looks_safe_is_refused() -> Result<()> {
+    let mut loyalty = Program::new("loyalty", env!("CARGO_BIN_EXE_loyalty"))?;
+    let sentence = "database.url (LOYALTY__DATABASE__URL): its sslmode must be verify-full";
+    for (mode, refused) in [
+        ("require", true),
+        ("prefer", true),
+        ("verify-full", false),
+        ("disable", false),
+    ] {
+        let url = format!("postgres://loyalty:secret@db1/loyalty?sslmode={mode}");
+        loyalty.set("database.url", url);
+        // Other keys are missing.
+        let output = loyalty.run(&["config", "check"])?;
+        assert_eq!(output.status.code(), Some(78));
+        let said = String::from_utf8(output.stderr)?;
+        assert_eq!(said.contains(sentence), refused, "{mode}: {said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_database_is_migrated_or_refused_and_passwords_are_not_shown() -> Result<()> {
     let mut shop = Shop::new(Store::Postgres).await?;

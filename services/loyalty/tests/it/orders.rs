@@ -201,6 +201,8 @@ async fn who_may_do_what() -> Result<()> {
             (status, code),
             "{body}: {reply:?}"
         );
+        let challenge = if status == 403 { "Bearer" } else { "" };
+        assert_eq!(reply.header("www-authenticate"), challenge, "{reply:?}");
     }
     let all = post(&running.http, &alice.access, &json!({})).await?.json();
     let fields: Vec<_> = all["fields"]
@@ -223,6 +225,8 @@ async fn who_may_do_what() -> Result<()> {
         ] {
             let reply = running.http.get(&path, Some(token)).await?;
             assert_eq!(reply.status.as_u16(), status, "{path}: {reply:?}");
+            let challenge = if status == 403 { "Bearer" } else { "" };
+            assert_eq!(reply.header("www-authenticate"), challenge, "{reply:?}");
         }
     }
     Ok(())
