@@ -21,7 +21,7 @@ fn example_head<C: Sections>() -> String {
     format!(
         "# Configuration of `{program}`: every key at its default. Remove the `#` before a key to \
          change it.\n#\n\
-         # A variable {prefix}SECTION__KEY goes before this file, a flag before both. `{program} \
+         # A variable {prefix}SECTION__KEY overrides this file, a flag overrides both. `{program} \
          config check` says\n\
          # whether all is well; `{program} config show` prints the values in force and where they \
          come from.\n"
@@ -36,7 +36,7 @@ fn manual_head<C: Sections>() -> String {
 
 Generated from the source by `cargo xtask gen`; do not edit.
 
-Values come from, each before the one above it:
+Values come from, each overriding those above it:
 
 1. the built-in defaults;
 2. a TOML file, named by `--config` or by the variable `{file}`;

@@ -64,6 +64,11 @@ impl Failed {
         }
     }
 
+    /// How the process ends for it.
+    pub const fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// The sentence.
     pub fn message(&self) -> &str {
         &self.message

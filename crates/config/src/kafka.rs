@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     duration,
-    remote::{Broker, Credential, TopicName, Urls},
+    remote::{Broker, Credential, OneUrl, TopicName, Urls},
     values::{Text, text},
 };
 
@@ -62,8 +62,8 @@ pub struct Kafka<Own> {
     pub sasl_password_file: Option<PathBuf>,
     /// Where tokens come from, for `oauthbearer`: the token endpoint of an OAuth 2.0 server, asked by
     /// the client credentials grant.
-    #[schemars(with = "Option<Text<Urls>>")]
-    pub oauth_token_url: Option<Urls>,
+    #[schemars(with = "Option<Text<OneUrl>>")]
+    pub oauth_token_url: Option<OneUrl>,
     /// Our client id there.
     #[schemars(extend("x-shape" = "a name"))]
     pub oauth_client_id: Option<String>,

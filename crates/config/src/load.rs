@@ -195,4 +195,21 @@ impl Rules<'_> {
             self.problems.of_key(key, self.origins.of(key), text);
         }
     }
+
+    /// Two keys, each with whether it is set, are set together or not at all. A secret may be in the
+    /// file that its twin names.
+    pub fn together(&mut self, one: (&str, bool), other: (&str, bool)) {
+        let (given, missing) = match (one, other) {
+            ((given, true), (missing, false)) | ((missing, false), (given, true)) => {
+                (given, missing)
+            }
+            _ => return,
+        };
+        let twin = format!("{missing}_file");
+        self.broken(
+            given,
+            &[missing, &twin],
+            &format!("needs {missing} beside it"),
+        );
+    }
 }

@@ -12,7 +12,7 @@ use crate::values::{HIDDEN, Misshapen, Shape};
 const MAX_HOST: usize = 253;
 /// Longest URL in bytes.
 const MAX_URL: usize = 2048;
-/// Most addresses of one registry.
+/// Most addresses of one service.
 const MAX_URLS: usize = 16;
 
 /// The address of a broker, `host:port`.
@@ -108,7 +108,7 @@ impl fmt::Display for TopicName {
     }
 }
 
-/// One or more URLs of the same server.
+/// One or more URLs of the same service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Urls(Vec<String>);
 
@@ -129,27 +129,14 @@ impl Urls {
 
 impl Shape for Urls {
     const SHAPE: &str = "an http or https URL without credentials, query and fragment, such as \
-                         http://registry.example.com:8081; several, up to 16, are \
-                         comma-separated";
+                         http://host.example.com:8081; several, up to 16, are comma-separated";
 }
 
 impl FromStr for Urls {
     type Err = Misshapen;
 
     fn from_str(text: &str) -> Result<Self, Misshapen> {
-        let urls = text.split(',').map(|url| {
-            let url = url.trim();
-            let parsed = Url::parse(url).map_err(|_| Misshapen)?;
-            let good = url.len() <= MAX_URL
-                && matches!(parsed.scheme(), "http" | "https")
-                && parsed.has_host()
-                && !url.contains(['@', '?', '#', '\\']);
-            if good {
-                Ok(url.to_owned())
-            } else {
-                Err(Misshapen)
-            }
-        });
+        let urls = text.split(',').map(|url| plain(url.trim()));
         let urls: Vec<_> = urls.collect::<Result<_, _>>()?;
         if urls.len() > MAX_URLS {
             return Err(Misshapen);
@@ -164,7 +151,55 @@ impl fmt::Display for Urls {
     }
 }
 
-crate::by_text!(Broker, TopicName, Urls);
+/// One URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneUrl(String);
+
+impl OneUrl {
+    /// The URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Shape for OneUrl {
+    const SHAPE: &str = "one http or https URL without credentials, query and fragment, such as \
+                         https://login.example.com/oauth2/token";
+}
+
+impl FromStr for OneUrl {
+    type Err = Misshapen;
+
+    fn from_str(text: &str) -> Result<Self, Misshapen> {
+        // A comma may stand in a URL; who writes one means several.
+        if text.contains(',') {
+            return Err(Misshapen);
+        }
+        plain(text).map(Self)
+    }
+}
+
+impl fmt::Display for OneUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An http or https URL without credentials, query and fragment.
+fn plain(url: &str) -> Result<String, Misshapen> {
+    let parsed = Url::parse(url).map_err(|_| Misshapen)?;
+    let good = url.len() <= MAX_URL
+        && matches!(parsed.scheme(), "http" | "https")
+        && parsed.has_host()
+        && !url.contains(['@', '?', '#', '\\']);
+    if good {
+        Ok(url.to_owned())
+    } else {
+        Err(Misshapen)
+    }
+}
+
+crate::by_text!(Broker, TopicName, Urls, OneUrl);
 
 /// A password, a token or another secret. Neither printed nor serialised.
 #[derive(Clone, PartialEq, Eq)]

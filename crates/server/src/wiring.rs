@@ -10,7 +10,12 @@ mod nudges;
 mod redis;
 mod store;
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use sso_config::output::note;
 use sso_core::{
@@ -30,12 +35,12 @@ use tokio_util::task::TaskTracker;
 use clock::CommonClock;
 pub(crate) use copying::{Ends, MasterKeys};
 pub(crate) use events::{Outlet, examine_kafka, outlet};
-pub(crate) use examine::{Examined, examine, master_key_file};
+pub(crate) use examine::{Examined, NotOpened, examine, master_key_file};
 pub(crate) use nudges::{LANES, Nudges};
 pub(crate) use redis::{Helpers, examine_redis};
 pub(crate) use sso_redis::Status as RedisStatus;
 pub(crate) use store::{
-    MigrationStatus, Role, migrate, migration_status, of_sqlite, register_metrics, survey,
+    MigrationStatus, Role, exit_of, migrate, migration_status, of_sqlite, register_metrics, survey,
 };
 
 use crate::{
@@ -44,7 +49,7 @@ use crate::{
     system::RuntimeTasks,
 };
 
-pub(crate) use keys::{Keys, exit_of};
+pub(crate) use keys::Keys;
 
 /// What a process of ours consists of.
 pub(crate) struct Parts {
@@ -170,7 +175,7 @@ pub(crate) fn command_with<T>(
     run: impl AsyncFnOnce(&Parts, &Caller) -> Result<T, Failed>,
 ) -> Result<T, Failed> {
     let config = &loaded.config;
-    tell_of_no_database(config);
+    let absent = absent_database(config);
     let ack_wait = match wait {
         Wait::No => Duration::ZERO,
         // After a failover the fence as well; and what it takes to look.
@@ -180,6 +185,9 @@ pub(crate) fn command_with<T>(
     };
     block_on(async {
         let parts = open(config, Role::Command, ack_wait).await?;
+        if let Some(file) = absent {
+            tell_of_new_database(&file);
+        }
         let done = run(&parts, &operator()).await;
         parts.tasks.close();
         parts.tasks.wait().await;
@@ -187,17 +195,20 @@ pub(crate) fn command_with<T>(
     })
 }
 
-/// An empty database that is made here is seldom the one that was meant: the service's is named by
-/// its configuration.
-fn tell_of_no_database(config: &Config) {
+/// The file of the embedded database, if it is still to be made.
+fn absent_database(config: &Config) -> Option<PathBuf> {
     let file = config.data_dir.join(sso_store_sqlite::DATABASE);
-    if config.database.url.is_embedded() && !file.exists() {
-        note(format_args!(
-            "{} is not there: an empty database is made. Is another one meant? Its configuration is \
-             named by --config or SSO_CONFIG.",
-            file.display()
-        ));
-    }
+    (config.database.url.is_embedded() && !file.exists()).then_some(file)
+}
+
+/// An empty database that was made here is seldom the one that was meant: the service's is named by
+/// its configuration.
+fn tell_of_new_database(file: &Path) {
+    note(format_args!(
+        "{} was not there: an empty database is made. Is another one meant? Its configuration is \
+         named by --config or SSO_CONFIG.",
+        file.display()
+    ));
 }
 
 /// Runs what a command does.

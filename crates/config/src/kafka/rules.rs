@@ -20,13 +20,17 @@ impl<Own> Kafka<Own> {
 
     /// Says which rules of this section are broken, if it is used or not.
     pub fn validate(&self, rules: &mut Rules<'_>) {
-        let all = sasl(self)
-            .into_iter()
-            .chain(tls(self))
-            .chain(registry(self));
-        for (_, (key, others, text)) in all.filter(|(holds, _)| !holds) {
-            rules.broken(key, others, text);
-        }
+        hold(rules, sasl(self));
+        rules.together(
+            ("kafka.tls_cert", self.tls_cert.is_some()),
+            ("kafka.tls_key", self.tls_key.is_some()),
+        );
+        hold(rules, tls(self));
+        rules.together(
+            ("kafka.registry_username", self.registry_username.is_some()),
+            ("kafka.registry_password", self.registry_password.is_some()),
+        );
+        hold(rules, registry(self));
     }
 }
 
@@ -36,12 +40,18 @@ type Broken = (&'static str, &'static [&'static str], &'static str);
 /// Whether a rule holds, and what to say if not.
 type Rule = (bool, Broken);
 
-fn sasl<Own>(kafka: &Kafka<Own>) -> [Rule; 2] {
+fn hold(rules: &mut Rules<'_>, (holds, (key, others, text)): Rule) {
+    if !holds {
+        rules.broken(key, others, text);
+    }
+}
+
+fn sasl<Own>(kafka: &Kafka<Own>) -> Rule {
     let named = kafka.sasl_username.is_some() && kafka.sasl_password.is_some();
     let by_token = kafka.oauth_token_url.is_some()
         && kafka.oauth_client_id.is_some()
         && kafka.oauth_client_secret.is_some();
-    let who = match kafka.sasl_mechanism {
+    match kafka.sasl_mechanism {
         Mechanism::None => (
             kafka.sasl_username.is_none() && kafka.sasl_password.is_none(),
             (
@@ -77,64 +87,25 @@ fn sasl<Own>(kafka: &Kafka<Own>) -> [Rule; 2] {
                 "needs kafka.sasl_username and kafka.sasl_password",
             ),
         ),
-    };
-    let one_url = kafka
-        .oauth_token_url
-        .as_ref()
-        .is_none_or(|urls| urls.iter().count() == 1);
-    let url = (
-        "kafka.oauth_token_url",
-        &[][..],
-        "must be one URL, not several",
-    );
-    [who, (one_url, url)]
+    }
 }
 
-fn tls<Own>(kafka: &Kafka<Own>) -> [Rule; 2] {
-    let (certificate, key) = (kafka.tls_cert.is_some(), kafka.tls_key.is_some());
-    let given = if certificate {
-        (
-            "kafka.tls_cert",
-            &["kafka.tls_key"][..],
-            "needs kafka.tls_key beside it",
-        )
-    } else {
-        (
-            "kafka.tls_key",
-            &["kafka.tls_cert"][..],
-            "needs kafka.tls_cert beside it",
-        )
-    };
+fn tls<Own>(kafka: &Kafka<Own>) -> Rule {
+    let needless = kafka.tls_ca.is_none() && kafka.tls_cert.is_none() && kafka.tls_key.is_none();
     let used = (
         "kafka.tls",
         &["kafka.tls_ca", "kafka.tls_cert", "kafka.tls_key"][..],
         "must be true: kafka.tls_ca and kafka.tls_cert are for TLS",
     );
-    let needless = kafka.tls_ca.is_none() && !certificate && !key;
-    [(certificate == key, given), (kafka.tls || needless, used)]
+    (kafka.tls || needless, used)
 }
 
-fn registry<Own>(kafka: &Kafka<Own>) -> [Rule; 2] {
-    let user = kafka.registry_username.is_some();
-    let password = kafka.registry_password.is_some();
-    let given = if user {
-        (
-            "kafka.registry_username",
-            &["kafka.registry_password", "kafka.registry_password_file"][..],
-            "needs kafka.registry_password beside it",
-        )
-    } else {
-        (
-            "kafka.registry_password",
-            &["kafka.registry_username"][..],
-            "needs kafka.registry_username beside it",
-        )
-    };
+fn registry<Own>(kafka: &Kafka<Own>) -> Rule {
     let both = (
         "kafka.registry_token",
         &["kafka.registry_username"][..],
         "is set beside kafka.registry_username: one of them must go",
     );
-    let token = kafka.registry_token.is_some();
-    [(user == password, given), (!token || !user, both)]
+    let (token, user) = (&kafka.registry_token, &kafka.registry_username);
+    (token.is_none() || user.is_none(), both)
 }

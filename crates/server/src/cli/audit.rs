@@ -1,15 +1,15 @@
 //! `sso audit`: who did what to whom.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use clap::Args;
 use serde_json::{Value, json};
 use sso_core::{
-    Agent, Caller, Failure, Kind, Sso,
+    Agent, Caller, Failure, Sso,
     ports::store::{Actor, AuditAction, AuditPage, AuditRecord, AuditResult},
     usecases::{
         administer,
-        audit::{self, By, Person},
+        audit::{self, By, MAX_LISTED, Person},
     },
     values::UserId,
 };
@@ -38,11 +38,11 @@ Examples:
 #[derive(Debug, Args)]
 pub(super) struct AuditArgs {
     /// Only what was done to this user: his e-mail address or id (also a deleted one's).
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
+    #[arg(long, value_name = "USER", value_parser = person)]
+    user: Option<Person>,
     /// Only what this one did: operator, anonymous, system, service:NAME, or a user.
-    #[arg(long, value_name = "WHO")]
-    actor: Option<String>,
+    #[arg(long, value_name = "WHO", value_parser = by)]
+    actor: Option<By>,
     /// Only this.
     #[arg(long, value_parser = AuditAction::ALL.map(AuditAction::as_str), hide_possible_values = false)]
     action: Option<String>,
@@ -50,16 +50,16 @@ pub(super) struct AuditArgs {
     #[arg(long, value_parser = AuditResult::ALL.map(AuditResult::as_str))]
     result: Option<String>,
     /// Only from this long ago (1h, 30d), or from this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Moment>,
     /// Only until this long ago, or until this time.
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Moment>,
     /// Only what is older than this record: the number at the start of a line.
     #[arg(long, value_name = "NUMBER")]
     before: Option<i64>,
     /// At most this many, newest first.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LISTED)))]
     limit: u32,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
@@ -92,11 +92,11 @@ impl AuditArgs {
     async fn page(&self, sso: &Sso, operator: &Caller) -> Result<AuditPage, Failure> {
         let now = sso.clock.now();
         let user = match &self.user {
-            Some(name) => Some(user(sso, operator, name).await?),
+            Some(person) => Some(person.id(sso, operator).await?),
             None => None,
         };
         let actor = match &self.actor {
-            Some(name) => Some(actor(sso, operator, name).await?),
+            Some(by) => Some(by.actor(sso, operator).await?),
             None => None,
         };
         let result = |name: &String| {
@@ -109,45 +109,49 @@ impl AuditArgs {
             actor,
             action: self.action.clone(),
             result: self.result.as_ref().and_then(result),
-            since: moment("--since", self.since.as_deref(), now)?,
-            until: moment("--until", self.until.as_deref(), now)?,
+            since: self.since.map(|moment| moment.time(now)),
+            until: self.until.map(|moment| moment.time(now)),
             before: self.before,
             limit: self.limit,
         })
     }
 }
 
-async fn user(sso: &Sso, operator: &Caller, name: &str) -> Result<UserId, Failure> {
-    let person = Person::parse(name).ok_or_else(|| {
-        let why = "--user: a user is named by his e-mail address or his id, a UUID";
-        Failure::new(Kind::Invalid, "invalid_request", why)
-    })?;
-    Ok(person.id(sso, operator).await?)
+/// A time as it is written.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    Ago(Duration),
+    At(OffsetDateTime),
 }
 
-async fn actor(sso: &Sso, operator: &Caller, name: &str) -> Result<Actor, Failure> {
-    let by = By::parse(name).ok_or_else(|| {
-        let why = "--actor: write operator, anonymous, system, service:NAME, or a user's e-mail \
-                   address or id";
-        Failure::new(Kind::Invalid, "invalid_request", why)
-    })?;
-    Ok(by.actor(sso, operator).await?)
+impl Moment {
+    /// Before 1970 nothing was done.
+    fn time(self, now: OffsetDateTime) -> OffsetDateTime {
+        match self {
+            Self::Ago(ago) => now
+                .checked_sub(ago.try_into().unwrap_or(time::Duration::MAX))
+                .unwrap_or(OffsetDateTime::UNIX_EPOCH),
+            Self::At(time) => time,
+        }
+    }
 }
 
-fn moment(
-    flag: &str,
-    text: Option<&str>,
-    now: OffsetDateTime,
-) -> Result<Option<OffsetDateTime>, Failure> {
-    let Some(text) = text else { return Ok(None) };
-    let ago = humantime::parse_duration(text).ok();
-    let time = match ago {
-        Some(ago) => now.checked_sub(ago.try_into().unwrap_or(time::Duration::MAX)),
-        None => OffsetDateTime::parse(text, &Rfc3339).ok(),
-    };
-    let why = format!("{flag}: write 1h, 30d or a time as in 2026-03-01T12:00:00Z");
-    time.map(Some)
-        .ok_or_else(|| Failure::new(Kind::Invalid, "invalid_request", why))
+fn person(text: &str) -> Result<Person, &'static str> {
+    Person::parse(text).ok_or("a user is named by his e-mail address or his id, a UUID")
+}
+
+fn by(text: &str) -> Result<By, &'static str> {
+    let why = "write operator, anonymous, system, service:NAME, or a user's e-mail address or id";
+    By::parse(text).ok_or(why)
+}
+
+fn moment(text: &str) -> Result<Moment, &'static str> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(Moment::Ago(ago));
+    }
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map(Moment::At)
+        .map_err(|_| "write 1h, 30d or a time as in 2026-03-01T12:00:00Z")
 }
 
 /// What is done to no user.

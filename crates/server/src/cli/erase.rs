@@ -7,11 +7,11 @@ use clap::Args;
 use serde_json::{Value, json};
 use sso_core::{
     Agent,
-    ports::store::{Reach, Session, UserEvent},
+    ports::store::{Session, UserEvent},
     usecases::administer::{self, UserData},
 };
 
-use super::{Output, audit, output};
+use super::{Output, OutputArgs, WaitArgs, audit, output};
 use crate::{
     config::Loaded,
     exit::{Exit, Failed},
@@ -25,12 +25,10 @@ pub(super) struct DeleteArgs {
     /// Do not ask at a terminal.
     #[arg(long)]
     yes: bool,
-    /// Do not wait until a running server obeys.
-    #[arg(long)]
-    no_wait: bool,
-    /// How to print.
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
+    #[command(flatten)]
+    wait: WaitArgs,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -41,19 +39,14 @@ pub(super) struct ExportArgs {
 
 /// Deletes a user, after asking.
 pub(super) fn delete(loaded: &Loaded, args: &DeleteArgs) -> Result<Exit, Failed> {
-    let wait = if args.no_wait {
-        Wait::No
-    } else {
-        Wait::Everywhere
-    };
     if !args.yes {
         confirm(&args.user)?;
     }
-    let deleted = wiring::command(loaded, wait, async |sso, operator| {
+    let deleted = wiring::command(loaded, args.wait.wait(), async |sso, operator| {
         let user = administer::find(sso, operator, &args.user).await?;
         Ok(administer::delete(sso, operator, user.id).await?)
     })?;
-    match args.output {
+    match args.output.output {
         Output::Json => output::print_line(
             &json!({
                 "user_id": deleted.user.to_string(),
@@ -63,10 +56,7 @@ pub(super) fn delete(loaded: &Loaded, args: &DeleteArgs) -> Result<Exit, Failed>
             .to_string(),
         ),
         Output::Text => {
-            let reach = match deleted.reach {
-                Reach::Everywhere => "his tokens are over everywhere",
-                Reach::Pending => "a running server may need up to 1.2 leases to refuse his tokens",
-            };
+            let reach = output::reach(deleted.reach);
             output::print_line(&format!("{} is deleted; {reach}", deleted.user));
         }
     }

@@ -15,7 +15,7 @@ use sso_core::{
 };
 
 use super::{
-    Output,
+    Output, OutputArgs,
     output::{print_line, rfc3339},
 };
 use crate::{
@@ -51,13 +51,6 @@ pub(super) struct TargetArgs {
     event: EventId,
     #[command(flatten)]
     output: OutputArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct OutputArgs {
-    /// How to print.
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
 }
 
 /// Runs one of the commands.

@@ -2,15 +2,15 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use sso_core::{
-    ports::store::{KeyUse, Reach},
+    ports::store::KeyUse,
     usecases::keys::{self as usecases, Listed, Start},
 };
 use sso_crypto::{Resealer, SystemRandom};
 
-use super::{Output, output};
+use super::{Output, OutputArgs, WaitArgs, output};
 use crate::{
     config::Loaded,
     exit::{Exit, Failed},
@@ -45,9 +45,8 @@ pub(super) enum KeysCommand {
         // One of 64 begins with a hyphen.
         #[arg(allow_hyphen_values = true)]
         kid: String,
-        /// Do not wait until a running server obeys.
-        #[arg(long)]
-        no_wait: bool,
+        #[command(flatten)]
+        wait: WaitArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -72,13 +71,6 @@ pub(super) enum Use {
     Refresh,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct OutputArgs {
-    /// How to print.
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
-}
-
 /// Runs one of the commands.
 pub(super) fn run(loaded: &Loaded, command: KeysCommand) -> Result<Exit, Failed> {
     match command {
@@ -100,13 +92,8 @@ pub(super) fn run(loaded: &Loaded, command: KeysCommand) -> Result<Exit, Failed>
             })?;
             print_keys(&keys, output.output);
         }
-        KeysCommand::Retire {
-            kid,
-            no_wait,
-            output,
-        } => {
-            let wait = if no_wait { Wait::No } else { Wait::Everywhere };
-            let ended = wiring::command(loaded, wait, async |sso, operator| {
+        KeysCommand::Retire { kid, wait, output } => {
+            let ended = wiring::command(loaded, wait.wait(), async |sso, operator| {
                 Ok(usecases::retire(sso, operator, &kid).await?)
             })?;
             print_ended(&ended, output.output);
@@ -190,10 +177,7 @@ fn print_ended(ended: &usecases::Ended, output: Output) {
             output::print_line(&value.to_string());
         }
         Output::Text => {
-            let reach = match ended.reach {
-                Reach::Everywhere => "obeyed everywhere",
-                Reach::Pending => "committed; a running server may need up to 1.2 leases to obey",
-            };
+            let reach = output::reach(ended.reach);
             output::print_line(&format!("{}: retired; {reach}", ended.key.id));
         }
     }

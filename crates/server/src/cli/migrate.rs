@@ -1,9 +1,9 @@
 //! `sso migrate`: the schema of the database.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::json;
 
-use super::{Output, output};
+use super::{Output, OutputArgs, output};
 use crate::{
     config::Loaded,
     exit::{Exit, Failed},
@@ -16,13 +16,6 @@ pub(super) enum MigrateCommand {
     Up(OutputArgs),
     /// Show the schema's version and what is not applied yet.
     Status(OutputArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct OutputArgs {
-    /// How to print.
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
 }
 
 /// Runs one of the commands.

@@ -25,6 +25,7 @@ use crate::{
     config::{self as settings, Loaded, Sources},
     exit::Exit,
     serve,
+    wiring::Wait,
 };
 
 /// Single sign-on: registers people, signs them in, and tells every service who is calling.
@@ -59,7 +60,7 @@ struct SettingsArgs {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// One setting, before file and variables: --set http.listen=127.0.0.1:8080
+    /// One setting, overriding file and variables: --set http.listen=127.0.0.1:8080
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
 
@@ -130,6 +131,30 @@ enum Output {
     Text,
     /// For a program: one JSON document.
     Json,
+}
+
+#[derive(Debug, Args)]
+struct OutputArgs {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct WaitArgs {
+    /// Do not wait until a running server obeys.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+impl WaitArgs {
+    fn wait(&self) -> Wait {
+        if self.no_wait {
+            Wait::No
+        } else {
+            Wait::Everywhere
+        }
+    }
 }
 
 /// Runs the command line `arguments` and says how it ended.

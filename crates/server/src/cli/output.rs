@@ -76,15 +76,22 @@ pub(super) fn print_changed(user: &User, what: &str, reach: Reach, output: Outpu
             say(value);
         }
         Output::Text => {
-            let reach = match reach {
-                Reach::Everywhere => "obeyed everywhere",
-                Reach::Pending => "committed; a running server may need up to 1.2 leases to obey",
-            };
+            let reach = self::reach(reach);
             say(format_args!(
                 "{} ({}): {what}; {reach}",
                 user.email.as_typed(),
                 user.id
             ));
+        }
+    }
+}
+
+/// Who obeys a change.
+pub(super) const fn reach(reach: Reach) -> &'static str {
+    match reach {
+        Reach::Everywhere => "obeyed everywhere",
+        Reach::Pending => {
+            "committed; every instance obeys within 1.2 leases; `sso doctor` says what is waited for"
         }
     }
 }

@@ -11,13 +11,14 @@ use sso_core::{
     ports::store::UserPage,
     usecases::{
         administer::{self, Change, Changed},
+        audit::MAX_LISTED,
         register::{self, Register},
     },
     values::UserId,
 };
 use zeroize::Zeroizing;
 
-use super::{Output, erase, import, output};
+use super::{OutputArgs, WaitArgs, erase, import, output};
 use crate::{
     config::Loaded,
     exit::{Exit, Failed},
@@ -53,7 +54,7 @@ pub(super) enum UserCommand {
         #[arg(long, value_name = "ID")]
         after: Option<String>,
         /// At most this many.
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LISTED)))]
         limit: u32,
         #[command(flatten)]
         output: OutputArgs,
@@ -106,9 +107,8 @@ pub(super) enum UserCommand {
 pub(super) struct TargetArgs {
     /// His e-mail address or id.
     user: String,
-    /// Do not wait until a running server obeys.
-    #[arg(long)]
-    no_wait: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -118,13 +118,6 @@ pub(super) struct PasswordArgs {
     /// Read the password from the first line of this file (- is standard input).
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct OutputArgs {
-    /// How to print.
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
 }
 
 /// Runs one of the commands.
@@ -218,12 +211,7 @@ impl TargetArgs {
         loaded: &Loaded,
         change: impl AsyncFnOnce(&Sso, &Caller, UserId) -> Result<Changed, administer::AdministerError>,
     ) -> Result<Changed, Failed> {
-        let wait = if self.no_wait {
-            Wait::No
-        } else {
-            Wait::Everywhere
-        };
-        wiring::command(loaded, wait, async |sso, operator| {
+        wiring::command(loaded, self.wait.wait(), async |sso, operator| {
             let user = administer::find(sso, operator, &self.user).await?;
             Ok(change(sso, operator, user.id).await?)
         })
@@ -237,21 +225,37 @@ impl TargetArgs {
 impl PasswordArgs {
     /// From the file, from a prompt without echo, or from the first line of standard input.
     fn read(&self) -> Result<Zeroizing<String>, Failed> {
-        let read = match self.password_file.as_deref() {
+        match self.password_file.as_deref() {
             Some(path) if path != Path::new("-") => std::fs::File::open(path)
                 .and_then(|file| first_line(io::BufReader::new(file)))
-                .map_err(|error| format!("{}: {error}", path.display())),
-            None if io::stdin().is_terminal() => rpassword::prompt_password("Password: ")
-                .map(Zeroizing::new)
-                .map_err(|error| error.to_string()),
-            Some(_) | None => first_line(io::stdin().lock()).map_err(|error| error.to_string()),
-        };
-        read.map_err(|error| {
-            Failed::new(
-                Exit::Failure,
-                format!("the password cannot be read: {error}"),
-            )
-        })
+                .map_err(|error| unread(format_args!("{}: {error}", path.display()))),
+            None if io::stdin().is_terminal() => ask_twice(),
+            Some(_) | None => first_line(io::stdin().lock()).map_err(unread),
+        }
+    }
+}
+
+fn unread(error: impl std::fmt::Display) -> Failed {
+    Failed::new(
+        Exit::Failure,
+        format!("the password cannot be read: {error}"),
+    )
+}
+
+/// Nobody sees what he types there.
+fn ask_twice() -> Result<Zeroizing<String>, Failed> {
+    let ask = |prompt: &str| {
+        let typed = rpassword::prompt_password(prompt);
+        typed.map(Zeroizing::new).map_err(unread)
+    };
+    let password = ask("Password: ")?;
+    if ask("Once more: ")? == password {
+        Ok(password)
+    } else {
+        Err(Failed::new(
+            Exit::Failure,
+            "the two are not the same: nothing was changed",
+        ))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Configuration: what can be set, where it comes from, and whether it makes sense.
 //!
-//! Sources, each before the one above it: built-in defaults, the TOML file, variables
+//! Sources, each overriding those before it: built-in defaults, the TOML file, variables
 //! `SSO__SECTION__KEY`, flags. [`load`] reports every problem at once. The manual is the doc
 //! comments of [`section`]; bounds stand there too, as attributes, and are enforced from there:
 //! file, variable, example, JSON schema and manual cannot disagree.

@@ -2,12 +2,13 @@
 
 use std::{fmt, str::FromStr};
 
+use sso_config::Rules;
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
     remote::{Broker, is_local},
-    section::{Config, Redis},
+    section::Redis,
     values::{Misshapen, Shape},
 };
 
@@ -213,14 +214,17 @@ pub(crate) fn in_clear(redis: &Redis) -> bool {
     far && !redis.by_tls()
 }
 
-/// All rules of Redis that are broken.
-pub(super) fn broken(config: &Config) -> Vec<Broken> {
-    let redis = &config.redis;
+/// Says which rules of Redis are broken.
+pub(super) fn validate(redis: &Redis, rules: &mut Rules<'_>) {
+    rules.together(
+        ("redis.tls_cert", redis.tls_cert.is_some()),
+        ("redis.tls_key", redis.tls_key.is_some()),
+    );
     let named = |url: &RedisUrl| url.username.is_some() || url.password.is_some();
     let told = redis.username.is_some() || redis.password.is_some();
     let sentinels = !redis.sentinels.is_empty();
     let for_tls = redis.tls_ca.is_some() || redis.tls_cert.is_some();
-    let rules: [(bool, Broken); 7] = [
+    let all: [(bool, Broken); 6] = [
         (
             redis.url.is_none() || !sentinels,
             (
@@ -259,15 +263,7 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
             (
                 "redis.url",
                 &["redis.sentinels"],
-                "or redis.sentinels must be set: other keys of redis are",
-            ),
-        ),
-        (
-            redis.tls_cert.is_some() == redis.tls_key.is_some(),
-            (
-                "redis.tls_cert",
-                &["redis.tls_key"],
-                "and redis.tls_key come together",
+                "must be set, or redis.sentinels: other keys of redis are, and nothing uses them",
             ),
         ),
         (
@@ -279,8 +275,9 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
             ),
         ),
     ];
-    let broken = rules.into_iter().filter(|(holds, _)| !holds);
-    broken.map(|(_, broken)| broken).collect()
+    for (_, (key, others, text)) in all.into_iter().filter(|(holds, _)| !holds) {
+        rules.broken(key, others, text);
+    }
 }
 
 #[cfg(test)]
@@ -342,8 +339,10 @@ mod tests {
         ");
         assert_snapshot!(problems(&[("PASSWORD", "hidden"), ("KEY_PREFIX", "a b")]), @r"
         redis.key_prefix (SSO__REDIS__KEY_PREFIX): must be 1 to 64 of the characters a-z A-Z 0-9 . _ : -
-        redis.url (default): or redis.sentinels must be set: other keys of redis are
+        redis.url (default): must be set, or redis.sentinels: other keys of redis are, and nothing uses them
         ");
+        let by_half = [("URL", "rediss://a"), ("TLS_KEY", "key.pem")];
+        assert_snapshot!(problems(&by_half), @"redis.tls_key (SSO__REDIS__TLS_KEY): needs redis.tls_cert beside it");
         let wrong = [("URL", "redis://hidden@a:b"), ("SENTINELS", "a")];
         assert_snapshot!(problems(&wrong), @r"
         redis.sentinels (SSO__REDIS__SENTINELS): must be a host and a port, such as sentinel1.example.com:26379 or [::1]:26379

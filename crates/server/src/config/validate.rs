@@ -29,6 +29,7 @@ pub(super) fn validate(config: &Config, broken: &mut sso_config::Rules<'_>) {
     rules.certificates();
     rules.proxies();
     rules.events();
+    super::redis::validate(&config.redis, rules.broken);
     config.telemetry.validate(rules.broken);
 }
 
@@ -185,7 +186,7 @@ impl Rules<'_, '_> {
         }
     }
 
-    /// A certificate and its key come together.
+    /// Each listener's, and our own for PostgreSQL.
     fn certificates(&mut self) {
         let Config {
             http,
@@ -194,39 +195,26 @@ impl Rules<'_, '_> {
             database,
             ..
         } = self.config;
-        let both_or_none = [
+        let pairs = [
             (
-                "database.tls_cert",
-                &database.tls_cert,
-                "database.tls_key",
-                &database.tls_key,
+                ("database.tls_cert", database.tls_cert.is_some()),
+                ("database.tls_key", database.tls_key.is_some()),
             ),
             (
-                "http.tls_cert",
-                &http.tls_cert,
-                "http.tls_key",
-                &http.tls_key,
+                ("http.tls_cert", http.tls_cert.is_some()),
+                ("http.tls_key", http.tls_key.is_some()),
             ),
             (
-                "grpc.tls_cert",
-                &grpc.tls_cert,
-                "grpc.tls_key",
-                &grpc.tls_key,
+                ("grpc.tls_cert", grpc.tls_cert.is_some()),
+                ("grpc.tls_key", grpc.tls_key.is_some()),
             ),
             (
-                "admin.tls_cert",
-                &admin.tls_cert,
-                "admin.tls_key",
-                &admin.tls_key,
+                ("admin.tls_cert", admin.tls_cert.is_some()),
+                ("admin.tls_key", admin.tls_key.is_some()),
             ),
         ];
-        for (certificate, has_certificate, key, has_key) in both_or_none {
-            let (given, missing) = match (has_certificate, has_key) {
-                (Some(_), None) => (certificate, key),
-                (None, Some(_)) => (key, certificate),
-                _ => continue,
-            };
-            self.broken(given, &[missing], &format!("needs {missing} beside it"));
+        for (certificate, key) in pairs {
+            self.broken.together(certificate, key);
         }
         if grpc.tls_client_ca.is_some() && grpc.tls_cert.is_none() {
             self.broken(
@@ -261,9 +249,6 @@ impl Rules<'_, '_> {
             kafka.demand(self.broken, Some(("events.sink", "events.sink is kafka")));
         }
         kafka.validate(self.broken);
-        for (key, others, text) in super::redis::broken(self.config) {
-            self.broken(key, others, text);
-        }
     }
 
     fn listeners(&self) -> Vec<(&'static str, SocketAddr)> {

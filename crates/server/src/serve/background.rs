@@ -33,8 +33,6 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Least time between two beats, unless the first brought what others wait for: then the second
 /// says so at once. A hundred early ones bring nothing more.
 const EARLIEST: Duration = Duration::from_millis(10);
-/// How often histograms are drained into their buckets.
-const UPKEEP: Duration = Duration::from_secs(5);
 /// How often what strangers repeat is looked through for what is to be written.
 const AUDIT: Duration = Duration::from_secs(1);
 /// Between two batches of the janitor, for everybody else.
@@ -218,7 +216,7 @@ pub(super) async fn tell(
 
 /// Keeps what the metrics hold in memory bounded between scrapes.
 pub(super) async fn upkeep(metrics: Metrics, stop: CancellationToken) {
-    let mut ticks = interval(UPKEEP);
+    let mut ticks = interval(Metrics::UPKEEP);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         metrics.run_upkeep();
     }

@@ -3,27 +3,35 @@
 use std::{path::PathBuf, sync::Arc};
 
 use sso_core::ports::{
-    Clock, Store,
+    Clock, Store, StoreError,
     store::{AuditPage, Backlog},
 };
 use sso_crypto::{KeyRing, KeyRingError, MasterKey, SystemRandom};
 use time::OffsetDateTime;
 
 use super::{Role, block_on, master_key, store};
-use crate::{
-    config::Config,
-    exit::{Exit, Failed},
-    system::SystemClock,
-};
+use crate::{config::Config, exit::Failed, system::SystemClock};
 
 /// What was found. Nothing was changed or made.
 pub(crate) struct Examined {
     /// How many keys open under the master key, or why they do not.
-    pub(crate) keys: Result<usize, Failed>,
+    pub(crate) keys: Result<usize, NotOpened>,
     /// What waits in the outbox.
-    pub(crate) backlog: Result<Backlog, Failed>,
+    pub(crate) backlog: Result<Backlog, StoreError>,
     /// The time of the newest record of the audit log.
     pub(crate) newest: Option<OffsetDateTime>,
+}
+
+/// Why the stored keys do not open.
+pub(crate) enum NotOpened {
+    /// The store does not give them.
+    Unreadable(StoreError),
+    /// There is no master key, or it is none.
+    NoMasterKey(Failed),
+    /// The master key is another database's.
+    WrongMasterKey(KeyRingError),
+    /// Under the right master key they are no ring.
+    Damaged(KeyRingError),
 }
 
 /// Opens a database that exists and has this program's schema.
@@ -38,22 +46,21 @@ pub(crate) fn examine(config: &Config) -> Result<Examined, Failed> {
             ..AuditPage::default()
         };
         let newest = store.audit(&newest).await.unwrap_or_default();
-        let backlog = store.backlog().await;
         Ok(Examined {
             keys: keys(config, store.as_ref()).await,
-            backlog: backlog.map_err(|error| Failed::from_error(Exit::DataDamaged, &error)),
+            backlog: store.backlog().await,
             newest: newest.first().map(|record| record.at),
         })
     })
 }
 
-async fn keys(config: &Config, store: &dyn Store) -> Result<usize, Failed> {
-    let stored = store.keys().await;
-    let stored = stored.map_err(|error| Failed::from_error(Exit::DataDamaged, &error))?;
+async fn keys(config: &Config, store: &dyn Store) -> Result<usize, NotOpened> {
+    let stored = store.keys().await.map_err(NotOpened::Unreadable)?;
     if stored.is_empty() {
         return Ok(0);
     }
-    let (master, source) = master_key::of(config, false, &SystemRandom)?;
+    let (master, source) =
+        master_key::of(config, false, &SystemRandom).map_err(NotOpened::NoMasterKey)?;
     let opens = |master: &MasterKey| KeyRing::open(&stored, master);
     match opens(&master) {
         Ok(_) => Ok(stored.len()),
@@ -63,7 +70,8 @@ async fn keys(config: &Config, store: &dyn Store) -> Result<usize, Failed> {
         {
             Ok(stored.len())
         }
-        Err(error) => Err(Failed::from_error(Exit::DataDamaged, &error)),
+        Err(error @ KeyRingError::WrongMasterKey { .. }) => Err(NotOpened::WrongMasterKey(error)),
+        Err(error) => Err(NotOpened::Damaged(error)),
     }
 }
 

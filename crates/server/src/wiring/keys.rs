@@ -14,6 +14,7 @@ use sso_crypto::{
 use super::{
     Role,
     master_key::{self, Source},
+    store::exit_of,
 };
 use crate::{
     config::{
@@ -83,14 +84,6 @@ pub(super) async fn open(
         source,
         seen: RwLock::new(seen),
     })
-}
-
-/// What a store that cannot be read at the start means for the process.
-pub(crate) fn exit_of(error: &StoreError) -> Exit {
-    match error {
-        StoreError::Unavailable(_) | StoreError::Undone(_) => Exit::Unavailable,
-        StoreError::Conflict(_) | StoreError::Corrupt(_) => Exit::DataDamaged,
-    }
 }
 
 /// Opens the ring by the master key, or by the one beside it, if a reseal was cut off when the

@@ -142,10 +142,7 @@ impl Staged {
         let lock = lock(folder).map_err(|error| failed(&error))?;
         let lock = lock.ok_or_else(|| failed(&"another reseal is under way"))?;
         let draft = folder.join(NEXT);
-        match fs::remove_file(&draft) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&error)),
-            _ => {}
-        }
+        remove(&draft).map_err(|error| failed(&error))?;
         write_new(&draft, new)
             .and_then(|()| sync(folder))
             .map_err(|error| failed(&error))?;
@@ -194,17 +191,34 @@ fn read_or_make(
         read => return read.map(zeroize::Zeroizing::new),
     }
     // Written beside and then linked: nobody ever reads half a key, and of two the first wins.
-    let draft = file.with_extension(format!("key.{}", std::process::id()));
-    let linked =
-        write_new(&draft, &MasterKey::generate(random)).and_then(|()| fs::hard_link(&draft, file));
-    fs::remove_file(&draft)?;
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
+    let draft = draft_of(file);
+    // Of a process that was cut off here and had our number, as every first one of a container has.
+    remove(&draft)?;
+    let linked = write_new(&draft, &MasterKey::generate(random)).and_then(|()| link(&draft, file));
+    linked.and(remove(&draft))?;
     // It must be there for as long as what is sealed under it.
     sync(file.parent().unwrap_or(file))?;
     fs::read_to_string(file).map(zeroize::Zeroizing::new)
+}
+
+fn draft_of(file: &Path) -> PathBuf {
+    file.with_extension(format!("key.{}", std::process::id()))
+}
+
+/// Gives the draft the file's name, unless somebody else's has it already.
+fn link(draft: &Path, file: &Path) -> io::Result<()> {
+    match fs::hard_link(draft, file) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    }
+}
+
+/// Removes a file that need not be there.
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 fn write_new(file: &Path, key: &MasterKey) -> io::Result<()> {
@@ -220,4 +234,52 @@ fn write_new(file: &Path, key: &MasterKey) -> io::Result<()> {
 
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use sso_crypto::SystemRandom;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let names = entries.map(|entry| name(entry).into_string().unwrap());
+        names.collect()
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_off_does_not_hinder_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        fs::write(draft_of(&file), "half a k").unwrap();
+        let made = read_or_make(&file, true, &SystemRandom).unwrap();
+        assert!(MasterKey::from_base64(&made).is_ok());
+        assert_eq!(names(folder.path()), [FILE]);
+        let read = read_or_make(&file, false, &SystemRandom).unwrap();
+        assert_eq!(*read, *made);
+    }
+
+    #[test]
+    fn of_two_first_keys_the_first_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, draft) = (folder.path().join(FILE), folder.path().join("draft"));
+        fs::write(&file, "first").unwrap();
+        fs::write(&draft, "second").unwrap();
+        link(&draft, &file).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "first");
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_made_is_not_said_to_be_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        // Not a file, and not empty: nothing can be put in its place.
+        fs::create_dir_all(draft_of(&file).join("in it")).unwrap();
+        let error = read_or_make(&file, true, &SystemRandom).unwrap_err();
+        assert_ne!(error.kind(), io::ErrorKind::NotFound);
+        let gone = read_or_make(&file, false, &SystemRandom).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+    }
 }

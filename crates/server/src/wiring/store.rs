@@ -6,7 +6,7 @@ use sso_core::ports::{AllShards, Clock, Shards, Store, StoreError};
 use sso_crypto::SystemRandom;
 use sso_store_postgres::{
     self as postgres, Limits, PostgresStore, SchemaError,
-    leases::{self, Leases, Terms},
+    leases::{Leases, Terms},
     servers::{self, ServerUrl, Servers, Settings, Surveyed, TlsSettings},
     shards::ShardLocks,
 };
@@ -50,7 +50,6 @@ pub(crate) struct MigrationStatus {
 pub(crate) fn register_metrics() {
     sqlite::register_metrics();
     postgres::register_metrics();
-    leases::register_metrics();
 }
 
 /// Opens the store, and migrates it if it is told to.
@@ -199,12 +198,20 @@ pub(crate) fn of_sqlite(error: &sqlite::OpenError) -> Failed {
     Failed::new(exit, format!("{key}{error}"))
 }
 
+/// What a store that cannot be read means for the process.
+pub(crate) fn exit_of(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Unavailable(_) | StoreError::Undone(_) => Exit::Unavailable,
+        StoreError::Conflict(_) | StoreError::Corrupt(_) => Exit::DataDamaged,
+    }
+}
+
 /// Whether a store, of either kind, has failed because what is stored is damaged.
 pub(super) fn is_damage(error: &StoreError) -> bool {
     sqlite::is_damage(error) || postgres::is_damage(error)
 }
 
-/// And of PostgreSQL.
+/// What a failed opening of PostgreSQL means for the process.
 pub(super) fn of_postgres(error: &postgres::OpenError) -> Failed {
     use postgres::OpenError as Open;
     let exit = match error {

@@ -85,10 +85,17 @@ fn an_empty_database_that_is_made_by_a_command_is_spoken_of() -> Result<()> {
     let said = |output: std::process::Output| String::from_utf8(output.stderr);
     let first = said(site.run(&["events", "list", "--status", "Failed"])?)?;
     assert!(
-        first.contains("sso.db is not there") && first.contains("--config"),
+        first.contains("sso.db was not there") && first.contains("--config"),
         "{first}"
     );
     assert_eq!(said(site.run(&["events", "list"])?)?, "");
+    let nowhere = site.run(&["--data-dir", "/proc/nope", "user", "list"])?;
+    assert_eq!(nowhere.status.code(), Some(78));
+    let nowhere = said(nowhere)?;
+    assert!(
+        nowhere.contains("data_dir") && !nowhere.contains("is made"),
+        "{nowhere}"
+    );
     Ok(())
 }
 

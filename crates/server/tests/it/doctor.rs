@@ -114,11 +114,28 @@ async fn what_must_be_repaired_is_an_error_with_a_remedy() -> Result<()> {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
     let (code, findings) = doctor(&site, &[])?;
     assert_eq!(code, Some(1));
-    assert!(!find(&findings, "keys", "error").is_null(), "{findings:?}");
+    let wrong = find(&findings, "keys", "error");
+    assert!(
+        wrong["remedy"]
+            .as_str()
+            .is_some_and(|text| text.contains("this database was made with")),
+        "{findings:?}"
+    );
     assert!(
         !findings
             .iter()
             .any(|finding| finding.to_string().contains("c2VjcmV0"))
+    );
+
+    fs::remove_file(&key)?;
+    let (code, findings) = doctor(&site, &[])?;
+    assert_eq!(code, Some(1));
+    let gone = find(&findings, "keys", "error");
+    assert!(
+        gone["remedy"]
+            .as_str()
+            .is_some_and(|text| text.contains("restore its file")),
+        "{findings:?}"
     );
 
     crate::audit::age(

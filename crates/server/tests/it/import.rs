@@ -153,6 +153,43 @@ fn every_bad_line_is_told_with_its_reason_and_without_its_hash() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn what_was_refused_is_told_in_the_order_of_its_lines() -> Result<()> {
+    let site = site()?;
+    let user = |email: &str| json!({"email": email, "password_hash": TEST}).to_string();
+    write(&site, "there.jsonl", &user("there@example.com"))?;
+    assert_eq!(import(&site, &["there.jsonl"])?.0, Some(0));
+    let twice =
+        format!(r#"{{"email":"x@example.com","email":"y@example.com","password_hash":"{TEST}"}}"#);
+    let lines = [
+        user("THERE@example.com"),
+        twice,
+        user("new@example.com"),
+        "not json".to_owned(),
+    ];
+    write(&site, "users.jsonl", &lines.join("\n"))?;
+    let (code, report) = import(&site, &["users.jsonl", "--report", "left.jsonl"])?;
+    assert_eq!((code, counts(&report)), (Some(1), [1, 0, 3]));
+    let told = |lines: &[Value]| {
+        let told = lines.iter().map(|left| {
+            let code = left["code"].as_str().unwrap_or_default();
+            (left["line"].as_u64().unwrap_or_default(), code.to_owned())
+        });
+        told.collect::<Vec<_>>()
+    };
+    let expected = [(1, "user_exists"), (2, "malformed"), (4, "malformed")]
+        .map(|(line, code)| (line, code.to_owned()));
+    let refused = report["refused_lines"].as_array().context("no lines")?;
+    assert_eq!(told(refused), expected);
+    let left = std::fs::read_to_string(site.folder().join("left.jsonl"))?;
+    let left: Vec<Value> = left
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    assert_eq!(told(&left), expected);
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_table_of_authloyalty_is_read_from_standard_input() -> Result<()> {
     let site = site()?;

@@ -13,8 +13,8 @@ use time::OffsetDateTime;
 use super::Finding;
 use crate::{
     config::Config,
-    exit::Failed,
-    wiring::{self, Examined, MigrationStatus},
+    exit::{Exit, Failed},
+    wiring::{self, Examined, MigrationStatus, NotOpened, exit_of},
 };
 
 /// An event that is not delivered after this long needs a look.
@@ -134,8 +134,7 @@ fn servers(config: &Config, findings: &mut Vec<Finding>) {
     let status = match wiring::block_on(wiring::migration_status(config)) {
         Ok(status) => status,
         Err(failed) => {
-            let remedy = "correct it: a start is refused by the same words";
-            findings.push(Finding::error("database", failed.message(), remedy));
+            findings.push(unusable("database", &failed));
             return;
         }
     };
@@ -183,12 +182,7 @@ fn stored(found: &Examined, findings: &mut Vec<Finding>) {
     findings.push(match &found.keys {
         Ok(0) => Finding::ok("keys", "there are none yet: the first start makes them"),
         Ok(count) => Finding::ok("keys", format!("{count} open under the master key")),
-        Err(failed) => Finding::error(
-            "keys",
-            failed.message(),
-            "give the master key that this database was made with (keys.master_key), or restore \
-             master.key from a backup",
-        ),
+        Err(why) => not_opened(why),
     });
     match &found.backlog {
         Ok(backlog) => {
@@ -215,9 +209,38 @@ fn stored(found: &Examined, findings: &mut Vec<Finding>) {
                 )
             });
         }
-        Err(failed) => findings.push(unusable("events", failed)),
+        Err(error) => {
+            let failed = Failed::from_error(exit_of(error), error);
+            findings.push(unusable("events", &failed));
+        }
     }
     clock("audit log", found.newest, findings);
+}
+
+fn not_opened(why: &NotOpened) -> Finding {
+    match why {
+        NotOpened::Unreadable(error) => {
+            unusable("keys", &Failed::from_error(exit_of(error), error))
+        }
+        NotOpened::NoMasterKey(failed) => Finding::error(
+            "keys",
+            failed.message(),
+            "restore its file from a backup, for the user that the service runs as, or set \
+             keys.master_key",
+        ),
+        NotOpened::WrongMasterKey(error) => Finding::error(
+            "keys",
+            error.to_string(),
+            "give the master key that this database was made with (keys.master_key), or restore \
+             master.key from a backup",
+        ),
+        NotOpened::Damaged(error) => Finding::error(
+            "keys",
+            error.to_string(),
+            "restore a backup of the database; a key of an unknown algorithm needs the version of \
+             `sso` that made it",
+        ),
+    }
 }
 
 /// What was written in the future tells that the clock was set back.
@@ -249,11 +272,15 @@ fn since(time: OffsetDateTime) -> Option<Duration> {
     Duration::try_from(now() - time).ok()
 }
 
-/// The sentence says what to do.
 fn unusable(check: &'static str, failed: &Failed) -> Finding {
-    Finding::error(
-        check,
-        failed.message(),
-        "see above; restore a backup if nothing else helps",
-    )
+    let remedy = match failed.exit() {
+        Exit::Unavailable => {
+            "see that the database answers and nobody holds it, then run this again"
+        }
+        Exit::DataDamaged => {
+            "stop every server, keep a copy of what is there, and restore a backup"
+        }
+        _ => "correct it: a start is refused by the same words",
+    };
+    Finding::error(check, failed.message(), remedy)
 }

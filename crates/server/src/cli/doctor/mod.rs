@@ -18,9 +18,10 @@ use crate::{
 };
 
 pub(super) const HELP: &str = "\
-Looks at the configuration, the data folder, the database (the whole file is read),
-the keys, the outbox, the disk, the clock, and the running server if there is one.
-Changes nothing.
+Looks at the configuration, the data folder (the whole database is read) or the
+servers of PostgreSQL, the schema, keys, outbox, Kafka and the registry, Redis,
+the disk, open files, the clock, and the running server if there is one. Changes
+nothing.
 
 Exit codes: 0 nothing must be repaired; 1 something must (with --strict also for
 warnings); 78 the configuration cannot be loaded.

@@ -119,11 +119,7 @@ impl Import<'_> {
         loop {
             let chunk = self.chunk(&parser, &survey, &mut lines, done)?;
             let Some(line) = chunk.reached else { break };
-            self.store(chunk.users, &mut report).await?;
-            // Not before: if they are not stored these lines come again.
-            for left in chunk.refused {
-                keep(report.refused(left))?;
-            }
+            self.store(chunk, &mut report).await?;
             progress.set_position(lines.bytes());
             keep(report.flush())?;
             let state = State {
@@ -229,18 +225,20 @@ impl Import<'_> {
         })
     }
 
-    async fn store(
-        &self,
-        users: Vec<(u64, ImportedUser)>,
-        report: &mut Report,
-    ) -> Result<(), Failure> {
-        let (numbers, users): (Vec<_>, Vec<_>) = users.into_iter().unzip();
+    /// Stores the users, and reports of all lines in their order. Not before: if they are not stored
+    /// these lines come again.
+    async fn store(&self, chunk: Chunk, report: &mut Report) -> Result<(), Failure> {
+        let mut refused = chunk.refused.into_iter().peekable();
+        let (numbers, users): (Vec<_>, Vec<_>) = chunk.users.into_iter().unzip();
         let outcomes = if self.args.dry_run || users.is_empty() {
             vec![Imported::Stored; users.len()]
         } else {
             import::import(self.sso, self.operator, &users).await?
         };
         for ((line, user), outcome) in numbers.into_iter().zip(users).zip(outcomes) {
+            while let Some(left) = refused.next_if(|left| left.line < line) {
+                keep(report.refused(left))?;
+            }
             let left = |code, reason: &str| Left {
                 line,
                 email: Some(user.email.as_typed().to_owned()),
@@ -263,6 +261,9 @@ impl Import<'_> {
                 }
             };
             keep(written)?;
+        }
+        for left in refused {
+            keep(report.refused(left))?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt::Write};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sso_core::usecases::import::Input;
 use time::{UtcOffset, format_description::well_known::Rfc3339};
 use zeroize::Zeroizing;
@@ -66,8 +66,11 @@ impl Parser {
 }
 
 fn json(line: &[u8]) -> Result<Record, Bad> {
-    let members: Map<String, Value> = serde_json::from_slice(line)
-        .map_err(|error| format!("not a JSON object (column {})", error.column()))?;
+    let value = sso_ijson::parse(line)
+        .map_err(|error| format!("{} (column {})", error.reason, error.column))?;
+    let Value::Object(members) = value else {
+        return Err("not a JSON object".into());
+    };
     let mut record = Record::default();
     for (name, value) in members {
         match name.as_str() {
@@ -313,6 +316,7 @@ mod tests {
             format!("\"{secret}\""),
             format!("{{\"is_admin\":\"{secret}\"}}"),
             "{\"hash\\u001b[31m\":1}".to_owned(),
+            format!("{{\"email\":\"a@b\",\"email\":\"{secret}\"}}"),
         ] {
             let Err(bad) = json(line.as_bytes()) else {
                 panic!("{line} was read");
@@ -328,6 +332,21 @@ mod tests {
             };
             assert!(!bad.contains("secret"), "{bad}");
         }
+    }
+
+    /// Of two values one would be taken, and nobody would know which.
+    #[test]
+    fn a_member_that_stands_twice_is_refused() {
+        for line in [
+            r#"{"email":"a@b","is_admin":false,"is_admin":true}"#,
+            r#"{"email":"a@b","\u0065mail":"c@d"}"#,
+        ] {
+            let Err(bad) = json(line.as_bytes()) else {
+                panic!("{line} was read");
+            };
+            assert!(bad.starts_with("duplicate member name"), "{bad}");
+        }
+        assert!(json(br#"{"email":"a@b","is_admin":true}"#).is_ok());
     }
 
     /// Lines of both formats, spoilt anywhere; each value is recognisable.

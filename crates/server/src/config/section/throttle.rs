@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::duration;
 
 /// How fast one client may go. Beyond a limit the answer is 429 with Retry-After, at once. A network
-/// is an IPv4 /24 or an IPv6 /64. Counters are kept in memory and start anew with the process.
+/// is an IPv4 /24 or an IPv6 /64. Without `redis` the counters are this process' own and start anew
+/// with it; with it all instances count together. Requests by address are always counted by each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Throttle {

@@ -54,7 +54,23 @@ fn what_is_half_said_is_told_and_no_secret_with_it() {
     kafka.max_record (SSO__KAFKA__MAX_RECORD): must be a whole number from 1000 to 16777216
     kafka.brokers (SSO__KAFKA__BROKERS): must be a host and a port, such as kafka1.example.com:9092 or [::1]:9092
     kafka.topic (SSO__KAFKA__TOPIC): must be a topic's name: 1 to 249 of the characters a-z A-Z 0-9 . _ -
-    kafka.registry_url (SSO__KAFKA__REGISTRY_URL): must be an http or https URL without credentials, query and fragment, such as http://registry.example.com:8081; several, up to 16, are comma-separated
+    kafka.registry_url (SSO__KAFKA__REGISTRY_URL): must be an http or https URL without credentials, query and fragment, such as http://host.example.com:8081; several, up to 16, are comma-separated
     kafka.sasl_mechanism (SSO__KAFKA__SASL_MECHANISM): is oauthbearer, which needs kafka.oauth_token_url, kafka.oauth_client_id and kafka.oauth_client_secret
     ");
+}
+
+#[test]
+fn tokens_come_from_one_url() {
+    let by_token = |url| {
+        let oauth = [
+            ("TLS", "true"),
+            ("SASL_MECHANISM", "oauthbearer"),
+            ("OAUTH_CLIENT_ID", "sso"),
+            ("OAUTH_CLIENT_SECRET", "hidden"),
+            ("OAUTH_TOKEN_URL", url),
+        ];
+        problems(&[&GOOD[..], &oauth].concat())
+    };
+    assert_eq!(by_token("https://login/token"), "none");
+    assert_snapshot!(by_token("https://login/token, https://other/token"), @"kafka.oauth_token_url (SSO__KAFKA__OAUTH_TOKEN_URL): must be one http or https URL without credentials, query and fragment, such as https://login.example.com/oauth2/token");
 }

@@ -47,7 +47,6 @@ fn run(command: &mut Command) -> Result<()> {
 fn settings(command: &mut Command, server: &Server, address: SocketAddr) -> Result<Service> {
     let child = command
         .env("SSO_ISSUER", format!("http://{}", server.http_address))
-        .env("SSO_GRPC", server.grpc_address.to_string())
         .env("SSO_GRPC_URL", format!("http://{}", server.grpc_address))
         .env("SSO_CALLER_TOKEN", CALLER)
         .env("WHOAMI_LISTEN", address.to_string())
