@@ -1,7 +1,13 @@
 // GET /whoami, with an access token of sso: its signature and claims are checked in process by the
 // keys of the JWKS; whether it was revoked is asked of Validate, as JSON over HTTP.
 //
-//	SSO_ISSUER=http://127.0.0.1:8000 SSO_GRPC_URL=http://127.0.0.1:44044 SSO_CALLER_TOKEN=... go run .
+// sso must know the service as a caller, by the digest of its token:
+//
+//	export SSO_CALLER_TOKEN=$(openssl rand -hex 32)
+//	digest=$(printf %s "$SSO_CALLER_TOKEN" | sha256sum | cut -d' ' -f1)
+//	callers="[{name='whoami', token_sha256='$digest', scopes=['auth', 'revocations:read']}]"
+//	sso --dev --set "grpc.callers=$callers" &
+//	SSO_ISSUER=http://127.0.0.1:8000 SSO_GRPC_URL=http://127.0.0.1:44044 go run .
 package main
 
 import (

@@ -1,12 +1,19 @@
 """GET /whoami, with an access token of sso.
 
+sso must know the service as a caller, by the digest of its token:
+
+    export SSO_CALLER_TOKEN=$(openssl rand -hex 32)
+    digest=$(printf %s "$SSO_CALLER_TOKEN" | sha256sum | cut -d' ' -f1)
+    callers="[{name='whoami', token_sha256='$digest', scopes=['auth', 'revocations:read']}]"
+    sso --dev --set "grpc.callers=$callers" &
     pip install -r requirements.txt
-    SSO_ISSUER=http://127.0.0.1:8000 SSO_GRPC=127.0.0.1:44044 SSO_CALLER_TOKEN=... python whoami.py
+    SSO_ISSUER=http://127.0.0.1:8000 SSO_GRPC_URL=http://127.0.0.1:44044 python whoami.py
 """
 
 import json
 import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 from sso_tokens import Refused, Tokens, Unknowable
 
@@ -14,7 +21,7 @@ issuer = os.environ["SSO_ISSUER"]
 tokens = Tokens(
     issuer=issuer,
     jwks_url=os.environ.get("SSO_JWKS_URL", issuer + "/.well-known/jwks.json"),
-    grpc_addresses=os.environ["SSO_GRPC"].split(","),
+    grpc_addresses=[urlsplit(url.strip()).netloc for url in os.environ["SSO_GRPC_URL"].split(",")],
     caller_token=os.environ["SSO_CALLER_TOKEN"],
 )
 

@@ -105,7 +105,7 @@ pub struct Service {
     pub scopes: Scopes,
 }
 
-/// The caller of a use case: always its first argument.
+/// The caller of a use case: always right after the [`Sso`](crate::Sso).
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Where the request came from.

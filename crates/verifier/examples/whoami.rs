@@ -1,7 +1,13 @@
 //! A whole service that knows who is calling: `GET /whoami` with an access token of `sso`.
 //!
+//! `sso` must know the service as a caller, by the digest of its token:
+//!
 //! ```text
-//! SSO_ISSUER=http://127.0.0.1:8000 SSO_GRPC_URL=http://127.0.0.1:44044 SSO_CALLER_TOKEN=... \
+//! export SSO_CALLER_TOKEN=$(openssl rand -hex 32)
+//! digest=$(printf %s "$SSO_CALLER_TOKEN" | sha256sum | cut -d' ' -f1)
+//! callers="[{name='whoami', token_sha256='$digest', scopes=['auth', 'revocations:read']}]"
+//! sso --dev --set "grpc.callers=$callers" &
+//! SSO_ISSUER=http://127.0.0.1:8000 SSO_GRPC_URL=http://127.0.0.1:44044 \
 //!     cargo run -p sso-verifier --example whoami
 //! curl -H "Authorization: Bearer $ACCESS_TOKEN" http://127.0.0.1:8080/whoami
 //! ```

@@ -14,8 +14,8 @@ use crate::{
     sso::Sso,
 };
 
-/// Most records of one page.
-pub const MAX_PAGE: u32 = 10_000;
+/// Most that a command lists at once.
+pub const MAX_LISTED: u32 = 10_000;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +57,7 @@ pub async fn list(
 ) -> Result<Vec<AuditRecord>, AuditError> {
     caller.may_read_audit()?;
     let page = AuditPage {
-        limit: page.limit.min(MAX_PAGE),
+        limit: page.limit.min(MAX_LISTED),
         ..page.clone()
     };
     Ok(sso.store.audit(&page).await?)

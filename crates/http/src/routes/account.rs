@@ -90,7 +90,7 @@ pub(crate) async fn login(
 ///
 /// Exchanges a refresh token for the next pair of tokens. A refresh token is good for one exchange:
 /// keep the new one. Who loses the answer, or sends the token twice at once, gets the same refresh
-/// token again for 30 seconds; later a second use counts as theft and ends the session. The earlier
+/// token again, for 30 seconds by default; later a second use counts as theft and ends the session. The earlier
 /// access token lives to its `exp`; the session's end never moves.
 #[utoipa::path(
     post,

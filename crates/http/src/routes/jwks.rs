@@ -15,7 +15,7 @@ use crate::{openapi::errors, state::Shared};
     "kty": "OKP",
     "crv": "Ed25519",
     "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-    "kid": "0197f2a4-8a3b-7c1e-9f60-2d7f3f1c5b11",
+    "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
     "use": "sig",
     "alg": "EdDSA",
 }]}))]

@@ -3,6 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use rusqlite::Connection;
+use sso_core::ports::store::{Freshness, UserReads as _};
 use sso_store_sqlite::{MigrationStatus, OpenError, Role, Settings, SqliteStore};
 use sso_testkit::contract::Given;
 use tempfile::TempDir;
@@ -142,7 +143,9 @@ async fn a_newer_schema_is_served_only_if_it_says_so() {
 async fn rows_are_read_although_a_newer_schema_has_more_columns() {
     let (store, folder) = serving();
     change(&folder, "ALTER TABLE users ADD COLUMN nickname TEXT");
-    user(&store, &Given::new(), "alice@example.com").await;
+    let alice = user(&store, &Given::new(), "alice@example.com").await;
+    let read = store.user(alice.id, Freshness::Primary).await.unwrap();
+    assert_eq!(read, Some(alice));
 }
 
 #[test]
