@@ -199,11 +199,9 @@ impl Rules<'_> {
     /// Two keys, each with whether it is set, are set together or not at all. A secret may be in the
     /// file that its twin names.
     pub fn together(&mut self, one: (&str, bool), other: (&str, bool)) {
-        let (given, missing) = match (one, other) {
-            ((given, true), (missing, false)) | ((missing, false), (given, true)) => {
-                (given, missing)
-            }
-            _ => return,
+        let (((given, true), (missing, false)) | ((missing, false), (given, true))) = (one, other)
+        else {
+            return;
         };
         let twin = format!("{missing}_file");
         self.broken(

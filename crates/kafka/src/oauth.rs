@@ -169,7 +169,7 @@ mod tests {
         let cases = [
             (None, LIFETIME),
             (Some(0), Duration::ZERO),
-            (Some(300), Duration::from_secs(300)),
+            (Some(300), Duration::from_mins(5)),
             (Some(u64::MAX), LONGEST),
         ];
         for (expires_in, expected) in cases {

@@ -240,7 +240,7 @@ mod tests {
     #[tokio::test]
     async fn what_gzip_makes_longer_is_judged_by_what_it_was() {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
-        encoder.write_all(&[b'x'; 65_536]).unwrap();
+        encoder.write_all(&vec![b'x'; 65_536]).unwrap();
         let stored = encoder.finish().unwrap();
         assert!(stored.len() > 65_536);
         let length = stored.len().to_string().parse().unwrap();
