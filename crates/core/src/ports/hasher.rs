@@ -73,6 +73,11 @@ pub trait Hasher: Send + Sync {
             "hashes of other systems are not taken",
         ))
     }
+
+    /// About how long one core takes to verify a password against this hash; zero if nobody knows.
+    fn takes(&self, _hash: &PasswordHash) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Why there is no hash.

@@ -64,6 +64,12 @@ pub fn parse(sso: &Sso, input: &Input<'_>) -> Result<ImportedUser, BadFields> {
     })
 }
 
+/// Whether it shows by time that there is somebody with this hash: a failed login tells it only after more than
+/// the floor, until its user has signed in once.
+pub fn shows_by_time(sso: &Sso, hash: &PasswordHash) -> bool {
+    sso.hasher.takes(hash) > sso.policy.failure_floor
+}
+
 fn admitted(sso: &Sso, text: &str) -> Result<PasswordHash, FieldError> {
     let hash = PasswordHash::new(text);
     let bad = |why: &str| {

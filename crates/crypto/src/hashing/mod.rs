@@ -235,6 +235,10 @@ impl Hasher for HashPool {
     fn admits(&self, hash: &PasswordHash) -> Result<(), HashError> {
         StoredHash::read(hash, &self.argon2).map(|_| ())
     }
+
+    fn takes(&self, hash: &PasswordHash) -> Duration {
+        StoredHash::read(hash, &self.argon2).map_or(Duration::ZERO, |stored| stored.takes())
+    }
 }
 
 /// A place in a queue, given up when it is dropped.

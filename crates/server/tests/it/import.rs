@@ -34,6 +34,31 @@ async fn login(server: &Server, email: &str) -> Result<StatusCode> {
     Ok(server.http.post("/auth/login", &body).await?.status)
 }
 
+#[test]
+fn hashes_that_take_longer_than_failed_logins_wait_are_told() -> Result<()> {
+    let mut site = site()?;
+    let slow = TEST.replace("$10$", "$13$");
+    let lines = [("a@example.com", TEST), ("b@example.com", &*slow)]
+        .map(|(email, hash)| json!({"email": email, "password_hash": hash}).to_string());
+    write(&site, "users.jsonl", &lines.join("\n"))?;
+    let mut said = |floor: &str| -> Result<String> {
+        let output = site.set("SSO__LOGIN__FAILURE_FLOOR", floor).run(&[
+            "user",
+            "import",
+            "--dry-run",
+            "users.jsonl",
+        ])?;
+        Ok(String::from_utf8(output.stderr)?)
+    };
+    let told = said("250ms")?;
+    assert!(
+        told.contains("1 of them have hashes that take longer"),
+        "{told}"
+    );
+    assert!(!said("2s")?.contains("take longer"));
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_imported_user_signs_in_with_the_password_that_he_had() -> Result<()> {
     let site = site()?;

@@ -61,6 +61,7 @@ pub(super) fn run(loaded: &Loaded, args: &ImportArgs) -> Result<Exit, Failed> {
         .await
     })?;
     report.print(args.output, args.dry_run);
+    report.warn();
     Ok(if report.counts.refused > 0 {
         Exit::Failure
     } else {
@@ -247,7 +248,7 @@ impl Import<'_> {
             };
             let written = match outcome {
                 Imported::Stored => {
-                    report.imported();
+                    report.imported(import::shows_by_time(self.sso, &user.password_hash));
                     Ok(())
                 }
                 Imported::Present => report.present(left("present", "is there already")),

@@ -9,6 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sso_config::output::note;
 
 use crate::cli::{Output, output};
 
@@ -40,6 +41,8 @@ pub(super) struct Report {
     present: Vec<Left>,
     refused: Vec<Left>,
     file: Option<BufWriter<File>>,
+    /// Imported by this run, with hashes that take longer than failed logins wait.
+    slow: u64,
 }
 
 impl Report {
@@ -57,11 +60,13 @@ impl Report {
             present: Vec::new(),
             refused: Vec::new(),
             file: file.map(open).transpose()?,
+            slow: 0,
         })
     }
 
-    pub(super) fn imported(&mut self) {
+    pub(super) fn imported(&mut self, is_slow: bool) {
         self.counts.imported += 1;
+        self.slow += u64::from(is_slow);
     }
 
     pub(super) fn present(&mut self, left: Left) -> io::Result<()> {
@@ -99,6 +104,18 @@ impl Report {
         match output {
             Output::Json => output::print_line(&self.json(dry_run).to_string()),
             Output::Text => self.text(dry_run),
+        }
+    }
+
+    /// What is not wrong and yet should be known, on standard error.
+    pub(super) fn warn(&self) {
+        if self.slow > 0 {
+            note(format_args!(
+                "{} of them have hashes that take longer than login.failure_floor: until each has signed in \
+                 once, a failed login tells by its time that there is such a user. A higher \
+                 login.failure_floor hides them.",
+                self.slow
+            ));
         }
     }
 
