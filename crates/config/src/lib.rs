@@ -8,6 +8,7 @@
 //! No value is ever repeated in a problem: any of them may be a secret in the wrong place.
 
 mod catalogue;
+pub mod cli;
 mod document;
 pub mod duration;
 pub mod exit;

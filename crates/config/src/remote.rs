@@ -175,7 +175,7 @@ impl FromStr for OneUrl {
         if text.contains(',') {
             return Err(Misshapen);
         }
-        plain(text).map(Self)
+        plain(text.trim()).map(Self)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     caller::{Caller, Network, Origin},
     ports::{
         ThrottleReason,
-        store::{Actor, AuditAction, AuditResult, NewAudit},
+        store::{Actor, AuditAction, AuditResult, MAX_DETAIL, NewAudit},
     },
     sso::Sso,
     values::{SessionId, UserId},
@@ -28,8 +28,6 @@ use crate::{
 
 pub use journal::Journal;
 
-/// Longest words of a record, in characters; the store has the same bound.
-const MAX_DETAIL: usize = 200;
 /// Most accounts and networks that are told apart at once; about 1 MiB.
 const MAX_KEYS: usize = 4096;
 /// Most records that wait for a store that is away.

@@ -1,8 +1,7 @@
 //! Where a test ends the process on an event's way: from the registration to the status `Success`, and
 //! from the topic to its effect in a service.
 //!
-//! Only builds with debug assertions have a hook; in a release build [`passed`] is nothing. What
-//! happens at a step is the process's to say ([`install`]), not the library's.
+//! Only builds with debug assertions can be told to; in a release build [`passed`] is nothing.
 
 /// A step on the way, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,24 +79,31 @@ type Hook = Box<dyn Fn(Step) + Send + Sync>;
 #[cfg(debug_assertions)]
 static HOOK: std::sync::OnceLock<Hook> = std::sync::OnceLock::new();
 
-/// Calls `hook` at every step from now on. The first one stays.
+/// Kills the process (SIGKILL: nothing is flushed, nobody is told) where the variable says, if it is
+/// set: at `sent@3` when [`Step::Sent`] is passed for the third time. If it says something else, what it
+/// should be: such as `example`.
 #[cfg(debug_assertions)]
-pub fn install(hook: impl Fn(Step) + Send + Sync + 'static) {
-    let _ = HOOK.set(Box::new(hook));
-}
+pub fn obey(variable: &str, example: &str) -> Result<(), String> {
+    use rustix::process::{Signal, getpid, kill_process};
 
-/// Calls `end` when `step` is passed for the `count`th time, and lets nothing happen after it.
-#[cfg(debug_assertions)]
-pub fn end_at((step, count): (Step, u32), end: impl Fn() + Send + Sync + 'static) {
+    let Ok(wanted) = std::env::var(variable) else {
+        return Ok(());
+    };
+    let (step, count) = Step::parse(&wanted)
+        .ok_or_else(|| format!("{variable} must be a step and a number, such as {example}"))?;
     let left = std::sync::atomic::AtomicU32::new(count);
-    install(move |passed| {
+    let hook = move |passed: Step| {
         if passed == step && left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) == 1 {
-            end();
+            let _ = kill_process(getpid(), Signal::KILL);
+            // Nothing happens after it.
             loop {
                 std::thread::park();
             }
         }
-    });
+    };
+    // The first one stays.
+    let _ = HOOK.set(Box::new(hook));
+    Ok(())
 }
 
 /// An event, or a batch of them, has come to this step.

@@ -3,8 +3,8 @@
 use sso_core::{
     Failure, Sso,
     usecases::{
-        Ask,
-        administer::{self, Change, Changed, Deleted, Named},
+        Ask, Named,
+        administer::{self, Change, Changed, Deleted},
         is_admin::{parse as user_id, parse_id},
         register,
     },
@@ -116,7 +116,7 @@ fn revoked<T>(
 }
 
 async fn get(sso: &Sso, call: &Call, message: &GetUserRequest) -> Result<GetUserResponse, Failure> {
-    let named = Named::parse(&message.user_id, &message.email, call.fields())?;
+    let named = Named::of(&message.user_id, &message.email, call.fields())?;
     let found = administer::get(sso, &call.caller(), &named).await?;
     Ok(GetUserResponse {
         user: Some(user(&found)),

@@ -21,7 +21,7 @@ use sso_config::output::note;
 use sso_core::{
     Agent, Caller, Failure, KeyPolicy, Policy, Scopes, Service, Sso,
     audit::Repeated,
-    ports::{Clock, Random, Shards, StoreError, Throttle, Unthrottled},
+    ports::{Announcements, Clock, Shards, StoreError, Throttle, Unthrottled},
     revocation::{LeaseTerms, Revocations, bound},
     throttle::{LocalThrottle, ThrottleSettings},
     values::PasswordPolicy,
@@ -75,17 +75,12 @@ pub(crate) struct Parts {
 
 /// Opens the store and what stands on it.
 pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Result<Parts, Failed> {
-    let common = Arc::new(CommonClock::default());
-    let clock: Arc<dyn Clock> = common.clone();
-    let random = Arc::new(SystemRandom);
+    let (opened, clock) = open_store(config, role).await?;
     let store::Opened {
         store,
         servers,
         shards,
-    } = store::open(config, role, config.database.migrate, &clock).await?;
-    if let Some(servers) = &servers {
-        common.follow(servers.clone());
-    }
+    } = opened;
     let keys = Arc::new(keys::open(config, role, store.as_ref(), clock.clone()).await?);
     let hashes = Arc::new(start_hashing(config)?);
     let terms = LeaseTerms {
@@ -104,22 +99,10 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
     let mut revocations = Revocations::new(store.clone(), Arc::clone(&clock), terms)
         .telling(keys.tokens.clone())
         .hastening(Arc::new(move || hasten.notify_one()));
-    if let Some(helpers) = &helpers {
-        revocations = revocations.announcing(helpers.stream.clone());
-    } else if let Some(messenger) = redis::messenger(config, &keys.workshop.master(), &tasks) {
-        revocations = revocations.announcing(messenger);
+    if let Some(announcements) = announcements(config, &keys, helpers.as_ref(), &tasks) {
+        revocations = revocations.announcing(announcements);
     }
-    let throttle = match (
-        local_throttle(config, &clock, random.as_ref()),
-        &mut helpers,
-    ) {
-        (None, _) => Arc::new(Unthrottled),
-        (Some(local), None) => Arc::new(local) as Arc<dyn Throttle>,
-        (Some(local), Some(helpers)) => {
-            let master = keys.workshop.master();
-            helpers.throttle(&config.redis, local, &master, &clock, random.clone())
-        }
-    };
+    let throttle = throttle(config, &keys, helpers.as_mut(), &clock);
     let sso = Sso {
         revocations: Arc::new(revocations),
         store,
@@ -129,7 +112,7 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         keys: keys.workshop.clone(),
         cursors: keys.cursors.clone(),
         clock,
-        random,
+        random: Arc::new(SystemRandom),
         tasks: Arc::new(RuntimeTasks::new(tasks.clone())),
         nudge: Arc::new(move |user| stored.stored(user)),
         repeated: Arc::new(Repeated::new(config.audit.refused_per_hour)),
@@ -146,6 +129,34 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         tasks,
         servers,
     })
+}
+
+/// Opens the store, and the clock that follows its servers.
+async fn open_store(
+    config: &Config,
+    role: Role,
+) -> Result<(store::Opened, Arc<dyn Clock>), Failed> {
+    let common = Arc::new(CommonClock::default());
+    let clock: Arc<dyn Clock> = common.clone();
+    let opened = store::open(config, role, config.database.migrate, &clock).await?;
+    if let Some(servers) = &opened.servers {
+        common.follow(servers.clone());
+    }
+    Ok((opened, clock))
+}
+
+/// What tells others of a revocation at once: a server's stream, or what a command has in its stead.
+/// `None` if there is no Redis.
+fn announcements(
+    config: &Config,
+    keys: &Keys,
+    helpers: Option<&Helpers>,
+    tasks: &TaskTracker,
+) -> Option<Arc<dyn Announcements>> {
+    match helpers {
+        Some(helpers) => Some(helpers.stream.clone()),
+        None => redis::messenger(config, &keys.workshop.master(), tasks),
+    }
 }
 
 /// How long a command waits for the servers to obey.
@@ -266,12 +277,25 @@ fn start_hashing(config: &Config) -> Result<HashPool, Failed> {
         .map_err(|error| Failed::from_error(Exit::Configuration, &error))
 }
 
-/// `None` if nothing is throttled.
-fn local_throttle(
+/// Slows down who guesses: by what Redis counts for all instances, or by what this one has seen.
+fn throttle(
     config: &Config,
+    keys: &Keys,
+    helpers: Option<&mut Helpers>,
     clock: &Arc<dyn Clock>,
-    random: &dyn Random,
-) -> Option<LocalThrottle> {
+) -> Arc<dyn Throttle> {
+    let Some(local) = local_throttle(config, clock) else {
+        return Arc::new(Unthrottled);
+    };
+    let Some(helpers) = helpers else {
+        return Arc::new(local);
+    };
+    let (redis, master) = (&config.redis, keys.workshop.master());
+    helpers.throttle(redis, local, &master, clock, Arc::new(SystemRandom))
+}
+
+/// `None` if nothing is throttled.
+fn local_throttle(config: &Config, clock: &Arc<dyn Clock>) -> Option<LocalThrottle> {
     let limits = &config.throttle;
     if !limits.enabled {
         return None;
@@ -286,7 +310,7 @@ fn local_throttle(
         registration_conflicts: limits.registration_conflicts,
         tracked: limits.max_tracked,
     };
-    let keys = account_keys(random);
+    let keys = account_keys(&SystemRandom);
     Some(LocalThrottle::new(settings, Arc::clone(clock), keys))
 }
 

@@ -7,7 +7,10 @@ use sso_core::{
     Agent,
     ports::{
         StoreError,
-        store::{Actor, AuditPage, AuditRecord, AuditResult, AuditStore, AuditWrites, NewAudit},
+        store::{
+            Actor, AuditPage, AuditRecord, AuditResult, AuditStore, AuditWrites, MAX_DETAIL,
+            NewAudit,
+        },
     },
 };
 use time::OffsetDateTime;
@@ -16,8 +19,8 @@ use uuid::Uuid;
 
 use crate::{codec, store::PostgresStore, tx::PostgresTx};
 
-/// Any number of records in one statement. From where a user came whose deletion was faster than the record is
-/// not written: what he did, and what was done as him or for him, as where he is deleted.
+/// Any number of records in one statement. The address and the agent of somebody whose deletion was faster than
+/// the record are not written.
 macro_rules! append {
     ($where:literal) => {
         concat!(
@@ -28,13 +31,11 @@ macro_rules! append {
                     CASE WHEN NOT gone.is_he THEN r.agent END, r.times, r.detail
              FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::uuid[],
                          $6::text[], $7::uuid[], $8::uuid[], $9::inet[], $10::text[],
-                         $11::bigint[], $12::text[])
+                         $11::bigint[], $12::text[], $13::uuid[])
                   AS r (at, action, result, actor, actor_id, actor_name, user_id, session_id,
-                        address, agent, times, detail)
+                        address, agent, times, detail, tells_of)
              CROSS JOIN LATERAL (SELECT EXISTS (
-                 SELECT 1 FROM deleted_users d
-                 WHERE d.id = CASE WHEN r.actor IN ('anonymous', 'service') THEN r.user_id
-                                   ELSE r.actor_id END)) AS gone (is_he)",
+                 SELECT 1 FROM deleted_users d WHERE d.id = r.tells_of)) AS gone (is_he)",
             $where
         )
     };
@@ -42,9 +43,9 @@ macro_rules! append {
 
 pub(crate) const APPEND: &str = append!("");
 
-/// The same, if this session ($13) is there.
+/// The same, if this session ($14) is there.
 pub(crate) const APPEND_OF_SESSION: &str =
-    append!(" WHERE EXISTS (SELECT 1 FROM sessions WHERE id = $13)");
+    append!(" WHERE EXISTS (SELECT 1 FROM sessions WHERE id = $14)");
 
 const PAGE: &str = "
     SELECT sequence, at, action, result, actor, actor_id, actor_name, user_id, session_id, address,
@@ -76,9 +77,6 @@ const PAGE_OF_USER: &str = "
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[APPEND, APPEND_OF_SESSION, PAGE, PAGE_OF_USER];
 
-/// Longest `detail` in characters; the column has a bound, too.
-const MAX_DETAIL: usize = 200;
-
 /// Most records that wait in a transaction for its next step.
 const MAX_WAITING: usize = 256;
 
@@ -108,6 +106,7 @@ pub(crate) struct Columns<'a> {
     agent: Vec<Option<&'a str>>,
     times: Vec<i64>,
     detail: Vec<Option<String>>,
+    tells_of: Vec<Option<Uuid>>,
 }
 
 impl<'a> Columns<'a> {
@@ -128,13 +127,16 @@ impl<'a> Columns<'a> {
             columns.agent.push(record.agent.as_ref().map(Agent::as_str));
             columns.times.push(i64::from(record.times));
             columns
+                .tells_of
+                .push(record.tells_of().map(|id| id.as_uuid()));
+            columns
                 .detail
                 .push(detail.map(|text| text.chars().take(MAX_DETAIL).collect()));
         }
         columns
     }
 
-    pub(crate) fn params(&self) -> [&(dyn ToSql + Sync); 12] {
+    pub(crate) fn params(&self) -> [&(dyn ToSql + Sync); 13] {
         [
             &self.at,
             &self.action,
@@ -148,6 +150,7 @@ impl<'a> Columns<'a> {
             &self.agent,
             &self.times,
             &self.detail,
+            &self.tells_of,
         ]
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sso_core::ports::{Store, store::UserReads};
+use sso_core::ports::{Store, store::UserStore};
 use sso_testkit::{contract::Given, servers::Postgres};
 use tokio_postgres::NoTls;
 

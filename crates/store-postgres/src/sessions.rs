@@ -6,7 +6,7 @@ use sso_core::{
     ports::{
         StoreError,
         store::{
-            Ended, Liveness, NewSession, Rotate, Rotation, Session, SessionReads, SessionWrites,
+            Ended, Liveness, NewSession, Rotate, Rotation, Session, SessionStore, SessionWrites,
             User,
         },
     },
@@ -56,9 +56,12 @@ pub(crate) const OPEN: &str = concat!(
     session_columns!(),
     "),
           n AS (INSERT INTO known_networks (user_id, network, since)
-                SELECT u.id, $8::bigint, $4 FROM u WHERE $8 IS NOT NULL
+                SELECT u.id, $8::bigint, $4 FROM u
+                WHERE $8 IS NOT NULL AND NOT EXISTS (
+                    SELECT 1 FROM known_networks k
+                    WHERE k.user_id = u.id AND k.network = $8
+                      AND k.since > $4 - interval '1 day')
                 ON CONFLICT (user_id, network) DO UPDATE SET since = excluded.since
-                WHERE known_networks.since < excluded.since - interval '1 day'
                 RETURNING 1)
      SELECT ",
     user_columns!(),
@@ -91,7 +94,7 @@ const END_OLDEST: &str = concat!(
 pub(crate) const STATEMENTS: &[&str] = &[BY_ID, LIVE, OPEN, END, END_OLDEST];
 
 #[async_trait]
-impl SessionReads for PostgresStore {
+impl SessionStore for PostgresStore {
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
         self.read_first(BY_ID, &[&id.as_uuid()], codec::session)
             .await

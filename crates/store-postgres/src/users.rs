@@ -5,7 +5,7 @@ use sso_core::{
     ports::{
         StoreError,
         store::{
-            Effect, Freshness, NewUser, PasswordChange, User, UserPage, UserReads, UserWrites,
+            Effect, Freshness, NewUser, PasswordChange, User, UserPage, UserStore, UserWrites,
         },
     },
     values::{Birthday, Email, Name, PasswordHash, UserId},
@@ -129,7 +129,7 @@ impl PostgresStore {
 }
 
 #[async_trait]
-impl UserReads for PostgresStore {
+impl UserStore for PostgresStore {
     async fn user_by_email(
         &self,
         email: &Email,

@@ -6,7 +6,10 @@ use sso_core::{
     Agent,
     ports::{
         StoreError,
-        store::{Actor, AuditPage, AuditRecord, AuditResult, AuditStore, AuditWrites, NewAudit},
+        store::{
+            Actor, AuditPage, AuditRecord, AuditResult, AuditStore, AuditWrites, MAX_DETAIL,
+            NewAudit,
+        },
     },
 };
 
@@ -18,18 +21,14 @@ use crate::{
     tx::SqliteTx,
 };
 
-/// From where a user came whose deletion was faster than the record is not written: what he did, and what
-/// was done as him or for him, as where he is deleted.
+/// The address and the agent of somebody whose deletion was faster than the record are not written.
 const APPEND: &str = "
     INSERT INTO audit (at, action, result, actor, actor_id, actor_name, user_id, session_id,
                        address, agent, times, detail)
     SELECT :at, :action, :result, :actor, :actor_id, :actor_name, :user, :session,
            CASE WHEN NOT gone.is_he THEN :address END, CASE WHEN NOT gone.is_he THEN :agent END,
            :times, :detail
-    FROM (SELECT EXISTS (
-        SELECT 1 FROM deleted_users
-        WHERE id = CASE WHEN :actor IN ('anonymous', 'service') THEN :user ELSE :actor_id END)
-        AS is_he) AS gone";
+    FROM (SELECT EXISTS (SELECT 1 FROM deleted_users WHERE id = :tells_of) AS is_he) AS gone";
 
 const PAGE: &str = "
     SELECT * FROM audit
@@ -54,9 +53,6 @@ const PAGE_OF_USER: &str = "
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[APPEND, PAGE, PAGE_OF_USER];
 
-/// Longest `detail` in characters; the column has a bound, too.
-const MAX_DETAIL: usize = 200;
-
 /// An actor as three columns.
 fn columns(actor: &Actor) -> (&'static str, Option<[u8; 16]>, Option<&str>) {
     match actor {
@@ -78,6 +74,7 @@ pub(crate) fn append(connection: &Connection, record: &NewAudit) -> Result<(), F
         ":actor": actor,
         ":actor_id": actor_id,
         ":actor_name": actor_name,
+        ":tells_of": record.tells_of().map(|id| id.as_uuid().into_bytes()),
         ":user": record.user.map(|id| id.as_uuid().into_bytes()),
         ":session": record.session.map(|id| id.as_uuid().into_bytes()),
         ":address": record.address.map(|address| address.to_string()),

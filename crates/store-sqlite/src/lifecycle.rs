@@ -43,10 +43,14 @@ const EMPTY_DELIVERED: &str = "
     UPDATE outbox SET payload = x'', traceparent = NULL, tracestate = NULL
     WHERE user_id = :id AND status = 'Success'";
 
-/// Who tried to sign in as him may have been he, and a service tells whom it does something for.
+/// As [`NewAudit::tells_of`](sso_core::ports::store::NewAudit::tells_of) has it, but for what he did himself.
 const FORGET_ORIGINS: &str = "
     UPDATE audit SET address = NULL, agent = NULL
-    WHERE user_id = :id AND actor IN ('anonymous', 'service')";
+    WHERE user_id = :id
+      AND (actor = 'anonymous'
+           OR actor = 'service'
+           AND action IN ('register', 'login', 'refresh_reuse', 'refresh_replay', 'logout',
+                      'logout_everywhere', 'session_end', 'password_change', 'throttle'))";
 
 const FORGET_OWN_ORIGINS: &str = "
     UPDATE audit SET address = NULL, agent = NULL WHERE actor_id = :id";

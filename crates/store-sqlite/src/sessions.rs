@@ -7,7 +7,7 @@ use sso_core::{
     ports::{
         StoreError,
         store::{
-            Ended, Liveness, NewSession, Rotate, Rotated, Rotation, Session, SessionReads,
+            Ended, Liveness, NewSession, Rotate, Rotated, Rotation, Session, SessionStore,
             SessionWrites, User,
         },
     },
@@ -184,7 +184,7 @@ pub(crate) fn end_oldest(
 }
 
 #[async_trait]
-impl SessionReads for SqliteStore {
+impl SessionStore for SqliteStore {
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
         self.read(move |connection| by_id(connection, id)).await
     }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, named_params};
 use sso_core::{
     ports::{
         StoreError,
-        store::{Freshness, NewUser, PasswordChange, User, UserPage, UserReads, UserWrites},
+        store::{Freshness, NewUser, PasswordChange, User, UserPage, UserStore, UserWrites},
     },
     values::{Email, Name, PasswordHash, UserId},
 };
@@ -142,7 +142,7 @@ fn set_admin(connection: &Connection, id: UserId, to: bool) -> Result<Option<Use
 }
 
 #[async_trait]
-impl UserReads for SqliteStore {
+impl UserStore for SqliteStore {
     async fn user_by_email(
         &self,
         email: &Email,

@@ -54,8 +54,8 @@ impl Coding {
     }
 }
 
-/// Reads a body of at most `limit` bytes, before and after inflating it. gzip is inflated,
-/// concatenated members too (RFC 1952, section 2.2).
+/// Reads a body of at most `limit` bytes after inflating it. gzip is inflated, concatenated members too
+/// (RFC 1952, section 2.2).
 pub async fn read(body: Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, BodyError> {
     require_length(headers, limit)?;
     let coding = coding(headers)?;

@@ -15,6 +15,7 @@ pub mod listener;
 pub mod observe;
 pub mod packed;
 pub mod panics;
+pub mod probe;
 pub mod proxies;
 pub mod rate;
 pub mod request_id;

@@ -42,7 +42,13 @@ pub(crate) fn takes_gzip(asked: &HeaderMap) -> bool {
         let wanted = weight.is_empty() || weight.parse::<f32>().is_ok_and(|weight| weight > 0.0);
         match name.trim() {
             "*" => others = wanted,
-            name if name.eq_ignore_ascii_case("gzip") => gzip = Some(wanted),
+            // One coding of two names (RFC 9110, section 8.4.1.3).
+            name if ["gzip", "x-gzip"]
+                .iter()
+                .any(|gzip| name.eq_ignore_ascii_case(gzip)) =>
+            {
+                gzip = Some(wanted);
+            }
             _ => {}
         }
     }
@@ -78,7 +84,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_takes_gzip_gets_it_and_the_rest_gets_the_page() {
-        for accept in ["gzip", "br, GZIP;q=0.5", "deflate, gzip ;q=1", "br, *"] {
+        for accept in ["gzip", "br, GZIP;q=0.5", "x-gzip", "br, *"] {
             assert!(answered(Some(accept)).await.0, "{accept}");
         }
         for accept in [None, Some("gzip;q=0"), Some("br"), Some("gzip;q=x")] {

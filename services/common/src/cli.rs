@@ -6,7 +6,11 @@ mod healthcheck;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use sso_config::{Loaded, Sections, Sources, output};
+use sso_config::{
+    Loaded, Sections, Sources,
+    cli::{self, EXIT_CODES, key_value},
+    output,
+};
 use sso_telemetry::Metrics;
 
 use crate::{Common, Configured, Exit, Failed, Service, serve};
@@ -15,10 +19,8 @@ use crate::{Common, Configured, Exit, Failed, Service, serve};
 #[derive(Debug, Parser)]
 #[command(propagate_version = true, disable_help_subcommand = true)]
 #[command(
-    after_help = "Every setting can be given in a file, in a variable, or by --set.\n\
-    `config example` prints them all with their manual.\n\n\
-    Exit codes: 0 done; 64 wrong usage; 65 stored data is damaged; 69 a port or another\n\
-    dependency cannot be had; 78 wrong configuration; 1 anything else."
+    after_help = format!("Every setting can be given in a file, in a variable, or by --set.\n\
+    `config example` prints them all with their manual.\n\n{EXIT_CODES}")
 )]
 struct Cli<X: Subcommand> {
     #[command(flatten)]
@@ -106,22 +108,9 @@ pub fn run<S: Service>(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let matches = command.try_get_matches_from(arguments);
     let parsed =
         matches.and_then(|mut matches| Cli::<S::Command>::from_arg_matches_mut(&mut matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are no errors; they go to standard output.
-            let _ = error.print();
-            return if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Success
-            };
-        }
-    };
-    match dispatch::<S>(cli).and_then(|()| output::end()) {
-        Ok(()) => Exit::Success,
-        Err(failed) => failed.report(program),
-    }
+    cli::run(program, parsed, |cli| {
+        dispatch::<S>(cli).map(|()| Exit::Success)
+    })
 }
 
 fn dispatch<S: Service>(cli: Cli<S::Command>) -> Result<(), Failed> {
@@ -181,13 +170,21 @@ fn serve<S: Service>(config: &S::Config) -> Result<(), Failed> {
     let metrics = Metrics::install().map_err(|error| wrong(&error))?;
     serve::register_metrics::<S>();
     #[cfg(debug_assertions)]
-    crate::failpoint::install(<S::Config as Sections>::PROGRAM)?;
+    obey_failpoint(<S::Config as Sections>::PROGRAM)?;
     block_on(async {
         tracing.start();
         let served = serve::serve::<S>(config, metrics).await;
         tracing.end().await;
         served
     })?
+}
+
+/// For tests: `WELCOME_FAILPOINT=effected@3` kills welcome where its mail is sent for the third time.
+#[cfg(debug_assertions)]
+fn obey_failpoint(program: &str) -> Result<(), Failed> {
+    let variable = format!("{}_FAILPOINT", program.to_uppercase());
+    sso_events::failpoint::obey(&variable, "effected@3")
+        .map_err(|why| Failed::new(Exit::Configuration, why))
 }
 
 fn metrics<S: Service>() -> Result<(), Failed> {
@@ -235,11 +232,6 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failed> {
     // What still blocks a thread, such as a mail server that says nothing, holds up no end.
     runtime.shutdown_background();
     Ok(done)
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
-    Ok((key.trim().to_owned(), value.to_owned()))
 }
 
 fn print(text: &str) {

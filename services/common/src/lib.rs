@@ -5,8 +5,6 @@
 
 pub mod cli;
 pub mod database;
-#[cfg(debug_assertions)]
-mod failpoint;
 mod health;
 pub mod kafka;
 pub mod section;

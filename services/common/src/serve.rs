@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use sso_kafka::consumer::{Consumer, ConsumerHealth};
+use sso_config::Sections;
+use sso_kafka::{
+    SettingsError,
+    consumer::{Consumer, ConsumerHealth},
+};
 use sso_telemetry::Metrics;
 use sso_web::{
     listener::{self, Limits, Settings, Shutdown},
@@ -13,6 +17,7 @@ use sso_web::{
 };
 use tokio::{
     net::TcpListener,
+    task::JoinHandle,
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -21,8 +26,8 @@ use crate::{
     Common, Configured, Exit, Failed, Need, Service,
     database::parked::Parked,
     health::{self, Health},
-    kafka::{self, of_settings},
-    web,
+    kafka::{self, Kafka, of_settings},
+    section, web,
 };
 
 /// The name of the listener in metrics and logs.
@@ -37,81 +42,136 @@ pub(crate) async fn serve<S: Service>(config: &S::Config, metrics: Metrics) -> R
     let Common {
         http,
         kafka,
-        shutdown: end,
+        shutdown,
         ..
     } = config.common();
     let signals = Signals::catch();
     let mut signals = signals.map_err(|error| Failed::from_error(Exit::Failure, &error))?;
     let service = S::open(config).await?;
-    let listener = bind(http.listen).await?;
-    let settings = kafka::consumer(kafka, end.drain_timeout)?;
+    let inlets = Inlets {
+        listener: bind(http.listen).await?,
+        consumer: consumer(&service, kafka, shutdown.drain_timeout)?,
+    };
+    let running = Running::start(config, &service, inlets, metrics);
+    let end = running.until_told(&mut signals).await;
+    let drained = running.drain(shutdown, &mut signals).await;
+    drained.and(end)
+}
+
+/// Where work comes from: requests and events.
+struct Inlets {
+    listener: TcpListener,
+    consumer: Consumer,
+}
+
+/// Takes the events of the service. Connects to nothing yet.
+fn consumer<S: Service>(
+    service: &Arc<S>,
+    kafka: &Kafka,
+    drain: Duration,
+) -> Result<Consumer, Failed> {
+    let settings = kafka::consumer(kafka, drain)?;
     let parked = Parked {
         database: service.database().clone(),
         topic: kafka.topic.as_str().to_owned(),
         group: kafka.own.group.clone(),
     };
     let registry = kafka::registry(kafka)?;
-    let consumer = Consumer::new(settings, registry, service.handler(), Box::new(parked));
-    let consumer = consumer.map_err(|error| of_settings(&error))?;
+    Consumer::new(settings, registry, service.handler(), Box::new(parked))
+        .map_err(|error| of_settings(&error))
+}
 
-    let health = Health::new();
-    let probes = web::probes(
-        <S::Config as sso_config::Sections>::PROGRAM,
-        &health,
-        metrics.clone(),
-    );
-    let router = web::complete(service.routes(), S::SERIES, probes, http.request_timeout);
-    let shutdown = Shutdown {
-        stop: CancellationToken::new(),
-        drain: end.drain_timeout,
-    };
-    let running = TaskTracker::new();
-    let stop = CancellationToken::new();
-    let looks = look(
-        Arc::clone(&service),
-        consumer.health(),
-        Arc::clone(&health),
-        metrics,
-    );
-    running.spawn(until(stop.clone(), looks));
-    running.spawn(Arc::clone(&service).background(stop.clone()));
-    // Without one of them it is no service: it ends, and its supervisor starts it again.
-    let broken = CancellationToken::new();
-    let vital = Vital::new(shutdown.stop.clone(), broken.clone());
-    let events = vital.spawn("events", consumer.run(vital.stop()));
-    let requests = accept(listener, router, limits(config), shutdown.clone());
-    vital.spawn("requests", requests);
-    health.serving();
-    tracing::info!(
-        program = <S::Config as sso_config::Sections>::PROGRAM,
-        "serving"
-    );
+/// What runs, until it is told to end.
+struct Running {
+    health: Arc<Health>,
+    /// Requests and events. Without one of them it is no service: it ends, and its supervisor starts
+    /// it again.
+    vital: Vital,
+    /// Cancelled when one of them has ended by itself.
+    broken: CancellationToken,
+    events: JoinHandle<Result<(), SettingsError>>,
+    /// What runs as long as they do, until `stop`.
+    beside: TaskTracker,
+    stop: CancellationToken,
+}
 
-    let broke = tokio::select! {
-        signal = signals.wait() => {
-            tracing::info!(signal, "draining");
-            false
+impl Running {
+    /// Starts all of it.
+    fn start<S: Service>(
+        config: &S::Config,
+        service: &Arc<S>,
+        inlets: Inlets,
+        metrics: Metrics,
+    ) -> Self {
+        let Inlets { listener, consumer } = inlets;
+        let Common { http, shutdown, .. } = config.common();
+        let program = <S::Config as Sections>::PROGRAM;
+        let health = Health::new();
+        let probes = web::probes(program, &health, metrics.clone());
+        let router = web::complete(service.routes(), S::SERIES, probes, http.request_timeout);
+
+        let beside = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let looks = look(
+            Arc::clone(service),
+            consumer.health(),
+            Arc::clone(&health),
+            metrics,
+        );
+        beside.spawn(until(stop.clone(), looks));
+        beside.spawn(Arc::clone(service).background(stop.clone()));
+
+        let broken = CancellationToken::new();
+        let vital = Vital::new(CancellationToken::new(), broken.clone());
+        let events = vital.spawn("events", consumer.run(vital.stop()));
+        let end = Shutdown {
+            stop: vital.stop(),
+            drain: shutdown.drain_timeout,
+        };
+        vital.spawn("requests", accept(listener, router, limits(config), end));
+        health.serving();
+        tracing::info!(program, "serving");
+        Self {
+            health,
+            vital,
+            broken,
+            events,
+            beside,
+            stop,
         }
-        () = broken.cancelled() => true,
-    };
-    health.draining();
-    // A balancer may need its time to see that; a second signal is in a hurry.
-    let _ = timeout(end.delay, signals.wait()).await;
-    shutdown.stop.cancel();
-    let events = events.await;
-    vital.ended().await;
-    stop.cancel();
-    running.close();
-    let _ = timeout(end.drain_timeout, running.wait()).await;
-    tracing::info!("stopped");
-    match events {
-        Ok(Ok(())) if broke => {
-            let text = "a part of the service has ended by itself".to_owned();
-            Err(Failed::new(Exit::Failure, text))
+    }
+
+    /// Waits for what ends it. The error: a part has ended by itself.
+    async fn until_told(&self, signals: &mut Signals) -> Result<(), Failed> {
+        tokio::select! {
+            signal = signals.wait() => {
+                tracing::info!(signal, "draining");
+                Ok(())
+            }
+            () = self.broken.cancelled() => {
+                let text = "a part of the service has ended by itself".to_owned();
+                Err(Failed::new(Exit::Failure, text))
+            }
         }
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(of_settings(&error)),
-        Err(error) => Err(Failed::from_error(Exit::Failure, &error)),
+    }
+
+    /// Ends requests and events, then what runs beside. The error: why there were no events.
+    async fn drain(self, times: &section::Shutdown, signals: &mut Signals) -> Result<(), Failed> {
+        self.health.draining();
+        // A balancer may need its time to see that; a second signal is in a hurry.
+        let _ = timeout(times.delay, signals.wait()).await;
+        self.vital.stop().cancel();
+        let events = self.events.await;
+        self.vital.ended().await;
+        self.stop.cancel();
+        self.beside.close();
+        let _ = timeout(times.drain_timeout, self.beside.wait()).await;
+        tracing::info!("stopped");
+        match events {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(of_settings(&error)),
+            Err(error) => Err(Failed::from_error(Exit::Failure, &error)),
+        }
     }
 }
 

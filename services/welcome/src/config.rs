@@ -238,14 +238,10 @@ impl Sections for Config {
         if from.is_none() {
             rules.broken("smtp.from", &[], "must be set");
         }
-        if username.is_some() && password.is_none() {
-            let others = ["smtp.password", "smtp.password_file"];
-            rules.broken("smtp.username", &others, "needs smtp.password beside it");
-        }
-        if password.is_some() && username.is_none() {
-            let others = ["smtp.username", "smtp.password_file"];
-            rules.broken("smtp.password", &others, "needs smtp.username beside it");
-        }
+        rules.together(
+            ("smtp.username", username.is_some()),
+            ("smtp.password", password.is_some()),
+        );
         if self.smtp.retry_first > self.smtp.retry_longest {
             let text = "must not be longer than smtp.retry_longest";
             rules.broken("smtp.retry_first", &["smtp.retry_longest"], text);

@@ -15,11 +15,11 @@ use crate::{
     },
     sso::Sso,
     usecases::{
-        is_admin,
+        Named,
         once_more::once_more,
         paging::{self, Ask, Page},
     },
-    values::{Email, NewPassword, UserId},
+    values::{NewPassword, UserId},
 };
 
 pub use delete::{Deleted, delete};
@@ -138,39 +138,11 @@ pub async fn sessions(
 /// The user with this id or this address.
 pub async fn find(sso: &Sso, caller: &Caller, name: &str) -> Result<User, AdministerError> {
     caller.may_administer_users()?;
-    let named = if let Ok(id) = UserId::parse(name) {
-        Named::Id(id)
-    } else {
-        Named::Email(Email::parse(name).map_err(|_| {
-            let why = "a user is named by his e-mail address or his id, a UUID";
-            BadFields(vec![FieldError::new("user", "invalid_request", why)])
-        })?)
-    };
+    let named = Named::parse(name).ok_or_else(|| {
+        let why = "a user is named by his e-mail address or his id, a UUID";
+        BadFields(vec![FieldError::new("user", "invalid_request", why)])
+    })?;
     get(sso, caller, &named).await
-}
-
-/// How a user is named.
-#[derive(Debug, Clone)]
-pub enum Named {
-    /// By his id.
-    Id(UserId),
-    /// By his address.
-    Email(Email),
-}
-
-impl Named {
-    /// Parses the two of which one must be given.
-    pub fn parse(user_id: &str, email: &str, mut fields: Fields) -> Result<Self, BadFields> {
-        if email.is_empty() {
-            return is_admin::parse(Some(user_id), fields).map(Self::Id);
-        }
-        let email = fields.take(Email::parse(email));
-        if !user_id.is_empty() {
-            let why = "give user_id or email, not both";
-            fields.bad(FieldError::new("user_id", "invalid_request", why));
-        }
-        fields.finish(email).map(Self::Email)
-    }
 }
 
 /// The user of this name.

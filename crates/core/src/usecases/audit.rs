@@ -2,7 +2,7 @@
 
 mod page;
 
-pub use page::{By, Filter, Person, page};
+pub use page::{By, Filter, page, user_id};
 
 use crate::{
     caller::{Caller, NotAllowed},

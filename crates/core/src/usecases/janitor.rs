@@ -14,6 +14,11 @@ use crate::{
 /// How long a session's row outlives its end: longer than any of its tokens, so that a late logout
 /// or a reused refresh token still finds it.
 pub const SESSIONS_KEPT: Duration = Duration::from_hours(24);
+/// The same, where access tokens live for so long.
+pub(crate) fn sessions_kept(access_ttl: Duration) -> Duration {
+    SESSIONS_KEPT.max(2 * access_ttl)
+}
+
 /// How long a revocation outlives the time until which it matters.
 pub const REVOCATIONS_KEPT: Duration = Duration::from_mins(1);
 
@@ -32,7 +37,7 @@ impl Ages {
     /// Before which time what is in `table` is past its age.
     fn before(&self, table: Swept, now: OffsetDateTime, access_ttl: Duration) -> OffsetDateTime {
         match table {
-            Swept::Sessions => now - SESSIONS_KEPT.max(2 * access_ttl),
+            Swept::Sessions => now - sessions_kept(access_ttl),
             Swept::Revocations => now - REVOCATIONS_KEPT,
             Swept::Events => now - self.events,
             Swept::Audit => now - self.audit,

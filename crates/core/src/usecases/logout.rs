@@ -11,7 +11,7 @@ use crate::{
         store::{AuditAction, Ended, Freshness, NewRevocation, Reach, Revocation, Revoked, Tx},
     },
     sso::Sso,
-    usecases::{janitor::SESSIONS_KEPT, once_more::once_more, validate},
+    usecases::{janitor::sessions_kept, once_more::once_more, validate},
     values::{SessionId, Version},
 };
 
@@ -191,48 +191,60 @@ async fn end_all(
     token: &str,
     subject: TokenSubject,
 ) -> Result<Reach, StoreError> {
-    match over(sso, token, subject).await? {
-        None => once_more(|| end_all_of(sso, caller, subject)).await,
-        Some(over) => over_already(sso, subject.session, &over).await,
+    match standing(sso, token, subject).await? {
+        Standing::Counts => once_more(|| end_all_of(sso, caller, subject)).await,
+        Standing::Lost => end_unknown(sso, caller, subject).await,
+        Standing::Over(over) => over_already(sso, subject.session, &over).await,
     }
 }
 
-/// What is over already, if this token ends nothing more of its user's. Who kept an old token shall not end what
-/// the owner opens after he has ended all; and each entry that is written is held everywhere for as long as
-/// a token lives.
-async fn over(
-    sso: &Sso,
-    token: &str,
-    subject: TokenSubject,
-) -> Result<Option<Vec<Revoked>>, StoreError> {
+/// What a token can end when it is to end all that its user has.
+enum Standing {
+    /// All of it.
+    Counts,
+    /// What its session was, which nobody knows; he has nothing else.
+    Lost,
+    /// Nothing more: this is over.
+    Over(Vec<Revoked>),
+}
+
+/// Who kept an old token shall not end what the owner opens after he has ended all; and each entry that is
+/// written is held everywhere for as long as a token lives.
+async fn standing(sso: &Sso, token: &str, subject: TokenSubject) -> Result<Standing, StoreError> {
     let look = || async {
         let session = sso.store.session(subject.session).await?;
         if session
             .as_ref()
             .is_some_and(|session| session.user != subject.user)
         {
-            return Ok(Some(Vec::new()));
+            return Ok(Standing::Over(Vec::new()));
         }
         let user = sso.store.user(subject.user, Freshness::Primary).await?;
-        // Until his sessions are ended for the first time he may have tokens of the seed.
         let from = user.map_or(Version::ZERO, |user| user.sessions_from);
-        let went_with_all = match &session {
-            Some(session) => session.version < from,
+        // Until his sessions are ended for the first time he may have tokens of the seed.
+        let nothing_lives = from > Version::ZERO && {
+            let alive = sso.store.live_sessions(subject.user, sso.not_expired());
+            alive.await?.is_empty()
+        };
+        let is_over = match &session {
+            Some(session) => nothing_lives || session.version < from,
             // A failover lost it; or its row was swept, and then its tokens are old.
+            None if is_recent(sso, token) && nothing_lives => return Ok(Standing::Lost),
             None => !is_recent(sso, token),
         };
-        let is_over = went_with_all
-            || (from > Version::ZERO && {
-                let alive = sso.store.live_sessions(subject.user, sso.not_expired());
-                alive.await?.is_empty()
-            });
-        Ok(is_over.then(|| {
-            let all = Revoked::TokensBelow(subject.user, from);
-            vec![Revoked::Session(subject.session), all]
-        }))
+        if !is_over {
+            return Ok(Standing::Counts);
+        }
+        let mut over = vec![Revoked::Session(subject.session)];
+        if from > Version::ZERO {
+            over.push(Revoked::TokensBelow(subject.user, from));
+        }
+        Ok(Standing::Over(over))
     };
-    sso.confirmed_where(|over| matches!(over, Ok(Some(_))), look)
-        .await
+    let rests_on_rows = |found: &Result<Standing, StoreError>| {
+        matches!(found, Ok(Standing::Lost | Standing::Over(_)))
+    };
+    sso.confirmed_where(rests_on_rows, look).await
 }
 
 /// Whether it has not expired, and is so new that the row of its session would not be swept yet.
@@ -244,7 +256,8 @@ fn is_recent(sso: &Sso, token: &str) -> bool {
             .verify_refresh(token, now)
             .map(|claims| claims.issued_at)
     });
-    issued_at.is_ok_and(|issued_at| issued_at > now - SESSIONS_KEPT)
+    let kept = sessions_kept(sso.policy.access_ttl).saturating_sub(CLOCK_LEEWAY);
+    issued_at.is_ok_and(|issued_at| issued_at > now - kept)
 }
 
 async fn end_all_of(

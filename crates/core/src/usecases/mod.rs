@@ -17,6 +17,7 @@ pub mod janitor;
 pub mod keys;
 pub mod login;
 pub mod logout;
+mod named;
 mod once_more;
 mod paging;
 pub mod refresh;
@@ -27,4 +28,5 @@ pub mod validate;
 pub mod watch;
 
 pub use issue::SignedIn;
+pub use named::Named;
 pub use paging::{Ask, DEFAULT_PAGE, MAX_PAGE, Page};

@@ -36,6 +36,7 @@ pub(super) fn parse<T>(
     read: impl FnOnce(&[u8]) -> Option<T>,
     mut fields: Fields,
 ) -> Result<(Option<T>, u32), BadFields> {
+    fields.reach("limit");
     let size = fields.take(match ask.limit {
         0 => Ok(DEFAULT_PAGE),
         limit @ 1..=MAX_PAGE => Ok(limit),

@@ -27,6 +27,7 @@ on_every_store! {
     logging_out_again_is_taken
     everywhere_ends_every_session_of_the_user_and_of_nobody_else
     a_token_that_went_with_all_ends_nothing_that_came_later
+    the_only_session_is_ended_also_if_a_failover_lost_it
     a_token_of_a_session_that_was_swept_ends_nothing
     what_somebody_else_ended_is_obeyed_by_who_ends_all_again
     a_session_that_was_not_used_for_long_has_tokens_that_end_all_the_same
@@ -121,6 +122,27 @@ async fn a_token_that_went_with_all_ends_nothing_that_came_later(store: AnyStore
         assert_eq!(reach, Reach::Everywhere);
     }
     assert_alive(&app, &next).await;
+}
+
+/// He had ended all before, and has nothing else: its tokens are good for everybody who is not told.
+async fn the_only_session_is_ended_also_if_a_failover_lost_it(store: AnyStore) {
+    let app = app(store).await;
+    let before = app.register("alice").await.unwrap();
+    app.change(before.user, Change::EndSessions).await.unwrap();
+    let tokens = app.login("alice", &password_of("alice")).await.unwrap();
+    let mut claims = access(&app, &tokens);
+    app.logout(&tokens.refresh_token, false).await.unwrap();
+    claims.session = SessionId::from_uuid(Uuid::from_u128(1));
+    let lost = app.tokens.sign_access(&claims).unwrap();
+    app.validate(&lost).await.unwrap();
+    let (_, mut watching) = app.sso.revocations.subscribe();
+    for _ in 0..2 {
+        app.logout(&lost, true).await.unwrap();
+        assert_eq!(app.validate(&lost).await, Err(TokenRefused::Revoked));
+    }
+    // The others are told, once.
+    let told = watching.take().unwrap();
+    assert_eq!(told.iter().filter(|entry| entry.id != 0).count(), 1);
 }
 
 /// Ended by itself it still ends the others, but not when its row was swept: the thief of a token

@@ -160,6 +160,7 @@ async fn an_unknown_method_is_unimplemented() -> Result<()> {
     for path in ["/auth.Auth/Nothing", "/nothing.Nothing/Nothing", "/"] {
         let status = port.raw(path, &[], 0, &[]).await?.status()?;
         assert_eq!(Refused::of(&status).reason, "unimplemented", "{path}");
+        assert_eq!(status.message(), "there is no such method", "{path}");
         assert_eq!(status.code(), Code::Unimplemented, "{path}");
     }
     Ok(())

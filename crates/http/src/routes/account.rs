@@ -122,7 +122,8 @@ pub(crate) async fn refresh(
 ///
 /// Ends the session of a token, access or refresh, so that its other token dies too; with
 /// `everywhere` all sessions of its user. Can be repeated: any token of this service will do,
-/// expired or ended; a forged one is 401. `x-revocation` says who obeys already.
+/// expired or ended; a forged one is 401. What was opened after all sessions of the user had been ended is not
+/// ended by a token from before. `x-revocation` says who obeys already.
 #[utoipa::path(
     post,
     path = "/auth/logout",

@@ -8,8 +8,8 @@ use sso_core::{
     Agent, Caller, Failure, Sso,
     ports::store::{Actor, AuditAction, AuditPage, AuditRecord, AuditResult},
     usecases::{
-        administer,
-        audit::{self, By, MAX_LISTED, Person},
+        Named, administer,
+        audit::{self, By, MAX_LISTED},
     },
     values::UserId,
 };
@@ -38,8 +38,8 @@ Examples:
 #[derive(Debug, Args)]
 pub(super) struct AuditArgs {
     /// Only what was done to this user: his e-mail address or id (also a deleted one's).
-    #[arg(long, value_name = "USER", value_parser = person)]
-    user: Option<Person>,
+    #[arg(long, value_name = "USER", value_parser = named)]
+    user: Option<Named>,
     /// Only what this one did: operator, anonymous, system, service:NAME, or a user.
     #[arg(long, value_name = "WHO", value_parser = by)]
     actor: Option<By>,
@@ -92,7 +92,7 @@ impl AuditArgs {
     async fn page(&self, sso: &Sso, operator: &Caller) -> Result<AuditPage, Failure> {
         let now = sso.clock.now();
         let user = match &self.user {
-            Some(person) => Some(person.id(sso, operator).await?),
+            Some(user) => Some(audit::user_id(sso, operator, user).await?),
             None => None,
         };
         let actor = match &self.actor {
@@ -136,8 +136,8 @@ impl Moment {
     }
 }
 
-fn person(text: &str) -> Result<Person, &'static str> {
-    Person::parse(text).ok_or("a user is named by his e-mail address or his id, a UUID")
+fn named(text: &str) -> Result<Named, &'static str> {
+    Named::parse(text).ok_or("a user is named by his e-mail address or his id, a UUID")
 }
 
 fn by(text: &str) -> Result<By, &'static str> {

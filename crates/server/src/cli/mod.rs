@@ -20,6 +20,7 @@ mod user;
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use sso_config::cli::{self, EXIT_CODES, key_value};
 
 use crate::{
     config::{self as settings, Loaded, Sources},
@@ -40,10 +41,8 @@ use crate::{
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Every setting can be given in a file, in a variable SSO__SECTION__KEY, or by --set.\n\
-    `sso config example` prints them all with their manual.\n\n\
-    Exit codes: 0 done; 64 wrong usage; 65 stored data is damaged; 69 a port or another\n\
-    dependency cannot be had; 78 wrong configuration; 1 anything else."
+    after_help = format!("Every setting can be given in a file, in a variable SSO__SECTION__KEY, or by --set.\n\
+    `sso config example` prints them all with their manual.\n\n{EXIT_CODES}")
 )]
 struct Cli {
     #[command(flatten)]
@@ -159,23 +158,7 @@ impl WaitArgs {
 
 /// Runs the command line `arguments` and says how it ended.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are no errors; they go to standard output.
-            let _ = error.print();
-            return if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Success
-            };
-        }
-    };
-    let ended = dispatch(cli).and_then(|exit| sso_config::output::end().map(|()| exit));
-    match ended {
-        Ok(exit) => exit,
-        Err(failed) => failed.report("sso"),
-    }
+    cli::run("sso", Cli::try_parse_from(arguments), dispatch)
 }
 
 fn dispatch(cli: Cli) -> Result<Exit, crate::exit::Failed> {
@@ -223,9 +206,4 @@ impl SettingsArgs {
             dev: self.dev,
         }
     }
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
-    Ok((key.trim().to_owned(), value.to_owned()))
 }

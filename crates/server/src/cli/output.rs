@@ -90,9 +90,7 @@ pub(super) fn print_changed(user: &User, what: &str, reach: Reach, output: Outpu
 pub(super) const fn reach(reach: Reach) -> &'static str {
     match reach {
         Reach::Everywhere => "obeyed everywhere",
-        Reach::Pending => {
-            "committed; every instance obeys within 1.2 leases; `sso doctor` says what is waited for"
-        }
+        Reach::Pending => "committed; every instance obeys within 1.2 leases",
     }
 }
 

@@ -1,4 +1,4 @@
-//! The loops beside the listeners.
+//! Which loops run, and how they end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{background, health::Health, keys, redis, relay, replicas};
+use super::{
+    background,
+    beat::{self, Beats},
+    health::Health,
+    janitor, kafka, keys, redis, relay, replicas,
+};
 use crate::{
     config::Config,
     exit::Failed,
@@ -58,21 +63,21 @@ impl Loops {
         let stop = || vital.stop();
         redis::start(parts.helpers.as_ref(), &parts.sso, health, &vital);
         if let Some(kafka) = outlet.kafka {
-            let look = background::look(kafka, health.clone(), stop());
+            let look = kafka::look(kafka, health.clone(), stop());
             vital.spawn("look at Kafka", look);
         }
         if let Some(servers) = &parts.servers {
             let follow = replicas::follow(servers.clone(), health.clone(), stop());
             vital.spawn("look at replicas", follow);
         }
-        let beats = background::Beats {
+        let beats = Beats {
             sso: parts.sso.clone(),
             early: parts.early_beat.clone(),
             lease: config.revocation.lease,
             health: health.clone(),
             servers: parts.servers.clone(),
         };
-        let beat = vital.spawn("beat", background::beat(beats, stop()));
+        let beat = vital.spawn("beat", beat::run(beats, stop()));
         vital.spawn("keys", keys::follow(parts, health.clone(), stop()));
         let relay = relay::Loops::new(parts, outlet.sink, health.clone());
         vital.spawn("relay", relay.run(stop()));
@@ -83,7 +88,7 @@ impl Loops {
             batch: config.janitor.batch,
         };
         let every = config.janitor.interval;
-        let janitor = background::janitor(parts.sso.clone(), ages, every, stop());
+        let janitor = janitor::run(parts.sso.clone(), ages, every, stop());
         vital.spawn("janitor", janitor);
         vital.spawn("metrics", background::upkeep(metrics.clone(), stop()));
         Self { vital, beat }

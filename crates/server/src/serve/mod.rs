@@ -2,11 +2,14 @@
 
 mod background;
 mod banner;
+mod beat;
 pub(crate) mod certificates;
 mod descriptors;
 #[cfg(debug_assertions)]
 mod failpoint;
 mod health;
+mod janitor;
+mod kafka;
 mod key_metrics;
 mod keys;
 mod listeners;
@@ -27,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     certificates::Certificates,
     health::{Dependency, Health},
-    listeners::Listeners,
+    listeners::{Listeners, Routers},
     loops::Loops,
     routers::World,
 };
@@ -68,7 +71,7 @@ pub(crate) fn register_metrics() {
     sso_grpc::register_metrics();
     sso_web::listener::register_metrics(&listeners::NAMES);
     certificates::register_metrics();
-    background::register_metrics();
+    beat::register_metrics();
     relay::register_metrics();
     key_metrics::register();
     sso_kafka::register_metrics();
@@ -93,77 +96,138 @@ async fn serve(loaded: &Loaded, log: LogControl, metrics: Metrics) -> Result<Exi
     let outlet = wiring::outlet(config)?;
     let (listeners, addresses) = Listeners::bind(config).await?;
 
-    let health = Arc::new(Health::new(
-        parts.sso.clock.clone(),
-        parts.sso.revocations.clone(),
-        &dependencies(&outlet, &parts),
-    ));
-    let grpc_health = sso_grpc::Health::new();
-    let shutdown = Shutdown {
-        stop: CancellationToken::new(),
-        drain: config.shutdown.drain_timeout,
-    };
-    let world = World {
-        loaded,
-        parts: &parts,
-        health: &health,
-        grpc_health: &grpc_health,
-        stop: &shutdown.stop,
-    };
-    let routers = routers::build(&world, &log, &metrics);
-
-    let broken = CancellationToken::new();
-    let connections = Vital::new(shutdown.stop.clone(), broken.clone());
+    let running = Running::new(loaded, parts, &outlet);
+    let routers = running.routers(&log, &metrics);
     // Whoever asks before the first beat is told that this starts; nothing is validated without one.
-    listeners.serve(config, &certificates, routers, &shutdown, &connections);
+    running.listen(listeners, &certificates, routers);
     tokio::select! {
-        beat = loops::first_beat(&parts) => beat?,
+        beat = loops::first_beat(&running.parts) => beat?,
         signal = signals.wait() => {
             tracing::info!(signal, "stopped before it served");
             // It may be registered already: then the others would wait for its lease.
-            let left = parts.sso.revocations.leave();
+            let left = running.parts.sso.revocations.leave();
             let _ = timeout(config.shutdown.drain_timeout, left).await;
             return Ok(Exit::Success);
         }
     }
-    health.all_up();
-    let loops = Loops::start(config, &parts, outlet, &health, &metrics, &broken);
-    let vital = loops.vital();
-    let clock = parts.sso.clock.clone();
-    vital.spawn(
-        "certificates",
-        certificates.clone().watch(clock, vital.stop()),
-    );
-    health.serving();
-    grpc_health.set_serving(true);
-    let revocations = parts.sso.revocations.clone();
-    let tell = background::tell(revocations, grpc_health.clone(), vital.stop());
-    vital.spawn("health of gRPC", tell);
+    let loops = running.begin(outlet, &certificates, &metrics);
     banner::show(loaded, &addresses);
 
-    let end = tokio::select! {
-        signal = signals.wait() => {
-            tracing::info!(signal, "draining");
-            Ok(Exit::Success)
-        }
-        given_up = given_up(&parts) => {
-            tracing::error!(error = %given_up, "draining");
-            Err(Failed::from_error(Exit::Unavailable, &given_up))
-        }
-        () = broken.cancelled() => {
-            let text = "a part of the service has ended by itself".to_owned();
-            Err(Failed::new(Exit::Failure, text))
-        }
-    };
-    health.draining();
-    grpc_health.set_serving(false);
-    // A balancer may need its time to see that; a second signal is in a hurry.
-    let _ = timeout(config.shutdown.delay, signals.wait()).await;
-    shutdown.stop.cancel();
-    connections.ended().await;
-    loops.end(&parts, config).await;
-    tracing::info!("stopped");
+    let end = running.until_told(&mut signals).await;
+    running.drain(loops, &mut signals).await;
     end
+}
+
+/// This process, from its first connection to the end of its last.
+struct Running<'a> {
+    loaded: &'a Loaded,
+    parts: Parts,
+    health: Arc<Health>,
+    grpc_health: sso_grpc::Health,
+    /// Ends the listeners.
+    shutdown: Shutdown,
+    /// The listeners.
+    connections: Vital,
+    /// Cancelled when a part has ended by itself.
+    broken: CancellationToken,
+}
+
+impl<'a> Running<'a> {
+    /// Nothing runs yet.
+    fn new(loaded: &'a Loaded, parts: Parts, outlet: &Outlet) -> Self {
+        let health = Arc::new(Health::new(
+            parts.sso.clock.clone(),
+            parts.sso.revocations.clone(),
+            &dependencies(outlet, &parts),
+        ));
+        let shutdown = Shutdown {
+            stop: CancellationToken::new(),
+            drain: loaded.config.shutdown.drain_timeout,
+        };
+        let broken = CancellationToken::new();
+        Self {
+            loaded,
+            parts,
+            health,
+            grpc_health: sso_grpc::Health::new(),
+            connections: Vital::new(shutdown.stop.clone(), broken.clone()),
+            shutdown,
+            broken,
+        }
+    }
+
+    fn routers(&self, log: &LogControl, metrics: &Metrics) -> Routers {
+        let world = World {
+            loaded: self.loaded,
+            parts: &self.parts,
+            health: &self.health,
+            grpc_health: &self.grpc_health,
+            stop: &self.shutdown.stop,
+        };
+        routers::build(&world, log, metrics)
+    }
+
+    /// Accepts connections.
+    fn listen(&self, listeners: Listeners, certificates: &Certificates, routers: Routers) {
+        let Self {
+            shutdown,
+            connections,
+            ..
+        } = self;
+        let config = &self.loaded.config;
+        listeners.serve(config, certificates, routers, shutdown, connections);
+    }
+
+    /// Starts the loops, after the first beat; from then on requests are welcome.
+    fn begin(&self, outlet: Outlet, certificates: &Certificates, metrics: &Metrics) -> Loops {
+        let Self { parts, health, .. } = self;
+        health.all_up();
+        let config = &self.loaded.config;
+        let loops = Loops::start(config, parts, outlet, health, metrics, &self.broken);
+        let vital = loops.vital();
+        let clock = parts.sso.clock.clone();
+        vital.spawn(
+            "certificates",
+            certificates.clone().watch(clock, vital.stop()),
+        );
+        health.serving();
+        self.grpc_health.set_serving(true);
+        let revocations = parts.sso.revocations.clone();
+        let tell = background::tell(revocations, self.grpc_health.clone(), vital.stop());
+        vital.spawn("health of gRPC", tell);
+        loops
+    }
+
+    /// Waits for what ends it: a signal, or that only another process can go on.
+    async fn until_told(&self, signals: &mut Signals) -> Result<Exit, Failed> {
+        tokio::select! {
+            signal = signals.wait() => {
+                tracing::info!(signal, "draining");
+                Ok(Exit::Success)
+            }
+            given_up = given_up(&self.parts) => {
+                tracing::error!(error = %given_up, "draining");
+                Err(Failed::from_error(Exit::Unavailable, &given_up))
+            }
+            () = self.broken.cancelled() => {
+                let text = "a part of the service has ended by itself".to_owned();
+                Err(Failed::new(Exit::Failure, text))
+            }
+        }
+    }
+
+    /// Ends the listeners after the answers in flight, then the loops.
+    async fn drain(&self, loops: Loops, signals: &mut Signals) {
+        let config = &self.loaded.config;
+        self.health.draining();
+        self.grpc_health.set_serving(false);
+        // A balancer may need its time to see that; a second signal is in a hurry.
+        let _ = timeout(config.shutdown.delay, signals.wait()).await;
+        self.shutdown.stop.cancel();
+        self.connections.ended().await;
+        loops.end(&self.parts, config).await;
+        tracing::info!("stopped");
+    }
 }
 
 /// Opens what it stands on.

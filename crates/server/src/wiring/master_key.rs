@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sso_core::ports::Random;
+use sso_core::ports::{Random, RandomIds as _};
 use sso_crypto::MasterKey;
 
 use crate::{
@@ -190,19 +190,14 @@ fn read_or_make(
         Err(error) if error.kind() == io::ErrorKind::NotFound && first => {}
         read => return read.map(zeroize::Zeroizing::new),
     }
-    // Written beside and then linked: nobody ever reads half a key, and of two the first wins.
-    let draft = draft_of(file);
-    // Of a process that was cut off here and had our number, as every first one of a container has.
-    remove(&draft)?;
+    // Written beside and then linked: nobody ever reads half a key, and of two the first wins. Under a name of
+    // its own: first processes of containers have one number, and one that was cut off here leaves its.
+    let draft = file.with_extension(format!("key.{}", random.uuid_v4().simple()));
     let linked = write_new(&draft, &MasterKey::generate(random)).and_then(|()| link(&draft, file));
     linked.and(remove(&draft))?;
     // It must be there for as long as what is sealed under it.
     sync(file.parent().unwrap_or(file))?;
     fs::read_to_string(file).map(zeroize::Zeroizing::new)
-}
-
-fn draft_of(file: &Path) -> PathBuf {
-    file.with_extension(format!("key.{}", std::process::id()))
 }
 
 /// Gives the draft the file's name, unless somebody else's has it already.
@@ -253,10 +248,13 @@ mod tests {
     fn a_first_start_that_was_cut_off_does_not_hinder_the_next_one() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE);
-        fs::write(draft_of(&file), "half a k").unwrap();
+        let left = "master.key.1";
+        fs::write(folder.path().join(left), "half a k").unwrap();
         let made = read_or_make(&file, true, &SystemRandom).unwrap();
         assert!(MasterKey::from_base64(&made).is_ok());
-        assert_eq!(names(folder.path()), [FILE]);
+        let mut names = names(folder.path());
+        names.sort_unstable();
+        assert_eq!(names, [FILE, left]);
         let read = read_or_make(&file, false, &SystemRandom).unwrap();
         assert_eq!(*read, *made);
     }
@@ -269,17 +267,5 @@ mod tests {
         fs::write(&draft, "second").unwrap();
         link(&draft, &file).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "first");
-    }
-
-    #[test]
-    fn a_key_that_cannot_be_made_is_not_said_to_be_gone() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join(FILE);
-        // Not a file, and not empty: nothing can be put in its place.
-        fs::create_dir_all(draft_of(&file).join("in it")).unwrap();
-        let error = read_or_make(&file, true, &SystemRandom).unwrap_err();
-        assert_ne!(error.kind(), io::ErrorKind::NotFound);
-        let gone = read_or_make(&file, false, &SystemRandom).unwrap_err();
-        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
     }
 }

@@ -7,7 +7,7 @@ use sso_core::ports::{
     Store,
     store::{
         Delivered, EventStatus, JanitorStore, Liveness, OutboxStore, Rotate, Rotation, Session,
-        SessionReads, Swept, UserDataReads,
+        SessionStore, Swept, UserDataReads,
     },
 };
 use sso_testkit::{clock::START, contract::Given};

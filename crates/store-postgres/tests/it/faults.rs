@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use sso_core::ports::{
     Store, StoreError,
-    store::{Freshness, User, UserReads},
+    store::{Freshness, User, UserStore},
 };
 use sso_store_postgres::{Limits, PostgresStore};
 use sso_testkit::{contract::Given, servers::Options};

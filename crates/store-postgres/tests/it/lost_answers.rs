@@ -10,7 +10,7 @@ use sso_core::ports::{
     Store, StoreError,
     store::{
         AuditAction, AuditResult, Freshness, Liveness, NewAudit, NewLogin, NewSession, OutboxStore,
-        Until, User, UserReads,
+        Until, User, UserStore,
     },
 };
 use sso_store_postgres::{Limits, PostgresStore, servers::Settings};

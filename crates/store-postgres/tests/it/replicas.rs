@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use sso_core::{
     ports::{
         Store,
-        store::{Freshness, Rotate, Rotation, Session, User, UserReads},
+        store::{Freshness, Rotate, Rotation, Session, User, UserStore},
     },
     values::Email,
 };
@@ -139,7 +139,7 @@ async fn rotate(
     generation: u64,
     now: OffsetDateTime,
 ) -> Result<Rotation> {
-    use sso_core::ports::store::SessionReads;
+    use sso_core::ports::store::SessionStore;
     let rotate = Rotate {
         session: session.id,
         generation,

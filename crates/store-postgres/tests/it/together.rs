@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use sso_core::ports::{
     Store,
-    store::{Rotate, Rotation, Session, SessionReads},
+    store::{Rotate, Rotation, Session, SessionStore},
 };
 use sso_store_postgres::PostgresStore;
 use sso_testkit::{clock::START, contract::Given};

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use sso_core::ports::{
     Store, StoreError,
-    store::{AuditAction, AuditResult, Freshness, NewAudit, User, UserReads},
+    store::{AuditAction, AuditResult, Freshness, NewAudit, User, UserStore},
 };
 use sso_store_postgres::PostgresStore;
 use sso_testkit::{clock::START, contract::Given};

@@ -6,7 +6,7 @@ use sso_core::ports::{
     Store, StoreError,
     store::{
         Freshness, NewRevocation, Question, Reach, Revocation, RevocationFeed, Revoked, Rotate,
-        Rotation, SessionReads, UserReads,
+        Rotation, SessionStore, UserStore,
     },
 };
 use sso_store_sqlite::{OpenError, Role, SqliteStore};

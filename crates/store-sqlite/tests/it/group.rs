@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use sso_core::ports::{
     Store, StoreError,
-    store::{Freshness, Rotate, Rotation, Session, SessionReads, UserReads},
+    store::{Freshness, Rotate, Rotation, Session, SessionStore, UserStore},
 };
 use sso_store_sqlite::{Limits, Role, Settings, SqliteStore};
 use sso_testkit::{clock::START, contract::Given};

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use rusqlite::Connection;
-use sso_core::ports::store::{Freshness, UserReads as _};
+use sso_core::ports::store::{Freshness, UserStore as _};
 use sso_store_sqlite::{MigrationStatus, OpenError, Role, Settings, SqliteStore};
 use sso_testkit::contract::Given;
 use tempfile::TempDir;

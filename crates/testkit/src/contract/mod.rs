@@ -83,7 +83,7 @@ macro_rules! store_contract {
                 a_session_makes_its_network_known_to_its_user
                 an_unknown_address_makes_no_network_known
                 a_network_in_use_is_not_forgotten_for_its_age
-                the_network_known_longest_is_forgotten_for_one_too_many
+                the_network_not_used_for_longest_is_forgotten_for_one_too_many
             }
             rotation {
                 the_current_generation_moves_on_and_the_end_stays

@@ -57,7 +57,7 @@ pub async fn an_unknown_address_makes_no_network_known(store: Arc<dyn Store>) {
 }
 
 /// And what is known already takes nobody's place.
-pub async fn the_network_known_longest_is_forgotten_for_one_too_many(store: Arc<dyn Store>) {
+pub async fn the_network_not_used_for_longest_is_forgotten_for_one_too_many(store: Arc<dyn Store>) {
     let alice = Given::new().user(&store, "alice@example.com").await;
     let most = u64::from(MAX_NETWORKS);
     for n in 1..=most {

@@ -7,8 +7,8 @@ use sso_core::{
     ports::{
         StoreError,
         store::{
-            Actor, AuditPage, AuditRecord, AuditStore, AuditWrites, EventStatus, Imported,
-            ImportedUser, JanitorStore, LifecycleWrites, NewAudit, Session, Swept, User,
+            Actor, AuditAction, AuditPage, AuditRecord, AuditStore, AuditWrites, EventStatus,
+            Imported, ImportedUser, JanitorStore, LifecycleWrites, NewAudit, Session, Swept, User,
             UserDataReads, UserEvent,
         },
     },
@@ -18,13 +18,9 @@ use time::OffsetDateTime;
 
 use super::{MemoryStore, state::State, tx::MemoryTx};
 
-/// Whose address a record tells: who tried to be him may have been he, and a service tells for whom it asks.
-const fn his(actor: &Actor, user: Option<UserId>) -> Option<UserId> {
-    match actor {
-        Actor::Anonymous | Actor::Service(_) => user,
-        Actor::User(id) => Some(*id),
-        Actor::Operator | Actor::System => None,
-    }
+fn is_own(action: &str) -> bool {
+    let mut own = AuditAction::ALL.iter().filter(|action| action.is_own());
+    own.any(|own| own.as_str() == action)
 }
 
 /// What [`State`] has beside the lifecycles of the living.
@@ -51,8 +47,7 @@ impl State {
     fn append_audits(&mut self, records: &[NewAudit]) {
         for new in records {
             let sequence = self.remains.next();
-            let he = his(&new.actor, new.user);
-            let is_known = !he.is_some_and(|he| self.remains.is_deleted(he));
+            let is_known = !new.tells_of().is_some_and(|he| self.remains.is_deleted(he));
             self.remains.audit.push(AuditRecord {
                 sequence,
                 at: new.at,
@@ -116,7 +111,13 @@ impl State {
             }
         }
         for record in &mut self.remains.audit {
-            if his(&record.actor, record.user) == Some(id) {
+            let by_him = match record.actor {
+                Actor::Anonymous => record.user == Some(id),
+                Actor::Service(_) => record.user == Some(id) && is_own(&record.action),
+                Actor::User(actor) => actor == id,
+                Actor::Operator | Actor::System => false,
+            };
+            if by_him {
                 record.address = None;
                 record.agent = None;
             }

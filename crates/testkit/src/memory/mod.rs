@@ -22,8 +22,8 @@ use sso_core::{
         store::{
             Answer, Backlog, Delivered, EventPage, Freshness, KeyStore, Liveness, NetworkReads,
             OutboxStore, PendingEvent, Question, Reach, RetiredKey, Revocation, RevocationFeed,
-            Rotate, Rotation, SealedKey, Session, SessionReads, Snapshot, StoredEvent, User,
-            UserPage, UserReads,
+            Rotate, Rotation, SealedKey, Session, SessionStore, Snapshot, StoredEvent, User,
+            UserPage, UserStore,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, ShardSet, UserId},
@@ -91,7 +91,7 @@ impl Store for MemoryStore {
 }
 
 #[async_trait]
-impl UserReads for MemoryStore {
+impl UserStore for MemoryStore {
     async fn user_by_email(
         &self,
         email: &Email,
@@ -131,7 +131,7 @@ impl UserReads for MemoryStore {
 }
 
 #[async_trait]
-impl SessionReads for MemoryStore {
+impl SessionStore for MemoryStore {
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
         Ok(self.state().sessions.get(&id).cloned())
     }

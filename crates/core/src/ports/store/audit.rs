@@ -95,6 +95,22 @@ impl AuditAction {
         Self::Throttle,
     ];
 
+    /// Whether a user does it to himself: a service that does it does it for him.
+    pub const fn is_own(self) -> bool {
+        matches!(
+            self,
+            Self::Register
+                | Self::Login
+                | Self::RefreshReuse
+                | Self::RefreshReplay
+                | Self::Logout
+                | Self::LogoutEverywhere
+                | Self::SessionEnd
+                | Self::PasswordChange
+                | Self::Throttle
+        )
+    }
+
     /// As stored, printed and asked for.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -164,6 +180,9 @@ pub enum Actor {
     System,
 }
 
+/// Longest `detail` in characters; the columns have a bound, too.
+pub const MAX_DETAIL: usize = 200;
+
 /// A record to be stored with what it tells of. It never holds a secret, and a person only as his
 /// id: his address is looked up when it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,6 +207,19 @@ pub struct NewAudit {
     pub times: u32,
     /// A few words of ours.
     pub detail: Option<Cow<'static, str>>,
+}
+
+impl NewAudit {
+    /// Whose address and agent it tells, so that they go with him: who tried to be him may have been he, and
+    /// a service tells for whom it asks.
+    pub fn tells_of(&self) -> Option<UserId> {
+        match self.actor {
+            Actor::Anonymous => self.user,
+            Actor::Service(_) => self.user.filter(|_| self.action.is_own()),
+            Actor::User(id) => Some(id),
+            Actor::Operator | Actor::System => None,
+        }
+    }
 }
 
 /// A stored record.

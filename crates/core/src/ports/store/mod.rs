@@ -20,7 +20,8 @@ mod users;
 use async_trait::async_trait;
 
 pub use audit::{
-    Actor, AuditAction, AuditPage, AuditRecord, AuditResult, AuditStore, AuditWrites, NewAudit,
+    Actor, AuditAction, AuditPage, AuditRecord, AuditResult, AuditStore, AuditWrites, MAX_DETAIL,
+    NewAudit,
 };
 pub use error::{Constraint, StoreError};
 pub use keys::{KeyStore, KeyUse, KeyWrites, RETIRED_KEYS_KEPT, RetiredKey, Retirement, SealedKey};
@@ -39,10 +40,10 @@ pub use revocations::{
     Revoked, Stamp,
 };
 pub use sessions::{
-    Ended, Liveness, NewSession, Rotate, Rotated, Rotation, Session, SessionReads, SessionWrites,
+    Ended, Liveness, NewSession, Rotate, Rotated, Rotation, Session, SessionStore, SessionWrites,
 };
 pub use snapshot::{NotASnapshot, Snapshot};
-pub use users::{NewUser, PasswordChange, User, UserPage, UserReads, UserWrites};
+pub use users::{NewUser, PasswordChange, User, UserPage, UserStore, UserWrites};
 
 /// How fresh a read must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +59,8 @@ pub enum Freshness {
 /// Everything that is stored.
 #[async_trait]
 pub trait Store:
-    UserReads
-    + SessionReads
+    UserStore
+    + SessionStore
     + NetworkReads
     + OutboxStore
     + KeyStore

@@ -159,7 +159,7 @@ pub enum Ended {
 
 /// Reads of sessions, and the one hot statement.
 #[async_trait]
-pub trait SessionReads {
+pub trait SessionStore {
     /// The session with this id, alive or not, from the primary.
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError>;
 

@@ -79,9 +79,9 @@ pub struct UserPage {
     pub limit: u32,
 }
 
-/// Reads of users.
+/// Reads of users, and the one write that needs no transaction.
 #[async_trait]
-pub trait UserReads {
+pub trait UserStore {
     /// The user with this canonical address.
     async fn user_by_email(
         &self,

@@ -1,6 +1,6 @@
 //! Everything that is known of a user.
 
-use super::{AdministerError, Named, get};
+use super::{AdministerError, get};
 use crate::{
     caller::Caller,
     ports::{
@@ -8,6 +8,7 @@ use crate::{
         store::{AuditAction, AuditPage, AuditRecord, Session, User, UserEvent},
     },
     sso::Sso,
+    usecases::Named,
     values::UserId,
 };
 

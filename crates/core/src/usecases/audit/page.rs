@@ -8,7 +8,10 @@ use crate::{
     failure::{FieldError, Fields},
     ports::store::{Actor, AuditAction, AuditPage, AuditRecord, AuditResult, Freshness},
     sso::Sso,
-    usecases::paging::{self, Ask, Page},
+    usecases::{
+        Named,
+        paging::{self, Ask, Page},
+    },
     values::{Email, UserId},
 };
 
@@ -31,31 +34,14 @@ pub struct Filter<'a> {
     pub until: Option<OffsetDateTime>,
 }
 
-/// A user, named by his id or by his address.
-#[derive(Debug, Clone)]
-pub enum Person {
-    /// By his id.
-    Id(UserId),
-    /// By his address.
-    Email(Email),
-}
-
-impl Person {
-    /// Parses an id or an address.
-    pub fn parse(text: &str) -> Option<Self> {
-        let id = UserId::parse(text).ok().map(Self::Id);
-        id.or_else(|| Email::parse(text).ok().map(Self::Email))
-    }
-
-    /// His id, which need not be anybody's any more; an address must be somebody's.
-    pub async fn id(&self, sso: &Sso, caller: &Caller) -> Result<UserId, AuditError> {
-        caller.may_read_audit()?;
-        match self {
-            Self::Id(id) => Ok(*id),
-            Self::Email(email) => {
-                let found = sso.store.user_by_email(email, Freshness::Primary).await?;
-                Ok(found.ok_or(AuditError::NoSuchUser)?.id)
-            }
+/// The id of a user, which need not be anybody's any more; an address must be somebody's.
+pub async fn user_id(sso: &Sso, caller: &Caller, user: &Named) -> Result<UserId, AuditError> {
+    caller.may_read_audit()?;
+    match user {
+        Named::Id(id) => Ok(*id),
+        Named::Email(email) => {
+            let found = sso.store.user_by_email(email, Freshness::Primary).await?;
+            Ok(found.ok_or(AuditError::NoSuchUser)?.id)
         }
     }
 }
@@ -64,7 +50,7 @@ impl Person {
 #[derive(Debug, Clone)]
 pub enum By {
     /// A user.
-    Person(Person),
+    User(Named),
     /// Anybody else.
     Other(Actor),
 }
@@ -79,7 +65,7 @@ impl By {
             text => match text.strip_prefix("service:") {
                 Some(name) if name.contains(char::is_control) => return None,
                 Some(name) => Actor::Service(name.to_owned()),
-                None => return Person::parse(text).map(Self::Person),
+                None => return Named::parse(text).map(Self::User),
             },
         }))
     }
@@ -87,7 +73,7 @@ impl By {
     /// As the log has it.
     pub async fn actor(&self, sso: &Sso, caller: &Caller) -> Result<Actor, AuditError> {
         Ok(match self {
-            Self::Person(person) => Actor::User(person.id(sso, caller).await?),
+            Self::User(user) => Actor::User(user_id(sso, caller, user).await?),
             Self::Other(actor) => actor.clone(),
         })
     }
@@ -95,7 +81,7 @@ impl By {
 
 /// A filter whose fields are good.
 struct Parsed {
-    user: Option<Person>,
+    user: Option<Named>,
     actor: Option<By>,
     action: Option<AuditAction>,
     result: Option<AuditResult>,
@@ -132,7 +118,7 @@ impl Parsed {
                 .ok_or_else(|| FieldError::new("result", "invalid_result", why))
         });
         Self {
-            user: user_id.map(Person::Id).or(email.map(Person::Email)),
+            user: user_id.map(Named::Id).or(email.map(Named::Email)),
             actor,
             action,
             result,
@@ -170,7 +156,7 @@ pub async fn page(
     let read = |place: &[u8]| place.try_into().ok().map(i64::from_be_bytes);
     let (before, size) = paging::parse(sso, &query, ask, read, fields)?;
     let user = match &parsed.user {
-        Some(person) => Some(person.id(sso, caller).await?),
+        Some(user) => Some(user_id(sso, caller, user).await?),
         None => None,
     };
     let actor = match &parsed.actor {

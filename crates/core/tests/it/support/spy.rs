@@ -17,7 +17,7 @@ use sso_core::{
             Answer, AuditPage, AuditRecord, AuditStore, Backlog, Delivered, EventPage, Freshness,
             JanitorStore, KeyStore, Liveness, NetworkReads, OutboxStore, PendingEvent, Question,
             Reach, RetiredKey, Revocation, RevocationFeed, Rotate, Rotation, SealedKey, Session,
-            SessionReads, StoredEvent, Swept, User, UserDataReads, UserEvent, UserPage, UserReads,
+            SessionStore, StoredEvent, Swept, User, UserDataReads, UserEvent, UserPage, UserStore,
         },
     },
     values::{Email, EventId, PasswordHash, SessionId, ShardSet, UserId},
@@ -154,7 +154,7 @@ impl Store for SpyStore {
 }
 
 #[async_trait]
-impl UserReads for SpyStore {
+impl UserStore for SpyStore {
     async fn user_by_email(
         &self,
         email: &Email,
@@ -191,7 +191,7 @@ impl UserReads for SpyStore {
 }
 
 #[async_trait]
-impl SessionReads for SpyStore {
+impl SessionStore for SpyStore {
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
         self.read().session(id).await
     }

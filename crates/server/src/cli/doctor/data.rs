@@ -226,7 +226,7 @@ fn not_opened(why: &NotOpened) -> Finding {
             "keys",
             failed.message(),
             "restore its file from a backup, for the user that the service runs as, or set \
-             keys.master_key",
+             keys.master_key to the one that this database was made with",
         ),
         NotOpened::WrongMasterKey(error) => Finding::error(
             "keys",

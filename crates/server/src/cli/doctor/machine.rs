@@ -6,6 +6,7 @@ use rustix::{
     fs::statvfs,
     process::{Resource, getrlimit},
 };
+use sso_web::probe;
 
 use super::{super::healthcheck, Finding};
 use crate::config::Config;
@@ -59,7 +60,7 @@ fn files(config: &Config) -> Finding {
 }
 
 fn server(config: &Config) -> Finding {
-    let address = healthcheck::loopback(config.http.listen);
+    let address = probe::loopback(config.http.listen);
     let scheme = if config.http.tls_cert.is_some() {
         "https"
     } else {
@@ -68,7 +69,7 @@ fn server(config: &Config) -> Finding {
     let embedded = config.database.url.is_embedded();
     let served = embedded && sso_store_sqlite::is_served(&config.data_dir);
     match healthcheck::ask(&config.http, address, PATIENCE) {
-        Ok(answer) if answer.split(' ').nth(1) == Some("200") => {
+        Ok(answer) if probe::ready(&answer).is_ok() => {
             Finding::ok("server", format!("{scheme}://{address} is ready"))
         }
         Ok(answer) => Finding::error(

@@ -15,16 +15,13 @@ use std::{
 
 use clap::Args;
 use sso_core::ports::Clock as _;
-use sso_web::proxies::TrustedProxies;
+use sso_web::{probe::loopback, proxies::TrustedProxies};
 
 use self::{
     page::{Interval, Page},
     view::View,
 };
-use super::{
-    healthcheck::{Door, loopback},
-    output,
-};
+use super::{healthcheck::Door, output};
 use crate::{
     config::{Config, Loaded},
     exit::{Exit, Failed},
