@@ -56,7 +56,7 @@ pub(crate) fn run(loaded: &Loaded) -> Result<Exit, Failed> {
     let runtime = runtime.map_err(|error| fault(&error))?;
     runtime.block_on(async {
         tracing.start();
-        let exit = serve(loaded, log, metrics).await;
+        let exit = Box::pin(serve(loaded, log, metrics)).await;
         tracing.end().await;
         exit
     })
