@@ -62,6 +62,7 @@ pub(crate) const OPEN: &str = concat!(
                     WHERE k.user_id = u.id AND k.network = $8
                       AND k.since > $4 - interval '1 day')
                 ON CONFLICT (user_id, network) DO UPDATE SET since = excluded.since
+                WHERE known_networks.since < excluded.since - interval '1 day'
                 RETURNING 1)
      SELECT ",
     user_columns!(),

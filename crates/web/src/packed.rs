@@ -84,7 +84,13 @@ mod tests {
 
     #[tokio::test]
     async fn who_takes_gzip_gets_it_and_the_rest_gets_the_page() {
-        for accept in ["gzip", "br, GZIP;q=0.5", "x-gzip", "br, *"] {
+        for accept in [
+            "gzip",
+            "br, GZIP;q=0.5",
+            "deflate, gzip ;q=1",
+            "x-gzip",
+            "br, *",
+        ] {
             assert!(answered(Some(accept)).await.0, "{accept}");
         }
         for accept in [None, Some("gzip;q=0"), Some("br"), Some("gzip;q=x")] {

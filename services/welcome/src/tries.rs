@@ -97,7 +97,6 @@ impl Tries {
             entry => entry.insert_entry(new).into_mut(),
         };
         found.count = found.count.saturating_add(1);
-        let taken_since = taken.is_some_and(|taken| taken > found.last);
         found.last = now;
         match blame {
             Blame::Server => (found.broken, found.refused) = (None, None),
@@ -123,10 +122,7 @@ impl Tries {
         Failed {
             count: found.count,
             refused_for,
-            // A server that breaks off is well only if it takes others from try to try.
-            alone: found.refused.is_some()
-                && found.refused < taken
-                && (blame != Blame::Either || taken_since),
+            alone: found.refused.is_some() && found.refused < taken,
         }
     }
 
@@ -177,10 +173,8 @@ mod tests {
         let alone = |blame, minute: u32| tries.failed(EVENT, blame, now + minute * MINUTE).alone;
         assert!(!alone(Blame::Mail, 1) && !alone(Blame::Mail, 2));
         tries.taken(now + 3 * MINUTE);
-        assert!(alone(Blame::Mail, 4) && !alone(Blame::Either, 5));
-        tries.taken(now + 6 * MINUTE);
-        assert!(alone(Blame::Either, 7) && !alone(Blame::Either, 8));
-        assert!(!alone(Blame::Server, 9) && !alone(Blame::Mail, 10));
+        assert!(alone(Blame::Mail, 4) && alone(Blame::Either, 5));
+        assert!(!alone(Blame::Server, 6) && !alone(Blame::Mail, 7));
     }
 
     #[test]
@@ -204,7 +198,7 @@ mod tests {
         tries.taken(now + 84 * MINUTE);
         assert_eq!(failed(Blame::Either, 85), (2 * MINUTE, true));
         // Again it takes nothing.
-        assert_eq!(failed(Blame::Either, 140), (2 * MINUTE, false));
+        assert_eq!(failed(Blame::Either, 140), (2 * MINUTE, true));
         // "Not now" goes on where that was.
         assert_eq!(failed(Blame::Mail, 141), (59 * MINUTE, true));
         tries.taken(now + 142 * MINUTE);

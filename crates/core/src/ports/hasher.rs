@@ -74,8 +74,9 @@ pub trait Hasher: Send + Sync {
         ))
     }
 
-    /// About how long one core takes to verify a password against this hash; zero if nobody knows.
-    fn takes(&self, _hash: &PasswordHash) -> Duration {
+    /// About how long one core takes to verify a password against this hash, or with none where there is no
+    /// such user; zero if nobody knows.
+    fn takes(&self, _hash: Option<&PasswordHash>) -> Duration {
         Duration::ZERO
     }
 }

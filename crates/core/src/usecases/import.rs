@@ -64,10 +64,12 @@ pub fn parse(sso: &Sso, input: &Input<'_>) -> Result<ImportedUser, BadFields> {
     })
 }
 
-/// Whether it shows by time that there is somebody with this hash: a failed login tells it only after more than
-/// the floor, until its user has signed in once.
+/// Whether it shows by time that there is somebody with this hash, until he has signed in once: a failed login
+/// answers at another multiple of the floor than one of nobody.
 pub fn shows_by_time(sso: &Sso, hash: &PasswordHash) -> bool {
-    sso.hasher.takes(hash) > sso.policy.failure_floor
+    let floor = sso.policy.failure_floor.as_micros().max(1);
+    let floors = |hash| sso.hasher.takes(hash).as_micros().div_ceil(floor);
+    floors(Some(hash)) != floors(None)
 }
 
 fn admitted(sso: &Sso, text: &str) -> Result<PasswordHash, FieldError> {

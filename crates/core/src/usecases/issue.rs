@@ -103,14 +103,27 @@ impl Sso {
     /// then the others are told, and waited for.
     pub(crate) async fn commit_over(
         &self,
-        mut tx: Box<dyn Tx>,
+        tx: Box<dyn Tx>,
         revoked: Revoked,
         record: &NewAudit,
     ) -> Result<Reach, StoreError> {
-        let entry = self.revoke(tx.as_mut(), revoked).await?;
+        self.commit_all_over(tx, &[revoked], record).await
+    }
+
+    /// The same of several things.
+    pub(crate) async fn commit_all_over(
+        &self,
+        mut tx: Box<dyn Tx>,
+        over: &[Revoked],
+        record: &NewAudit,
+    ) -> Result<Reach, StoreError> {
+        let mut entries = Vec::with_capacity(over.len());
+        for revoked in over {
+            entries.push(self.revoke(tx.as_mut(), *revoked).await?);
+        }
         tx.append_audit(record).await?;
         tx.commit().await?;
-        Ok(self.revocations.announce(&[entry]).await)
+        Ok(self.revocations.announce(&entries).await)
     }
 
     /// Until when a revocation made now can concern a token, by the clock that wrote its `exp`.

@@ -192,19 +192,23 @@ async fn end_all(
     subject: TokenSubject,
 ) -> Result<Reach, StoreError> {
     match standing(sso, token, subject).await? {
-        Standing::Counts => once_more(|| end_all_of(sso, caller, subject)).await,
-        Standing::Lost => end_unknown(sso, caller, subject).await,
+        Standing::Good => once_more(|| end_all_of(sso, caller, subject, &[])).await,
+        Standing::Lost => {
+            // Tells who asks again that it is done.
+            let this = [Revoked::Session(subject.session)];
+            once_more(|| end_all_of(sso, caller, subject, &this)).await
+        }
         Standing::Over(over) => over_already(sso, subject.session, &over).await,
     }
 }
 
-/// What a token can end when it is to end all that its user has.
+/// What a token may do that is to end all that its user has.
 enum Standing {
-    /// All of it.
-    Counts,
-    /// What its session was, which nobody knows; he has nothing else.
+    /// It ends all.
+    Good,
+    /// It ends all, and its own session is one that nobody knows.
     Lost,
-    /// Nothing more: this is over.
+    /// It ends nothing more: this is over.
     Over(Vec<Revoked>),
 }
 
@@ -221,25 +225,28 @@ async fn standing(sso: &Sso, token: &str, subject: TokenSubject) -> Result<Stand
         }
         let user = sso.store.user(subject.user, Freshness::Primary).await?;
         let from = user.map_or(Version::ZERO, |user| user.sessions_from);
+        let all = (from > Version::ZERO).then_some(Revoked::TokensBelow(subject.user, from));
         // Until his sessions are ended for the first time he may have tokens of the seed.
-        let nothing_lives = from > Version::ZERO && {
+        let nothing_lives = || async {
             let alive = sso.store.live_sessions(subject.user, sso.not_expired());
-            alive.await?.is_empty()
+            Ok::<_, StoreError>(all.is_some() && alive.await?.is_empty())
         };
-        let is_over = match &session {
-            Some(session) => nothing_lives || session.version < from,
-            // A failover lost it; or its row was swept, and then its tokens are old.
-            None if is_recent(sso, token) && nothing_lives => return Ok(Standing::Lost),
-            None => !is_recent(sso, token),
+        let Some(session) = session else {
+            // A failover lost it, and perhaps others of his; or its row was swept, and then its tokens are old.
+            let is_over = !is_recent(sso, token)
+                || sso.revocations.holds(subject.session) && nothing_lives().await?;
+            return Ok(if is_over {
+                Standing::Over(all.into_iter().collect())
+            } else {
+                Standing::Lost
+            });
         };
+        let is_over = session.version < from || nothing_lives().await?;
         if !is_over {
-            return Ok(Standing::Counts);
+            return Ok(Standing::Good);
         }
-        let mut over = vec![Revoked::Session(subject.session)];
-        if from > Version::ZERO {
-            over.push(Revoked::TokensBelow(subject.user, from));
-        }
-        Ok(Standing::Over(over))
+        let this = Revoked::Session(subject.session);
+        Ok(Standing::Over([this].into_iter().chain(all).collect()))
     };
     let rests_on_rows = |found: &Result<Standing, StoreError>| {
         matches!(found, Ok(Standing::Lost | Standing::Over(_)))
@@ -264,6 +271,7 @@ async fn end_all_of(
     sso: &Sso,
     caller: &Caller,
     subject: TokenSubject,
+    beside: &[Revoked],
 ) -> Result<Reach, StoreError> {
     let mut tx = sso.store.begin().await?;
     let Some(user) = tx.end_user_sessions(subject.user).await? else {
@@ -274,8 +282,9 @@ async fn end_all_of(
         .record(caller, AuditAction::LogoutEverywhere)
         .by_user(user.id)
         .of_session(subject.session);
-    let over = Revoked::TokensBelow(user.id, user.version);
-    sso.commit_over(tx, over, &record).await
+    let all = Revoked::TokensBelow(user.id, user.version);
+    sso.commit_all_over(tx, &[beside, &[all]].concat(), &record)
+        .await
 }
 
 /// Ends a token that is of no session, or all that its user has. One that is expired or over
@@ -297,7 +306,7 @@ async fn logout_seed(
         session: claims.session,
     };
     if request.everywhere {
-        return Ok(once_more(|| end_all_of(sso, caller, subject)).await?);
+        return Ok(once_more(|| end_all_of(sso, caller, subject, &[])).await?);
     }
     let until = claims
         .expires_at

@@ -27,7 +27,7 @@ on_every_store! {
     logging_out_again_is_taken
     everywhere_ends_every_session_of_the_user_and_of_nobody_else
     a_token_that_went_with_all_ends_nothing_that_came_later
-    the_only_session_is_ended_also_if_a_failover_lost_it
+    all_is_ended_by_a_token_of_a_session_that_a_failover_lost
     a_token_of_a_session_that_was_swept_ends_nothing
     what_somebody_else_ended_is_obeyed_by_who_ends_all_again
     a_session_that_was_not_used_for_long_has_tokens_that_end_all_the_same
@@ -124,25 +124,35 @@ async fn a_token_that_went_with_all_ends_nothing_that_came_later(store: AnyStore
     assert_alive(&app, &next).await;
 }
 
-/// He had ended all before, and has nothing else: its tokens are good for everybody who is not told.
-async fn the_only_session_is_ended_also_if_a_failover_lost_it(store: AnyStore) {
+/// He had ended all before, and the store knows nothing else of his: what it does not know is good for everybody
+/// who is not told.
+async fn all_is_ended_by_a_token_of_a_session_that_a_failover_lost(store: AnyStore) {
     let app = app(store).await;
     let before = app.register("alice").await.unwrap();
     app.change(before.user, Change::EndSessions).await.unwrap();
     let tokens = app.login("alice", &password_of("alice")).await.unwrap();
     let mut claims = access(&app, &tokens);
     app.logout(&tokens.refresh_token, false).await.unwrap();
+    let mut lost = |number| {
+        claims.session = SessionId::from_uuid(Uuid::from_u128(number));
+        app.tokens.sign_access(&claims).unwrap()
+    };
+    let (one, other) = (lost(1), lost(2));
+    // What has expired ends nothing, and hides nothing from who asks by a good one.
+    claims.expires_at = claims.issued_at - Duration::from_hours(1);
     claims.session = SessionId::from_uuid(Uuid::from_u128(1));
-    let lost = app.tokens.sign_access(&claims).unwrap();
-    app.validate(&lost).await.unwrap();
+    let expired = app.tokens.sign_access(&claims).unwrap();
+    app.logout(&expired, true).await.unwrap();
+    app.validate(&one).await.unwrap();
     let (_, mut watching) = app.sso.revocations.subscribe();
     for _ in 0..2 {
-        app.logout(&lost, true).await.unwrap();
-        assert_eq!(app.validate(&lost).await, Err(TokenRefused::Revoked));
+        app.logout(&one, true).await.unwrap();
+        assert_eq!(app.validate(&one).await, Err(TokenRefused::Revoked));
+        assert_eq!(app.validate(&other).await, Err(TokenRefused::Revoked));
     }
-    // The others are told, once.
+    // The others are told of both, once.
     let told = watching.take().unwrap();
-    assert_eq!(told.iter().filter(|entry| entry.id != 0).count(), 1);
+    assert_eq!(told.iter().filter(|entry| entry.id != 0).count(), 2);
 }
 
 /// Ended by itself it still ends the others, but not when its row was swept: the thief of a token

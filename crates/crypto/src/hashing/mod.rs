@@ -236,8 +236,12 @@ impl Hasher for HashPool {
         StoredHash::read(hash, &self.argon2).map(|_| ())
     }
 
-    fn takes(&self, hash: &PasswordHash) -> Duration {
-        StoredHash::read(hash, &self.argon2).map_or(Duration::ZERO, |stored| stored.takes())
+    fn takes(&self, hash: Option<&PasswordHash>) -> Duration {
+        match hash.map(|hash| StoredHash::read(hash, &self.argon2)) {
+            None => stored::takes(self.argon2.params()),
+            Some(Ok(stored)) => stored.takes(),
+            Some(Err(_)) => Duration::ZERO,
+        }
     }
 }
 

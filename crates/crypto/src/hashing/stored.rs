@@ -70,10 +70,7 @@ impl StoredHash {
     /// whose normalised form is another is tried in both.
     pub(super) fn takes(&self) -> Duration {
         match self {
-            Self::Argon2 { argon2, .. } => {
-                let (memory, passes) = (argon2.params().m_cost(), argon2.params().t_cost());
-                Duration::from_nanos(500) * memory * passes
-            }
+            Self::Argon2 { argon2, .. } => takes(argon2.params()),
             Self::Bcrypt { cost, .. } => 2 * Duration::from_micros(64) * (1 << cost),
         }
     }
@@ -105,6 +102,11 @@ impl StoredHash {
             (true, false) => Match::YesOutdated,
         })
     }
+}
+
+/// About how long argon2 takes with these parameters.
+pub(super) fn takes(params: &Params) -> Duration {
+    Duration::from_nanos(500) * params.m_cost() * params.t_cost()
 }
 
 fn read_bcrypt(encoded: &str) -> Result<StoredHash, HashError> {

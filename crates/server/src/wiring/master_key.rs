@@ -14,6 +14,7 @@ use std::{
 
 use sso_core::ports::{Random, RandomIds as _};
 use sso_crypto::MasterKey;
+use uuid::Uuid;
 
 use crate::{
     config::Config,
@@ -177,8 +178,23 @@ fn replace(folder: &Path) -> io::Result<()> {
     match fs::rename(folder.join(NEXT), folder.join(FILE)) {
         // Somebody else has done it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done.and_then(|()| sync(folder)),
+        done => done
+            .and_then(|()| remove_drafts(folder))
+            .and_then(|()| sync(folder)),
     }
+}
+
+/// Removes what first starts left that were cut off: it may be the key that was replaced.
+fn remove_drafts(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let draft = name.and_then(|name| name.strip_prefix(FILE)?.strip_prefix('.'));
+        if draft.is_some_and(|id| Uuid::try_parse(id).is_ok()) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn read_or_make(
@@ -257,6 +273,19 @@ mod tests {
         assert_eq!(names, [FILE, left]);
         let read = read_or_make(&file, false, &SystemRandom).unwrap();
         assert_eq!(*read, *made);
+    }
+
+    #[test]
+    fn what_a_first_start_left_goes_with_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let draft = format!("{FILE}.{}", SystemRandom.uuid_v4().simple());
+        for name in [FILE, NEXT, &draft, "master.key.old"] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        replace(folder.path()).unwrap();
+        let mut names = names(folder.path());
+        names.sort_unstable();
+        assert_eq!(names, [FILE, "master.key.old"]);
     }
 
     #[test]

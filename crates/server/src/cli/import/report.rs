@@ -41,7 +41,7 @@ pub(super) struct Report {
     present: Vec<Left>,
     refused: Vec<Left>,
     file: Option<BufWriter<File>>,
-    /// Imported by this run, with hashes that take longer than failed logins wait.
+    /// Imported by this run, with hashes that [show by time](sso_core::usecases::import::shows_by_time).
     slow: u64,
 }
 
@@ -111,7 +111,7 @@ impl Report {
     pub(super) fn warn(&self) {
         if self.slow > 0 {
             note(format_args!(
-                "{} of them have hashes that take longer than login.failure_floor: until each has signed in \
+                "{} of them have hashes that take longer than failed logins wait: until each has signed in \
                  once, a failed login tells by its time that there is such a user. A higher \
                  login.failure_floor hides them.",
                 self.slow
