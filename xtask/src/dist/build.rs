@@ -45,8 +45,34 @@ pub(super) fn compare(programs: &[Program], dist: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Builds `sso` with a list of what the linker put where; returns the program.
+pub(super) fn with_map(list: &Path) -> Result<PathBuf> {
+    let mut command = command("rustc")?;
+    command
+        .args(["--package", SSO.package, "--bin", SSO.name, "--"])
+        .arg(format!("-Clink-arg=-Wl,-Map={}", list.display()));
+    run(command)?;
+    Ok(built()?.join(SSO.name))
+}
+
 /// Compiles the programs; returns the folder that they lie in.
 fn compile(programs: &[Program]) -> Result<PathBuf> {
+    let mut command = command("build")?;
+    for program in programs {
+        command.args(["--package", program.package]);
+    }
+    run(command)?;
+    built()
+}
+
+/// The folder of what was built.
+fn built() -> Result<PathBuf> {
+    let root = fs::canonicalize(root())?;
+    Ok(root.join(FOLDER).join(TARGET).join("dist"))
+}
+
+/// A command of cargo with the profile of what is shipped, and all its flags.
+fn command(name: &str) -> Result<Command> {
     let root = fs::canonicalize(root())?;
     let target = root.join(FOLDER);
     let home = env::var("CARGO_HOME").or_else(|_| {
@@ -85,10 +111,7 @@ fn compile(programs: &[Program]) -> Result<PathBuf> {
         &map("-ffile-prefix-map"),
     ]
     .join(" ");
-    let mut command = cargo(["build", "--locked", "--profile", "dist", "--target", TARGET]);
-    for program in programs {
-        command.args(["--package", program.package]);
-    }
+    let mut command = cargo([name, "--locked", "--profile", "dist", "--target", TARGET]);
     command
         .env("CARGO_TARGET_DIR", &target)
         .env("RUSTFLAGS", flags)
@@ -98,8 +121,7 @@ fn compile(programs: &[Program]) -> Result<PathBuf> {
         .env("SOURCE_DATE_EPOCH", "0")
         // What is shipped has the OpenSSL of the lock file in it, not the machine's.
         .env_remove("OPENSSL_NO_VENDOR");
-    run(command)?;
-    Ok(target.join(TARGET).join("dist"))
+    Ok(command)
 }
 
 fn version_of(file: &Path) -> Command {

@@ -9,6 +9,7 @@ mod build;
 mod documents;
 mod licenses;
 mod packages;
+mod resident;
 
 use std::{
     fs,
@@ -63,6 +64,10 @@ pub(crate) struct DistArgs {
     /// Only what the tests want: `sso`, and what its image has besides.
     #[arg(long, exclusive = true)]
     for_tests: bool,
+    /// Only write `crates/server/resident.ld` anew: which functions lie together because an idle
+    /// `sso` runs them, found by a tracer.
+    #[arg(long, exclusive = true)]
+    resident: bool,
     /// Also Debian packages, whose content is checked.
     #[arg(long)]
     deb: bool,
@@ -77,6 +82,9 @@ pub(crate) fn dist(args: &DistArgs) -> Result<()> {
         return for_tests();
     }
     let dist = folder()?;
+    if args.resident {
+        return resident::write(&dist);
+    }
     build::build(&PROGRAMS, &dist)?;
     if args.compare {
         build::compare(&PROGRAMS, &dist)?;
