@@ -80,8 +80,8 @@ impl Connection {
         };
         config.set("security.protocol", protocol);
         if let Some(tls) = &self.tls {
-            if let Some(ca) = &tls.ca {
-                config.set("ssl.ca.location", ca.to_string_lossy());
+            if let Some(roots) = tls.ca.clone().or_else(of_this_machine) {
+                config.set("ssl.ca.location", roots.to_string_lossy());
             }
             if let Some((certificate, key)) = &tls.identity {
                 config
@@ -101,6 +101,15 @@ impl Connection {
             _ => Context::new(None),
         }
     }
+}
+
+/// Where this machine's roots lie, as for all our other TLS. OpenSSL that is linked into us would look
+/// for them in the folder that it was built for, which is nowhere.
+fn of_this_machine() -> Option<PathBuf> {
+    let found = openssl_probe::probe();
+    found
+        .cert_file
+        .or_else(|| found.cert_dir.into_iter().next())
 }
 
 impl Sasl {
