@@ -12,7 +12,7 @@ use rdkafka::client::OAuthToken;
 use serde::Deserialize;
 use sso_config::remote::Credential;
 use tokio::{
-    runtime::{Handle, RuntimeFlavor},
+    runtime::{Builder, Handle, RuntimeFlavor},
     task::block_in_place,
 };
 
@@ -79,17 +79,7 @@ impl ClientCredentials {
     /// Fetches a token. librdkafka asks from threads of its own and of the runtime alike, so this
     /// runs on neither.
     pub(crate) fn fetch_blocking(&self) -> Result<OAuthToken, String> {
-        let told = |error: std::io::Error| error.to_string();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(told)?;
-        let fetch = || {
-            thread::scope(|scope| {
-                let fetching = scope.spawn(|| runtime.block_on(self.fetch()));
-                fetching.join()
-            })
-        };
+        let fetch = || thread::scope(|scope| scope.spawn(|| self.fetch_alone()).join());
         let of_runtime = Handle::try_current().is_ok_and(|handle| {
             // In the other flavour nobody else can take what waits for this thread.
             handle.runtime_flavor() == RuntimeFlavor::MultiThread
@@ -100,6 +90,13 @@ impl ClientCredentials {
             fetch()
         };
         fetched.unwrap_or_else(|_| Err("the question for a token panicked".to_owned()))
+    }
+
+    /// On a thread that is no runtime's: only there one may be dropped.
+    fn fetch_alone(&self) -> Result<OAuthToken, String> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        runtime.block_on(self.fetch())
     }
 
     async fn fetch(&self) -> Result<OAuthToken, String> {
@@ -175,5 +172,14 @@ mod tests {
         for (expires_in, expected) in cases {
             assert_eq!(lifetime(expires_in), expected, "{expires_in:?}");
         }
+    }
+
+    /// As a consumer is polled.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_thread_of_a_runtime_may_ask_for_a_token() {
+        let secret = Credential::new("secret");
+        let nobody = ClientCredentials::new("http://127.0.0.1:1", "me", &secret, None, None);
+        let fetched = nobody.unwrap().fetch_blocking();
+        assert!(fetched.is_err_and(|why| why.contains("gives no token")));
     }
 }

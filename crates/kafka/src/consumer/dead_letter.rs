@@ -4,30 +4,29 @@
 //! `dead-letter-reason`, `-topic`, `-partition`, `-offset`, `-group`. One that is too large for the topic
 //! goes without value and headers, with `dead-letter-left-out` (how many bytes the value had): it cannot
 //! be sent again, lies where its headers say, and holds back nothing of its key. Sending one again writes it to the
-//! topic that it came from, with the headers `dead-letter-resent` (the group it is for) and `dead-letter-origin`, and
+//! topic that it came from (with another schema's id, if the registry lost the one
+//! that it names), with the headers `dead-letter-resent` (the group it is for) and `dead-letter-origin`, and
 //! to the dead-letter topic a record without value that says which letter is settled.
 
 use std::{
     collections::{HashMap, HashSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rdkafka::{
-    Offset, TopicPartitionList,
     config::FromClientConfigAndContext,
-    consumer::{BaseConsumer, Consumer},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::KafkaError,
     message::{Header, OwnedHeaders},
-    metadata::MetadataTopic,
     producer::{FutureProducer, FutureRecord},
     util::Timeout,
 };
 use tokio::task::spawn_blocking;
 
-use super::{Taken, membership::Membership};
+use super::{Taken, framing::Framing, reading};
 use crate::{
     Connection, SettingsError,
     context::Context,
+    registry::Registry,
     verdict::{self, Reason, Verdict},
 };
 
@@ -42,14 +41,14 @@ const OFFSET: &str = "dead-letter-offset";
 const GROUP: &str = "dead-letter-group";
 /// How many bytes the value had that the letter has not.
 const LEFT_OUT: &str = "dead-letter-left-out";
-const EVENT_ID: &str = "event-id";
+pub(super) const EVENT_ID: &str = "event-id";
 /// Longest key and event id of such a letter in bytes: a stranger may write anything.
 const MAX_KEPT: usize = 256;
 /// Partition and offset of the dead letter that is settled.
 const SETTLED: &str = "dead-letter-settled";
 
 /// How long brokers may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A record that was parked. Displays nothing of its value: it holds personal data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,19 +198,26 @@ impl DeadLetterTopic {
     }
 
     /// Sends some again to where they came from, for the groups that parked them: one after the other, up to
-    /// the first that cannot be sent. Each is named by its partition and offset here.
-    pub async fn resend(&self, places: &[(i32, i64)]) -> Result<(), DeadLetterError> {
+    /// the first that cannot be sent. Each is named by its partition and offset here. The registry may have
+    /// lost its data: an event that names a schema which is not ours there goes with the id that ours has
+    /// now. While it is away nothing is sent.
+    pub async fn resend(
+        &self,
+        places: &[(i32, i64)],
+        registry: &Registry,
+    ) -> Result<(), DeadLetterError> {
         let unsettled = self.unsettled().await?;
         let unsettled: HashMap<_, _> = unsettled
             .into_iter()
             .map(|taken| ((taken.partition, taken.offset), taken))
             .collect();
         let producer = producer(&self.connection, self.connection.context())?;
+        let mut framing = Framing::new(registry);
         for &(partition, offset) in places {
             let taken = unsettled
                 .get(&(partition, offset))
                 .ok_or(DeadLetterError::Unknown { partition, offset })?;
-            resend_one(&producer, &self.name, taken).await?;
+            resend_one(&producer, &self.name, taken, &mut framing).await?;
         }
         Ok(())
     }
@@ -219,7 +225,7 @@ impl DeadLetterTopic {
     /// Reads the whole topic; what is settled is left out.
     async fn unsettled(&self) -> Result<Vec<Taken>, DeadLetterError> {
         let topic = self.clone();
-        let read = spawn_blocking(move || read_all(&topic)).await;
+        let read = spawn_blocking(move || reading::read_all(&topic)).await;
         let all = read.map_err(|error| DeadLetterError::Kafka(error.to_string()))??;
         let settled: HashSet<String> = all.iter().filter_map(|t| t.header(SETTLED)).collect();
         let open = all.into_iter().filter(|taken| {
@@ -234,6 +240,7 @@ async fn resend_one(
     producer: &FutureProducer<Context>,
     topic: &str,
     taken: &Taken,
+    framing: &mut Framing<'_>,
 ) -> Result<(), DeadLetterError> {
     let from = taken.header(TOPIC).unwrap_or_default();
     let headers = copied(taken);
@@ -247,10 +254,12 @@ async fn resend_one(
             part(OFFSET)
         )));
     }
+    let anew = framing.anew(taken, &from).await;
+    let anew = anew.map_err(DeadLetterError::Kafka)?;
     let origin = format!("{}:{}", part(PARTITION), part(OFFSET));
     let record = FutureRecord::to(&from)
         .key(&taken.key)
-        .payload(&taken.value)
+        .payload(anew.as_ref().unwrap_or(&taken.value))
         .headers(add(add(headers, RESENT, &group), ORIGIN, &origin));
     let patience = Timeout::After(PATIENCE);
     producer.send(record, patience).await.map_err(|(e, _)| e)?;
@@ -285,71 +294,6 @@ fn producer(
         .set("topic.metadata.propagation.max.ms", "2000")
         .set("partitioner", "murmur2_random");
     Ok(FutureProducer::from_config_and_context(&config, context)?)
-}
-
-fn read_all(from: &DeadLetterTopic) -> Result<Vec<Taken>, DeadLetterError> {
-    let (connection, topic) = (&from.connection, &*from.name);
-    let mut config = connection.client_config();
-    config
-        .set("group.id", &from.group)
-        .set("enable.auto.commit", "false")
-        .set("auto.offset.reset", "earliest")
-        .set("enable.partition.eof", "false");
-    let membership = Membership::new(connection.context());
-    let consumer = BaseConsumer::from_config_and_context(&config, membership)?;
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
-    if let Some(error) = metadata.topics().iter().find_map(MetadataTopic::error) {
-        let code = RDKafkaErrorCode::from(error);
-        let why = verdict::of_code(code, topic, &code.to_string()).sentence();
-        return Err(DeadLetterError::Kafka(why));
-    }
-    let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
-    let mut assignment = TopicPartitionList::new();
-    let mut ends = HashMap::new();
-    for partition in partitions {
-        let (first, end) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE)?;
-        if end > first {
-            assignment.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
-            ends.insert(partition.id(), end);
-        }
-    }
-    if ends.is_empty() {
-        return Ok(Vec::new());
-    }
-    consumer.assign(&assignment)?;
-    let mut all = Vec::new();
-    let mut heard = Instant::now();
-    while !ends.is_empty() {
-        let silent = || DeadLetterError::Kafka(format!("topic {topic} cannot be read to its end"));
-        let message = match consumer.poll(PATIENCE).ok_or_else(silent)? {
-            Ok(message) => message,
-            // Of one broker of several.
-            Err(error) if is_of_a_connection(&error) && heard.elapsed() < PATIENCE => continue,
-            Err(error) => return Err(error.into()),
-        };
-        heard = Instant::now();
-        let taken = Taken::of(&message);
-        if let Some(end) = ends.get(&taken.partition) {
-            if taken.offset + 1 >= *end {
-                ends.remove(&taken.partition);
-            }
-            all.push(taken);
-        }
-    }
-    all.sort_by_key(|taken| (taken.partition, taken.offset));
-    Ok(all)
-}
-
-fn is_of_a_connection(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::OperationTimedOut
-        )
-    )
 }
 
 fn copied(taken: &Taken) -> OwnedHeaders {

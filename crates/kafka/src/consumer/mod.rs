@@ -14,10 +14,13 @@
 pub mod dead_letter;
 mod decode;
 mod deferred;
+mod framing;
 mod health;
 mod keys;
 mod membership;
 mod progress;
+mod reading;
+mod schemas;
 mod settings;
 mod work;
 

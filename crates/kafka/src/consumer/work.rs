@@ -4,23 +4,20 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use sso_events::failpoint::{self, Step};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep},
-};
+use tokio::{sync::Semaphore, time::sleep};
 use tracing::Instrument;
 
 use super::{
     Handler, Outcome, Taken,
     dead_letter::{DeadLetters, ORIGIN, RESENT},
-    decode::{Decoder, Undecoded},
+    decode::Decoder,
     deferred::Deferred,
     keys::{Keys, Place, Standing},
     membership::Claim,
 };
 use crate::{metrics, traces};
 
-/// First and longest pause while the registry or the dead-letter topic is away.
+/// First and longest pause while the dead-letter topic or the memory of parked keys is away.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 /// Longest pause that a handler may ask for.
 const LONGEST: Duration = Duration::from_hours(1);
@@ -120,25 +117,13 @@ impl Work {
 
     /// Tries until there is an end: the effect, or a reason to park.
     async fn attempt(&self, taken: &Taken, claim: &Claim) -> Result<Result<(), String>, Over> {
-        let started = Instant::now();
-        let mut pause = PAUSE.0;
-        let event = loop {
-            match self.decoder.decode(taken).await {
-                Ok(event) => break event,
-                Err(Undecoded::Poison(why)) => return Ok(Err(why)),
-                Err(Undecoded::UnknownSchema(id)) => {
-                    if started.elapsed() >= self.decoder.patience {
-                        return Ok(Err(format!(
-                            "the schema registry does not know schema {id}"
-                        )));
-                    }
-                }
-                Err(Undecoded::Later(why)) => {
-                    tracing::warn!(why, "an event waits for the schema registry");
-                }
-            }
-            wait(claim, pause).await?;
-            pause = (pause * 2).min(PAUSE.1);
+        let decoded = tokio::select! {
+            () = claim.over.cancelled() => return Err(Over),
+            decoded = self.decoder.decode(taken) => decoded,
+        };
+        let event = match decoded {
+            Ok(event) => event,
+            Err(why) => return Ok(Err(why)),
         };
         let (mut panics, mut number) = (0, None);
         loop {

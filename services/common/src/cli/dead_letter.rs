@@ -56,7 +56,8 @@ pub(super) async fn run(kafka: &Kafka, command: &DeadLetterCommand) -> Result<St
             let chosen = choose(&letters, which, *all)?;
             let place = |letter: &&DeadLetter| (letter.partition, letter.offset);
             let places: Vec<_> = chosen.iter().map(place).collect();
-            let sent = topic.resend(&places).await;
+            let registry = kafka::registry(kafka)?;
+            let sent = topic.resend(&places, &registry).await;
             sent.map_err(|error| of(&error))?;
             Ok(format!("sent again: {}", places.len()))
         }

@@ -1,7 +1,10 @@
 //! The consumer, on real brokers.
 
+mod lost;
 mod members;
 mod poison;
+mod questions;
+mod tokens;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -143,9 +146,13 @@ impl Running {
 
 async fn topics(partitions: i32) -> Result<(Kafka, Registry)> {
     let kafka = Kafka::start().await?;
-    kafka.create_topic(TOPIC, partitions).await?;
-    kafka.create_topic(DEAD_LETTERS, 1).await?;
+    topics_of(&kafka, partitions).await?;
     Ok((kafka, Registry::in_memory()?))
+}
+
+async fn topics_of(kafka: &Kafka, partitions: i32) -> Result<()> {
+    kafka.create_topic(TOPIC, partitions).await?;
+    kafka.create_topic(DEAD_LETTERS, 1).await
 }
 
 fn dead_letter_topic(kafka: &Kafka) -> DeadLetterTopic {

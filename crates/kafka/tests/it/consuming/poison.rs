@@ -8,7 +8,7 @@ use sso_kafka::consumer::Outcome;
 use sso_testkit::servers::{kafka::Kafka, registry::Registry};
 
 use super::{DEAD_LETTERS, GROUP, Notes, Running, dead_letter_topic, dead_letters, panics, topics};
-use crate::support::{TOPIC, event, eventually, id, sink};
+use crate::support::{TOPIC, client, event, eventually, id, sink};
 
 #[tokio::test]
 async fn poison_is_parked_with_its_reason_and_what_follows_of_its_key_too() -> Result<()> {
@@ -47,7 +47,9 @@ async fn poison_is_parked_with_its_reason_and_what_follows_of_its_key_too() -> R
     for letter in letters {
         let (partition, offset) = (letter.partition, letter.offset);
         let topic = dead_letter_topic(&kafka);
-        topic.resend(&[(partition, offset)]).await?;
+        topic
+            .resend(&[(partition, offset)], client(&registry)?.as_ref())
+            .await?;
     }
     assert_eq!(dead_letters(&kafka).await?, []);
     let done = async || Ok(notes.of(poisoned) == [1, 1, 2].map(id));
@@ -88,7 +90,9 @@ async fn what_follows_a_parked_event_follows_it_after_a_restart_and_on_another_m
         let letter = dead_letters(&kafka).await?.remove(0);
         let (partition, offset) = (letter.partition, letter.offset);
         let topic = dead_letter_topic(&kafka);
-        topic.resend(&[(partition, offset)]).await?;
+        topic
+            .resend(&[(partition, offset)], client(&registry)?.as_ref())
+            .await?;
         eventually("it is handled", async || {
             Ok(notes.of(poisoned).len() == 4 - left)
         })
@@ -208,7 +212,9 @@ async fn poison_that_is_too_large_for_a_letter_is_parked_without_its_value() -> 
         "the value is not in the Confluent wire format"
     );
     let place = [(letter.partition, letter.offset)];
-    let resent = dead_letter_topic(&kafka).resend(&place).await;
+    let resent = dead_letter_topic(&kafka)
+        .resend(&place, client(&registry)?.as_ref())
+        .await;
     assert_eq!(
         resent.unwrap_err().to_string(),
         "the dead letter has no value: its 1900 bytes were too many, and lie in topic registration, \
