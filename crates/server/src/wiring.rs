@@ -96,9 +96,11 @@ pub(crate) async fn open(config: &Config, role: Role, ack_wait: Duration) -> Res
         Role::Server => redis::helpers(config, &keys.workshop.master())?,
         Role::Command => None,
     };
-    let mut revocations = Revocations::new(store.clone(), Arc::clone(&clock), terms)
-        .telling(keys.tokens.clone())
-        .hastening(Arc::new(move || hasten.notify_one()));
+    let mut revocations =
+        Revocations::new(store.clone(), Arc::clone(&clock), terms).telling(keys.tokens.clone());
+    if role == Role::Server {
+        revocations = revocations.hastening(Arc::new(move || hasten.notify_one()));
+    }
     if let Some(announcements) = announcements(config, &keys, helpers.as_ref(), &tasks) {
         revocations = revocations.announcing(announcements);
     }

@@ -5,7 +5,7 @@ use futures_util::future;
 use sso_core::{
     audit::Journal,
     ports::{
-        StoreError,
+        StoreError, Tx as _,
         store::{Constraint, LoggedIn, MAX_NETWORKS, NewLogin, Session, User},
     },
 };
@@ -91,7 +91,8 @@ impl PostgresStore {
         ))
     }
 
-    /// The sessions that it has ended are told of by the next beat.
+    /// Looking commits, and waits for the standby: what is only seen a failover may lose. The sessions
+    /// that it has ended are told of by the next beat.
     async fn found(
         &self,
         login: &NewLogin<'_>,
@@ -101,8 +102,10 @@ impl PostgresStore {
             return Err(error);
         };
         let id = login.session.id.as_uuid();
-        let rows = self.again(OPENED, &[&id]).await?;
-        let found = query::first(&rows, codec::user_and_session)?;
+        let mut tx = Box::new(self.transaction().await?);
+        tx.durable = true;
+        let found = tx.first(OPENED, &[&id], codec::user_and_session).await?;
+        tx.commit().await?;
         Ok(found.map(|(user, session)| logged_in(user, session)))
     }
 }
@@ -148,7 +151,7 @@ impl PostgresTx {
             return Ok(None);
         };
         let ended = query::all(&ended, codec::revocation)?;
-        if !ended.is_empty() && self.connection.warnings() != warnings {
+        if self.connection.warnings() != warnings {
             self.connection.evict();
             return Err(Fault::Unconfirmed("the wait for a standby was cancelled"));
         }

@@ -101,8 +101,8 @@ impl Revocations {
         self
     }
 
-    /// Calls `hasten` when a beat should not wait for its time: others wait to hear what this
-    /// instance obeys, or somebody says that there is news.
+    /// For whoever sends beats: calls `hasten` when one should not wait for its time, since others wait
+    /// to hear what this instance obeys, or somebody says that there is news.
     #[must_use]
     pub fn hastening(mut self, hasten: Arc<dyn Fn() + Send + Sync>) -> Self {
         self.hasten = Some(hasten);
@@ -115,6 +115,11 @@ impl Revocations {
     pub fn announcing(mut self, announcements: Arc<dyn Announcements>) -> Self {
         self.announcements = Some(announcements);
         self
+    }
+
+    /// Whether this process sends beats: it serves. A command sends none.
+    const fn beats(&self) -> bool {
+        self.hasten.is_some()
     }
 
     fn apply(&self, entry: &Revocation) {

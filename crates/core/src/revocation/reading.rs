@@ -63,7 +63,7 @@ impl Answers {
 /// A read of the primary, from before it.
 pub(crate) struct Reading<'a> {
     revocations: &'a Revocations,
-    /// Of the last beat before; `None`: this process sends none, it is a command.
+    /// Of the last beat before; `None`: none was answered yet.
     timeline: Option<u32>,
 }
 
@@ -87,18 +87,26 @@ impl Reading<'_> {
     /// the primary then. If not, it is to be read once more. Waits for the next beat, and asks for it
     /// before its time; fails where none is answered in time.
     pub(crate) async fn stands(&self) -> Result<bool, StoreError> {
-        // A store that has no timelines is one that is never deposed.
-        let Some(timeline) = self.timeline.filter(|timeline| *timeline != 0) else {
-            return Ok(true);
-        };
         let of = self.revocations;
+        let needs_none = match self.timeline {
+            // A store that has no timelines is one that is never deposed.
+            Some(timeline) => timeline == 0,
+            // A command never sends a beat.
+            None => !of.beats(),
+        };
+        if needs_none {
+            return Ok(true);
+        }
         let read = of.clock.monotonic();
         let patience = PATIENCE.min(of.terms.lease / 2);
         of.hasten();
         let answer = pin!(of.answers.to_beat_after(read));
         let late = pin!(of.clock.sleep_until(read + patience));
         match select(answer, late).await {
-            Either::Left((answered, _)) => Ok(answered.timeline == timeline),
+            // Before the first one there is nothing to compare with: it is read once more.
+            Either::Left((answered, _)) => {
+                Ok(answered.timeline == 0 || self.timeline == Some(answered.timeline))
+            }
             Either::Right(_) => Err(StoreError::unavailable(Unconfirmed(patience))),
         }
     }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use sso_core::{
     Failure, Fields, Network, Sso,
     ports::{Attempt, Permit, Settled, Throttle, Throttled},
+    revocation::{LeaseTerms, Revocations},
     usecases::{SignedIn, is_admin, login},
     values::UserId,
 };
@@ -24,6 +25,7 @@ on_every_store! {
     without_a_lease_no_answer_of_the_primary_is_told_before_a_beat
     a_login_that_is_refused_waits_for_a_beat_and_one_that_is_not_does_not
     a_wrong_password_counts_though_no_beat_confirms_it
+    before_the_first_beat_nothing_is_told_that_was_read_before_it
     without_timelines_nothing_is_waited_for
 }
 
@@ -105,6 +107,26 @@ async fn without_a_lease_no_answer_of_the_primary_is_told_before_a_beat(store: A
     let asked = asked_for(&app, alice).await;
     app.advance(TICK).await.unwrap();
     assert!(!asked.await.unwrap().unwrap());
+}
+
+/// An instance that starts beside a deposed primary is asked before anybody has told it of a timeline.
+async fn before_the_first_beat_nothing_is_told_that_was_read_before_it(store: AnyStore) {
+    let (mut app, spy) = on_a_timeline(store).await;
+    let starting = Revocations::new(
+        app.sso.store.clone(),
+        app.sso.clock.clone(),
+        LeaseTerms::default(),
+    );
+    app.sso.revocations = Arc::new(starting.hastening(Arc::new(|| {})));
+    let asked = asked(&app).await;
+    app.advance(TICK).await.unwrap();
+    spy.take();
+    // The user once more.
+    eventually(|| spy.take().0 == 1).await;
+    waits(&app).await;
+    assert!(!asked.is_finished());
+    app.advance(TICK).await.unwrap();
+    assert_eq!(code(asked.await.unwrap()), "not_found");
 }
 
 async fn a_login_that_is_refused_waits_for_a_beat_and_one_that_is_not_does_not(store: AnyStore) {

@@ -121,28 +121,31 @@ UPDATE sessions SET revoked_at = now() WHERE id = ANY ($1) AND revoked_at IS NUL
 pub(super) const LOCK_USERS: &str = "
 SELECT id FROM users WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE";
 
-/// Parameters: user, the highest version that the lost entries name, whether a password change, a
-/// disabling, a change of role was lost. A lost password is locked and a lost role taken unless
-/// this timeline has changed it since: an entry of its own says so by its id.
+/// Parameters, by user: his id, the highest version that his lost entries name, whether a password
+/// change, a disabling, a change of role was lost. A lost password is locked and a lost role taken
+/// unless this timeline has changed it since: an entry of its own says so by its id.
 pub(super) const DO_AGAIN: &str = "
 UPDATE users
-SET version = greatest(next_version(version), $2::bigint + 1),
-    sessions_from = greatest(next_version(version), $2::bigint + 1),
+SET version = greatest(next_version(users.version), lost.below + 1),
+    sessions_from = greatest(next_version(users.version), lost.below + 1),
     password_hash = CASE
-        WHEN $3 AND NOT EXISTS (SELECT FROM revocations
-                                WHERE subject = users.id AND effect = 'password'
-                                  AND id >= current_timeline() << 40)
-        THEN '!' ELSE password_hash END,
-    disabled = disabled OR $4,
-    is_admin = is_admin AND (NOT $5 OR EXISTS (SELECT FROM revocations
-                                               WHERE subject = users.id AND effect = 'admin'
-                                                 AND id >= current_timeline() << 40))
-WHERE id = $1
-RETURNING version";
+        WHEN lost.password AND NOT EXISTS (SELECT FROM revocations
+                                           WHERE subject = users.id AND effect = 'password'
+                                             AND id >= current_timeline() << 40)
+        THEN '!' ELSE users.password_hash END,
+    disabled = users.disabled OR lost.disabling,
+    is_admin = users.is_admin AND (NOT lost.role OR EXISTS (
+        SELECT FROM revocations
+        WHERE subject = users.id AND effect = 'admin' AND id >= current_timeline() << 40))
+FROM unnest($1::uuid[], $2::bigint[], $3::boolean[], $4::boolean[], $5::boolean[])
+    AS lost (id, below, password, disabling, role)
+WHERE users.id = lost.id";
 
-/// Tokens of the lost timeline may have higher versions than the lost entry: they are over too.
+/// Tokens of the lost timeline may have higher versions than the lost entry: they are over too. Whom
+/// the failover has lost as well has no version to raise anything to.
 pub(super) const RAISE: &str = "
-UPDATE revocations SET version = greatest(version, $2) WHERE id = ANY ($1)";
+UPDATE revocations r SET version = greatest(r.version, u.version)
+FROM users u WHERE r.id = ANY ($1) AND u.id = r.subject";
 
 /// All of them, for the test that prepares each.
 #[cfg(test)]

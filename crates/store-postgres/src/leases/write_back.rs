@@ -37,11 +37,7 @@ pub(super) async fn write_back(
     let written = insert(tx, &lost).await?;
     let (sessions, users) = sorted(lost, &written);
     tx.execute(statements::END_SESSIONS, &[&sessions]).await?;
-    let ids: Vec<Uuid> = users.keys().map(UserId::as_uuid).collect();
-    tx.query(statements::LOCK_USERS, &[&ids]).await?;
-    for (user, lost) in &users {
-        do_again(tx, *user, lost).await?;
-    }
+    do_again(tx, &users).await?;
     metrics::written_back(written.len());
     if !written.is_empty() {
         tracing::warn!(
@@ -121,32 +117,41 @@ fn sorted(lost: Vec<Revocation>, written: &HashSet<i64>) -> (Vec<Uuid>, BTreeMap
     (sessions, users)
 }
 
-async fn do_again(tx: &Transaction<'_>, user: UserId, lost: &Lost) -> Result<(), LeaseError> {
-    let has = |effect| lost.effects.contains(&effect);
-    let deleted = has(Effect::Delete);
-    if deleted {
+/// For all at once: however many there are, it has the time of one beat.
+async fn do_again(tx: &Transaction<'_>, users: &BTreeMap<UserId, Lost>) -> Result<(), LeaseError> {
+    let ids: Vec<Uuid> = users.keys().map(UserId::as_uuid).collect();
+    tx.query(statements::LOCK_USERS, &[&ids]).await?;
+    let below: Vec<i64> = users
+        .values()
+        .map(|lost| codec::number(lost.below))
+        .collect();
+    for (user, lost) in users {
+        if !lost.effects.contains(&Effect::Delete) {
+            continue;
+        }
         tracing::error!(
             user_id = %user,
             "a failover lost that a user was deleted: he is disabled, delete him again"
         );
     }
-    let locked = has(Effect::Password) || deleted;
-    let row = tx
-        .query_opt(
-            statements::DO_AGAIN,
-            &[
-                &user.as_uuid(),
-                &codec::number(lost.below),
-                &locked,
-                &(has(Effect::Disable) || deleted),
-                &(has(Effect::Admin) || deleted),
-            ],
-        )
-        .await?;
-    // No row: the failover lost the user too.
-    let Some(row) = row else { return Ok(()) };
-    let version: i64 = codec::get(&row, "version")?;
-    tx.execute(statements::RAISE, &[&lost.ids, &version])
-        .await?;
+    tx.execute(
+        statements::DO_AGAIN,
+        &[
+            &ids,
+            &below,
+            &flags(users, &[Effect::Password, Effect::Delete]),
+            &flags(users, &[Effect::Disable, Effect::Delete]),
+            &flags(users, &[Effect::Admin, Effect::Delete]),
+        ],
+    )
+    .await?;
+    let entries: Vec<i64> = users.values().flat_map(|lost| lost.ids.clone()).collect();
+    tx.execute(statements::RAISE, &[&entries]).await?;
     Ok(())
+}
+
+/// Of each user, whether any of these was lost.
+fn flags(users: &BTreeMap<UserId, Lost>, effects: &[Effect]) -> Vec<bool> {
+    let any = |lost: &Lost| effects.iter().any(|effect| lost.effects.contains(effect));
+    users.values().map(any).collect()
 }

@@ -19,6 +19,7 @@ use sso_testkit::{
     contract::Given,
     servers::{Pair, Postgres, Proxy},
 };
+use tokio::task::JoinHandle;
 
 use crate::support::{Database, LONG, settings};
 
@@ -137,6 +138,112 @@ async fn what_is_on_no_standby_is_not_answered_as_done() -> Result<()> {
     .await??;
     pair.replicas[0].link.mend();
     commit.await??;
+    Ok(())
+}
+
+/// A primary whose commits wait for a standby that hears nothing any more.
+struct Unheard {
+    pair: Pair,
+    network: Proxy,
+    store: PostgresStore,
+    given: Given,
+    alice: User,
+}
+
+impl Unheard {
+    async fn start() -> Result<Self> {
+        let pair = Pair::start().await?;
+        let primary = &pair.primary;
+        let network = Proxy::start(primary.address())?;
+        let url = detour(&primary.url("postgres"), &network)?;
+        let limits = Limits {
+            commit: LONG,
+            ..Limits::default()
+        };
+        let store = PostgresStore::open(&settings(&url)?, limits, true).await?;
+        let port: Arc<dyn Store> = Arc::new(store.clone());
+        let given = Given::new();
+        let alice = given.user(&port, "alice@example.com").await;
+        // Statements are prepared by the first.
+        let new = given.new_session(alice.id, START);
+        let record = NewAudit::new(START, AuditAction::Login, AuditResult::Success);
+        store.log_in(&login(&new, &alice, &record)).await?;
+        primary.set("synchronous_standby_names", "replica1").await?;
+        pair.replicas[0].link.cut();
+        Ok(Self {
+            pair,
+            network,
+            store,
+            given,
+            alice,
+        })
+    }
+
+    /// Logs in with a session of its own; answered with that.
+    fn log_in(&self) -> JoinHandle<Result<bool, StoreError>> {
+        let (store, alice) = (self.store.clone(), self.alice.clone());
+        let new = self.given.new_session(alice.id, START);
+        tokio::spawn(async move {
+            let record = NewAudit::new(START, AuditAction::Login, AuditResult::Success);
+            let done = store.log_in(&login(&new, &alice, &record)).await?;
+            Ok(done.is_some_and(|done| done.session.id == new.id))
+        })
+    }
+
+    /// Waits until a commit waits for the standby, and does `what` to it.
+    async fn once_it_waits(&self, what: &str) -> Result<()> {
+        let sql =
+            format!("select count({what}(pid)) from pg_stat_activity where wait_event = 'SyncRep'");
+        let waits = async {
+            while self.pair.primary.execute(&sql).await? != "1" {}
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(LONG, waits).await?
+    }
+}
+
+/// PostgreSQL says that it has committed, with a warning: no standby has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_whose_wait_for_the_standby_was_cancelled_is_not_answered_as_done() -> Result<()> {
+    let unheard = Unheard::start().await?;
+    let logging_in = unheard.log_in();
+    unheard.once_it_waits("pg_cancel_backend").await?;
+    let done = logging_in.await?;
+    let Err(StoreError::Unavailable(_)) = done else {
+        bail!("{done:?}");
+    };
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_whose_wait_for_the_standby_was_cancelled_is_not_answered_as_done()
+-> Result<()> {
+    let unheard = Unheard::start().await?;
+    let mut tx = unheard.store.begin().await?;
+    let bob = unheard.given.new_user("bob@example.com");
+    tx.insert_user(&bob).await?;
+    let commit = tokio::spawn(tx.commit());
+    unheard.once_it_waits("pg_cancel_backend").await?;
+    let done = commit.await?;
+    let Err(StoreError::Unavailable(_)) = done else {
+        bail!("{done:?}");
+    };
+    Ok(())
+}
+
+/// Its session is there, and on no standby: finding it is not enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_login_that_is_found_waits_for_the_standby() -> Result<()> {
+    let unheard = Unheard::start().await?;
+    unheard.network.freeze_answers();
+    let logging_in = unheard.log_in();
+    unheard.once_it_waits("pg_terminate_backend").await?;
+    unheard.network.reset();
+    unheard.network.mend();
+    unheard.once_it_waits("").await?;
+    assert!(!logging_in.is_finished());
+    unheard.pair.replicas[0].link.mend();
+    assert!(logging_in.await??);
     Ok(())
 }
 
