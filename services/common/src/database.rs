@@ -1,5 +1,6 @@
 //! Where a service stores what it must not forget.
 
+pub mod forgotten;
 pub mod parked;
 pub mod postgres;
 mod schema;

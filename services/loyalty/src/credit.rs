@@ -38,6 +38,11 @@ impl Handler for Credit {
                 metrics::credit("too_much");
                 Outcome::Park("the account cannot hold so many points".to_owned())
             }
+            Ok(Credited::Forgotten) => {
+                metrics::credit("forgotten");
+                tracing::info!("the user is forgotten: no points are credited");
+                Outcome::Done
+            }
             Err(error @ StoreError::Refused(_)) => {
                 tracing::error!(%error, "points wait: this is a fault");
                 Outcome::Retry(PAUSE * 10)

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use sso_service::{
     Failed,
-    database::{Opened, Schema, StoreError, parked, sqlite::Role},
+    database::{Opened, Schema, StoreError, forgotten, parked, sqlite::Role},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -35,6 +35,8 @@ pub(crate) enum Credited {
     Before,
     /// The account cannot hold them.
     TooMuch,
+    /// Nobody: the user is forgotten.
+    Forgotten,
 }
 
 /// A deposit or a withdrawal.
@@ -152,8 +154,8 @@ impl Checked {
 /// Keeps accounts.
 #[async_trait]
 pub(crate) trait Ledger: Send + Sync {
-    /// Credits the points of an event, unless that has been done. The account is made if there is
-    /// none.
+    /// Credits the points of an event, unless that has been done or the user is forgotten. The account
+    /// is made if there is none.
     async fn credit(&self, event: Uuid, user: Uuid, points: i64) -> Result<Credited, StoreError>;
 
     /// Does what an order says, or nothing. A deposit makes the account if there is none.
@@ -174,7 +176,7 @@ pub(crate) trait Ledger: Send + Sync {
     async fn check(&self) -> Result<Checked, StoreError>;
 
     /// Forgets a person: his points go back to the house, his account has no owner any more, his
-    /// comments and keys are deleted. Whether there was such an account.
+    /// comments and keys are deleted, and no event makes him one from now on. Whether there was one.
     async fn forget(&self, user: Uuid) -> Result<bool, StoreError>;
 
     /// Forgets keys that are older; so many at most. How many.
@@ -191,11 +193,13 @@ pub(crate) const SCHEMA: Schema = Schema {
         include_str!("../migrations/sqlite/1.sql"),
         parked::SQLITE,
         TRANSFERS_BY_USER,
+        forgotten::SQLITE,
     ],
     postgres: &[
         include_str!("../migrations/postgres/1.sql"),
         parked::POSTGRES,
         TRANSFERS_BY_USER,
+        forgotten::POSTGRES,
     ],
 };
 

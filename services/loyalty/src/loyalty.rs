@@ -45,8 +45,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Ledger(LedgerCommand),
     /// Forget a person: his points go back to the house, his account has no owner any more, his
-    /// comments are deleted. The points of his registration are not credited again. What lies in
-    /// Kafka stays until its retention ends.
+    /// comments are deleted. The points of his registration are not credited again, nor at all if it is
+    /// still on its way; his id is kept for that. What lies in Kafka stays until its retention ends.
     Forget {
         /// The user's id.
         user: Uuid,

@@ -26,7 +26,7 @@ pub(crate) fn register() {
         CREDITS,
         Unit::Count,
         "Registrations by what became of their points: credited, known (credited before), too_much (for \
-         the account, and parked)."
+         the account, and parked), forgotten (their user is)."
     );
     describe_counter!(
         ORDERS,
@@ -47,7 +47,7 @@ pub(crate) fn register() {
     for outcome in ["done", "failed"] {
         counter!(CHECKS, "outcome" => outcome).absolute(0);
     }
-    for outcome in ["credited", "known", "too_much"] {
+    for outcome in ["credited", "known", "too_much", "forgotten"] {
         counter!(CREDITS, "outcome" => outcome).absolute(0);
     }
     for outcome in OUTCOMES {

@@ -16,7 +16,7 @@ use crate::{
     mail::Composer,
     metrics,
     smtp::{Mailer, NotSent, Room},
-    store::{Claim, Mail, Store},
+    store::{Claim, Mail, Progress, Store},
     tries::{Blame, Failed, Tries},
 };
 
@@ -43,7 +43,7 @@ pub(crate) struct Greeter {
 /// How long what is waited for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
-    /// Registrations that are older get no mail.
+    /// Registrations that are older get no mail; those that were tried by then are parked.
     pub(crate) remember: Duration,
     /// One answer of the mail server.
     pub(crate) answer: Duration,
@@ -122,9 +122,7 @@ impl Handler for Greeter {
 impl Greeter {
     async fn greet(&self, event: &Event) -> Outcome {
         if self.is_too_old(event) {
-            metrics::mail("too_old");
-            tracing::warn!("the registration is older than mail.remember: it gets no mail");
-            return Outcome::Done;
+            return self.too_old(event.id).await;
         }
         let message = match self.composer.compose(event.id, &event.message) {
             Ok(message) => message,
@@ -142,15 +140,8 @@ impl Greeter {
             Ok(room) => room,
             Err(not_sent) => return self.not_sent(event.id, not_sent),
         };
-        match self.store.claim(mail, self.me, self.patience.hold()).await {
-            Ok(Claim::Granted) => {}
-            Ok(Claim::Sent) => {
-                metrics::mail("known");
-                tracing::debug!("the mail was sent before");
-                return Outcome::Done;
-            }
-            Ok(Claim::Taken(left)) => return Outcome::Retry(left),
-            Err(error) => return store_away(&error),
+        if let Err(outcome) = self.claim(mail).await {
+            return outcome;
         }
         failpoint::passed(Step::Begun);
         let sending = Sending {
@@ -174,6 +165,40 @@ impl Greeter {
                 Outcome::Done
             }
             Err(not_sent) => self.not_sent(event.id, not_sent),
+        }
+    }
+
+    /// Whether this process may send it now; if not, what becomes of its event.
+    async fn claim(&self, mail: Mail) -> Result<(), Outcome> {
+        let refused = match self.store.claim(mail, self.me, self.patience.hold()).await {
+            Ok(Claim::Granted) => return Ok(()),
+            Ok(Claim::Sent) => known(),
+            Ok(Claim::Taken(left)) => Outcome::Retry(left),
+            Ok(Claim::Forgotten) => {
+                metrics::mail("forgotten");
+                tracing::info!("the user is forgotten: there is no mail");
+                Outcome::Done
+            }
+            Err(error) => store_away(&error),
+        };
+        Err(refused)
+    }
+
+    /// It is not begun any more. But what was tried in vain until it was too old is not dropped unseen.
+    async fn too_old(&self, event: Uuid) -> Outcome {
+        match self.store.progress(event).await {
+            Ok(Progress::Untried) => {
+                metrics::mail("too_old");
+                tracing::warn!("the registration is older than mail.remember: it gets no mail");
+                Outcome::Done
+            }
+            Ok(Progress::Tried) => {
+                metrics::mail("gave_up");
+                Outcome::Park("not sent before it was older than mail.remember".to_owned())
+            }
+            Ok(Progress::UnderWay(left)) => Outcome::Retry(left),
+            Ok(Progress::Sent) => known(),
+            Err(error) => store_away(&error),
         }
     }
 
@@ -223,6 +248,12 @@ impl Greeter {
         let age = world::now().unix_timestamp().saturating_sub(at.seconds);
         u64::try_from(age).is_ok_and(|age| age > self.patience.remember.as_secs())
     }
+}
+
+fn known() -> Outcome {
+    metrics::mail("known");
+    tracing::debug!("the mail was sent before");
+    Outcome::Done
 }
 
 fn store_away(error: &StoreError) -> Outcome {

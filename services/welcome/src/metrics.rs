@@ -6,7 +6,15 @@ const MAILS: &str = "welcome_mails_total";
 const FAILURES: &str = "welcome_smtp_failures_total";
 
 /// What became of an event: values of the label `outcome`.
-const OUTCOMES: [&str; 6] = ["sent", "known", "too_old", "retried", "parked", "gave_up"];
+const OUTCOMES: [&str; 7] = [
+    "sent",
+    "known",
+    "too_old",
+    "forgotten",
+    "retried",
+    "parked",
+    "gave_up",
+];
 /// Why a mail was not taken: values of the label `reason`.
 const REASONS: [&str; 4] = ["temporary", "permanent", "account", "unreachable"];
 
@@ -15,8 +23,8 @@ pub(crate) fn register() {
     describe_counter!(
         MAILS,
         Unit::Count,
-        "Registrations by what became of their mail: sent, known (sent before), too_old, retried, parked, \
-         gave_up (tried for too long, and parked)."
+        "Registrations by what became of their mail: sent, known (sent before), too_old, forgotten (their \
+         user is), retried, parked, gave_up (tried for too long, and parked)."
     );
     describe_counter!(
         FAILURES,

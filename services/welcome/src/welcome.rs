@@ -42,7 +42,8 @@ pub(crate) struct Welcome {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Forget a person: whose mails were sent. That they were sent stays known, without whose they
-    /// were, so that no second one is sent. What lies in Kafka stays until its retention ends.
+    /// were, so that no second one is sent; the user's id by itself, so that there is no first one if the
+    /// registration is still on its way. What lies in Kafka stays until its retention ends.
     Forget {
         /// The user's id.
         user: Uuid,

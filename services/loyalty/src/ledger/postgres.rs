@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sso_events::failpoint::{self, Step};
-use sso_service::database::{StoreError, postgres::Postgres};
+use sso_service::database::{StoreError, forgotten, postgres::Postgres};
 use tokio::time::timeout;
 use tokio_postgres::Transaction;
 use uuid::Uuid;
@@ -77,6 +77,9 @@ impl Ledger for InPostgres {
         let mut client = self.0.get().await?;
         let tx = client.transaction().await?;
         failpoint::passed(Step::Begun);
+        if forgotten::holds_in_postgres(&tx, user).await? {
+            return Ok(Credited::Forgotten);
+        }
         let account: i64 = tx.query_one(OPEN, &[&user]).await?.get(0);
         // If it was credited before, nothing of this is committed.
         let Some(transfer) = tx.query_opt(WELCOME, &[&event]).await? else {
@@ -167,6 +170,7 @@ impl Ledger for InPostgres {
     async fn forget(&self, user: Uuid) -> Result<bool, StoreError> {
         let mut client = self.0.get().await?;
         let tx = client.transaction().await?;
+        forgotten::add_in_postgres(&tx, user).await?;
         let found = tx.query_opt(LOCK, &[&user]).await?;
         if let Some(row) = &found {
             let (account, balance): (i64, i64) = (row.get(0), row.get(1));

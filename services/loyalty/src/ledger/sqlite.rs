@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Result, Row, Transaction, params};
 use sso_events::failpoint::{self, Step};
 use sso_service::{
-    database::{StoreError, sqlite::Sqlite},
+    database::{StoreError, forgotten, sqlite::Sqlite},
     world::now,
 };
 use time::OffsetDateTime;
@@ -69,6 +69,9 @@ impl Ledger for InSqlite {
     ) -> std::result::Result<Credited, StoreError> {
         let work = move |tx: &Transaction<'_>| {
             failpoint::passed(Step::Begun);
+            if forgotten::holds_in_sqlite(tx, user)? {
+                return Ok(Credited::Forgotten);
+            }
             let known: Option<bool> = one(tx, KNOWN, params![event.into_bytes()])?;
             if known.is_some() {
                 return Ok(Credited::Before);
@@ -138,6 +141,7 @@ impl Ledger for InSqlite {
 
     async fn forget(&self, user: Uuid) -> std::result::Result<bool, StoreError> {
         let work = move |tx: &Transaction<'_>| {
+            forgotten::add_in_sqlite(tx, user)?;
             let found = account(tx, user)?;
             if let Some((account, balance)) = found {
                 if balance > 0 {

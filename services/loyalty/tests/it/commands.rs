@@ -1,14 +1,14 @@
 //! The command line and the configuration.
 
 use anyhow::Result;
+use serde_json::json;
 use sso_testkit::{
     metrics::unlisted,
     program::{Program, eventually},
-    servers::Postgres,
 };
 use uuid::Uuid;
 
-use crate::support::{Bus, Shop, Store, balance, deposit};
+use crate::support::{Bus, Shop, Store, balance, deposit, post_with_key};
 
 #[test]
 fn all_problems_of_the_configuration_are_said_at_once() -> Result<()> {
@@ -72,11 +72,11 @@ async fn a_database_is_migrated_or_refused_and_passwords_are_not_shown() -> Resu
     let status = shop.loyalty.run_ok(&["migrate", "status"])?;
     assert_eq!(
         status.trim(),
-        "the database is of version 0, this program needs 3"
+        "the database is of version 0, this program needs 4"
     );
     assert_eq!(
         shop.loyalty.run_ok(&["migrate", "up"])?.trim(),
-        "the database is of version 3"
+        "the database is of version 4"
     );
     let mut running = shop.loyalty.start().await?;
     assert_eq!(running.stop().await?.code(), Some(0));
@@ -139,21 +139,8 @@ async fn a_damaged_ledger_is_found() -> Result<()> {
     let running = shop.loyalty.start().await?;
     deposit(&running, &admin, &alice, 5).await?;
     shop.loyalty.run_ok(&["ledger", "check"])?;
-    let url = shop.loyalty.run_ok(&["config", "show"])?;
-    let name = url
-        .lines()
-        .find_map(|line| line.split("/loyalty_").nth(1))
-        .unwrap_or_default();
-    let name = format!(
-        "loyalty_{}",
-        name.split(['"', '?']).next().unwrap_or_default()
-    );
     let spoil = "UPDATE accounts SET balance = balance + 1 WHERE user_id IS NOT NULL";
-    Postgres::shared()
-        .await?
-        .node
-        .execute_in(&name, spoil)
-        .await?;
+    shop.execute(spoil).await?;
     let output = shop.loyalty.run(&["ledger", "check"])?;
     assert_eq!(output.status.code(), Some(65));
     let said = String::from_utf8(output.stderr)?;
@@ -167,11 +154,39 @@ async fn a_damaged_ledger_is_found() -> Result<()> {
     .await
 }
 
+/// How many rows say something of a person: owners, comments, who has ordered, keys.
+async fn personal(shop: &Shop) -> Result<[i64; 4]> {
+    let mut counts = [0; 4];
+    let rows = [
+        "accounts WHERE user_id IS NOT NULL",
+        "transfers WHERE comment <> ''",
+        "transfers WHERE by_user IS NOT NULL",
+        "keys",
+    ];
+    for (count, rows) in counts.iter_mut().zip(rows) {
+        *count = shop.number(&format!("SELECT count(*) FROM {rows}")).await?;
+    }
+    Ok(counts)
+}
+
 async fn forgotten(store: Store) -> Result<()> {
     let shop = Shop::new(store).await?;
-    let (admin, alice) = (shop.admin().await?, shop.user("alice").await?);
+    let (admin, alice, bob) = (
+        shop.admin().await?,
+        shop.user("alice").await?,
+        shop.user("bob").await?,
+    );
     let running = shop.loyalty.start().await?;
     deposit(&running, &admin, &alice, 5).await?;
+    deposit(&running, &admin, &bob, 5).await?;
+    // With keys: an order for her, and one of hers.
+    let gift = json!({"operation": "d", "balance": 5, "comment": "more", "uuid": alice.id});
+    let book = json!({"operation": "w", "balance": 3, "comment": "a book"});
+    for (who, order) in [(&admin, gift), (&alice, book)] {
+        let reply = post_with_key(&running.http, &who.access, "order-1", &order).await?;
+        assert_eq!(reply.status, 201, "{reply:?}");
+    }
+    assert_eq!(personal(&shop).await?, [2, 4, 4, 2]);
     assert_eq!(
         shop.loyalty.run_ok(&["forget", &alice.id])?.trim(),
         "forgotten"
@@ -180,13 +195,22 @@ async fn forgotten(store: Store) -> Result<()> {
         balance(&running.http, &admin.access, &alice.id).await?,
         None
     );
+    // What is left is bob's.
+    assert_eq!(personal(&shop).await?, [1, 1, 1, 0]);
     assert!(
         shop.loyalty
             .run_ok(&["ledger", "check"])?
-            .starts_with("4 entries sum to 0; 0 transfers and 0")
+            .starts_with("10 entries sum to 0; 0 transfers and 0")
     );
     let again = shop.loyalty.run_ok(&["forget", &alice.id])?;
     assert_eq!(again.trim(), "there is no account of this user");
+    // Who has no account has ordered for others.
+    shop.loyalty.run_ok(&["forget", &admin.id])?;
+    assert_eq!(personal(&shop).await?, [1, 1, 0, 0]);
+    assert_eq!(
+        balance(&running.http, &admin.access, &bob.id).await?,
+        Some(5)
+    );
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What these tests share.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use http::Method;
 use serde_json::{Value, json};
 use sso_events::{Registered, encode_registration};
@@ -31,6 +31,8 @@ pub(crate) struct Shop {
     pub(crate) site: Site,
     pub(crate) sso: Server,
     pub(crate) loyalty: Program,
+    /// The name of its database, if it is in PostgreSQL.
+    database: Option<String>,
 }
 
 impl Shop {
@@ -49,10 +51,35 @@ impl Shop {
             )
             .set("sso.grpc_url", format!("http://{}", sso.grpc_address))
             .set("sso.caller_token", CALLER);
+        let mut named = None;
         if store == Store::Postgres {
-            loyalty.set("database.url", database().await?);
+            let url = database().await?;
+            named = url.rsplit('/').next().map(str::to_owned);
+            loyalty.set("database.url", url);
         }
-        Ok(Self { site, sso, loyalty })
+        Ok(Self {
+            site,
+            sso,
+            loyalty,
+            database: named,
+        })
+    }
+
+    /// Runs SQL in its database, which is in PostgreSQL; the rows.
+    pub(crate) async fn execute(&self, sql: &str) -> Result<String> {
+        let database = self.database.as_deref().context("it is in SQLite")?;
+        let postgres = Postgres::shared().await?;
+        postgres.node.execute_in(database, sql).await
+    }
+
+    /// The number that a query finds in its database.
+    pub(crate) async fn number(&self, sql: &str) -> Result<i64> {
+        if self.database.is_some() {
+            return Ok(self.execute(sql).await?.trim().parse()?);
+        }
+        let file = self.loyalty.folder().join("data/loyalty.db");
+        let connection = rusqlite::Connection::open(file)?;
+        Ok(connection.query_row(sql, [], |row| row.get(0))?)
     }
 
     /// Starts `sso` anew, which lets this service do only that much.

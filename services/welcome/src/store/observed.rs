@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sso_service::database::{Opened, StoreError};
 use uuid::Uuid;
 
-use super::{Claim, Mail, Store};
+use super::{Claim, Mail, Progress, Store};
 
 /// The store, and its database.
 pub(super) struct Observed(pub(super) Arc<dyn Store>, pub(super) Opened);
@@ -16,6 +16,11 @@ impl Store for Observed {
     async fn claim(&self, mail: Mail, by: Uuid, hold: Duration) -> Result<Claim, StoreError> {
         let work = self.0.claim(mail, by, hold);
         self.1.observed("INSERT", "mails", work).await
+    }
+
+    async fn progress(&self, event: Uuid) -> Result<Progress, StoreError> {
+        let work = self.0.progress(event);
+        self.1.observed("SELECT", "mails", work).await
     }
 
     async fn sent(&self, mail: Mail, by: Uuid) -> Result<(), StoreError> {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sso_service::database::{StoreError, postgres::Postgres};
+use sso_service::database::{StoreError, forgotten, postgres::Postgres};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Claim, Mail, Store};
+use super::{Claim, Mail, Progress, Store};
 
 pub(super) struct InPostgres(pub(super) Postgres);
 
@@ -19,12 +20,17 @@ const CLAIM: &str = "
         AND (mails.claimed_until <= now() OR mails.claimed_by = excluded.claimed_by)
     RETURNING true";
 const LOOK: &str = "
-    SELECT sent_at IS NOT NULL, extract(epoch FROM claimed_until - now())::float8
+    SELECT sent_at IS NOT NULL, user_id IS NULL,
+        extract(epoch FROM claimed_until - now())::float8
     FROM mails WHERE event_id = $1";
-/// The claim may have been lost in a failover.
+/// The claim may have been lost in a failover; whose it is may be forgotten since.
 const SENT: &str = "
     INSERT INTO mails (event_id, user_id, claimed_by, claimed_until, sent_at)
-    VALUES ($1, $2, $3, now(), now())
+    VALUES (
+        $1,
+        (SELECT $2::uuid WHERE NOT EXISTS (SELECT FROM forgotten WHERE user_id = $2)),
+        $3, now(), now()
+    )
     ON CONFLICT (event_id) DO UPDATE SET sent_at = excluded.sent_at WHERE mails.sent_at IS NULL";
 const RELEASE: &str = "
     UPDATE mails SET claimed_until = 'epoch'
@@ -38,25 +44,29 @@ const CLEAN: &str = "
 #[async_trait]
 impl Store for InPostgres {
     async fn claim(&self, mail: Mail, by: Uuid, hold: Duration) -> Result<Claim, StoreError> {
-        let client = self.0.get().await?;
-        let claim = client.prepare_cached(CLAIM).await?;
+        let mut client = self.0.get().await?;
+        let tx = client.transaction().await?;
+        if forgotten::holds_in_postgres(&tx, mail.user).await? {
+            return Ok(Claim::Forgotten);
+        }
+        let claim = tx.prepare_cached(CLAIM).await?;
         let hold = hold.as_secs_f64();
         let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
             [&mail.event, &mail.user, &by, &hold];
-        if client.query_opt(&claim, &values).await?.is_some() {
+        if tx.query_opt(&claim, &values).await?.is_some() {
+            tx.commit().await?;
             return Ok(Claim::Granted);
         }
+        let look = tx.prepare_cached(LOOK).await?;
+        let found = tx.query_opt(&look, &[&mail.event]).await?;
+        Ok(progress(found.as_ref()).refusal())
+    }
+
+    async fn progress(&self, event: Uuid) -> Result<Progress, StoreError> {
+        let client = self.0.get().await?;
         let look = client.prepare_cached(LOOK).await?;
-        let found = client.query_opt(&look, &[&mail.event]).await?;
-        Ok(match found {
-            Some(row) if row.get(0) => Claim::Sent,
-            Some(row) => {
-                let left: f64 = row.get(1);
-                Claim::Taken(Duration::from_secs_f64(left.clamp(1.0, 3600.0)))
-            }
-            // Cleaned meanwhile.
-            None => Claim::Taken(Duration::from_secs(1)),
-        })
+        let found = client.query_opt(&look, &[&event]).await?;
+        Ok(progress(found.as_ref()))
     }
 
     async fn sent(&self, mail: Mail, by: Uuid) -> Result<(), StoreError> {
@@ -72,8 +82,12 @@ impl Store for InPostgres {
     }
 
     async fn forget(&self, user: Uuid) -> Result<u64, StoreError> {
-        let client = self.0.get().await?;
-        Ok(client.execute(FORGET, &[&user]).await?)
+        let mut client = self.0.get().await?;
+        let tx = client.transaction().await?;
+        forgotten::add_in_postgres(&tx, user).await?;
+        let count = tx.execute(FORGET, &[&user]).await?;
+        tx.commit().await?;
+        Ok(count)
     }
 
     async fn clean(&self, age: Duration, most: u32) -> Result<u64, StoreError> {
@@ -87,4 +101,13 @@ impl Store for InPostgres {
         let client = self.0.get().await?;
         Ok(client.query_one("SELECT 1", &[]).await.map(drop)?)
     }
+}
+
+fn progress(found: Option<&Row>) -> Progress {
+    let Some(row) = found else {
+        return Progress::Untried;
+    };
+    let left: f64 = row.get(2);
+    let left = Duration::from_secs_f64(left.clamp(0.0, 3600.0));
+    Progress::of(row.get(0), row.get(1), left)
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Result as SqlResult, Transaction, params};
 use sso_service::{
-    database::{StoreError, sqlite::Sqlite},
+    database::{StoreError, forgotten, sqlite::Sqlite},
     world::now,
 };
 use uuid::Uuid;
 
-use super::{Claim, Mail, Store};
+use super::{Claim, Mail, Progress, Store};
 
 pub(super) struct InSqlite(pub(super) Sqlite);
 
@@ -21,7 +21,8 @@ const CLAIM: &str = "
     SET claimed_by = excluded.claimed_by, claimed_until = excluded.claimed_until
     WHERE sent_at IS NULL AND (claimed_until <= ?3 OR claimed_by = excluded.claimed_by)
     RETURNING true";
-const LOOK: &str = "SELECT sent_at IS NOT NULL, claimed_until FROM mails WHERE event_id = ?1";
+const LOOK: &str = "
+    SELECT sent_at IS NOT NULL, user_id IS NULL, claimed_until FROM mails WHERE event_id = ?1";
 const SENT: &str = "UPDATE mails SET sent_at = ?2 WHERE event_id = ?1 AND sent_at IS NULL";
 const RELEASE: &str = "
     UPDATE mails SET claimed_until = 0
@@ -44,7 +45,10 @@ impl Store for InSqlite {
     async fn claim(&self, mail: Mail, by: Uuid, hold: Duration) -> Result<Claim, StoreError> {
         let at = now().unix_timestamp();
         let until = at.saturating_add(seconds(hold));
-        let work = move |tx: &rusqlite::Transaction<'_>| {
+        let work = move |tx: &Transaction<'_>| {
+            if forgotten::holds_in_sqlite(tx, mail.user)? {
+                return Ok(Claim::Forgotten);
+            }
             let (event, user) = (mail.event.into_bytes(), mail.user.into_bytes());
             let mut statement = tx.prepare_cached(CLAIM)?;
             let values = params![event, user, at, by.into_bytes(), until];
@@ -52,22 +56,19 @@ impl Store for InSqlite {
             if granted.is_some() {
                 return Ok(Claim::Granted);
             }
-            let mut statement = tx.prepare_cached(LOOK)?;
-            statement.query_row([event], |row| {
-                Ok(if row.get(0)? {
-                    Claim::Sent
-                } else {
-                    let left = row.get::<_, i64>(1)?.saturating_sub(at).max(1);
-                    Claim::Taken(Duration::from_secs(left.unsigned_abs()))
-                })
-            })
+            Ok(progress(tx, mail.event, at)?.refusal())
         };
         self.0.write(work).await
     }
 
+    async fn progress(&self, event: Uuid) -> Result<Progress, StoreError> {
+        let at = now().unix_timestamp();
+        self.0.write(move |tx| progress(tx, event, at)).await
+    }
+
     async fn sent(&self, mail: Mail, _: Uuid) -> Result<(), StoreError> {
         let (event, at) = (mail.event.into_bytes(), now().unix_timestamp());
-        let work = move |tx: &rusqlite::Transaction<'_>| tx.execute(SENT, params![event, at]);
+        let work = move |tx: &Transaction<'_>| tx.execute(SENT, params![event, at]);
         self.0.write(work).await.map(drop)
     }
 
@@ -80,11 +81,11 @@ impl Store for InSqlite {
     }
 
     async fn forget(&self, user: Uuid) -> Result<u64, StoreError> {
-        let done = self
-            .0
-            .write(move |tx| tx.execute(FORGET, [user.into_bytes()]))
-            .await?;
-        Ok(done as u64)
+        let work = move |tx: &Transaction<'_>| {
+            forgotten::add_in_sqlite(tx, user)?;
+            tx.execute(FORGET, [user.into_bytes()])
+        };
+        Ok(self.0.write(work).await? as u64)
     }
 
     async fn clean(&self, age: Duration, most: u32) -> Result<u64, StoreError> {
@@ -101,6 +102,16 @@ impl Store for InSqlite {
             .write(|tx| tx.query_row("SELECT 1", [], |_| Ok(())))
             .await
     }
+}
+
+fn progress(tx: &Transaction<'_>, event: Uuid, at: i64) -> SqlResult<Progress> {
+    let mut statement = tx.prepare_cached(LOOK)?;
+    let found = statement.query_row([event.into_bytes()], |row| {
+        let left = row.get::<_, i64>(2)?.saturating_sub(at);
+        let left = Duration::from_secs(u64::try_from(left).unwrap_or_default());
+        Ok(Progress::of(row.get(0)?, row.get(1)?, left))
+    });
+    Ok(found.optional()?.unwrap_or(Progress::Untried))
 }
 
 fn seconds(duration: Duration) -> i64 {

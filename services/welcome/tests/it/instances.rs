@@ -1,10 +1,10 @@
 //! Two instances that share a memory in PostgreSQL: partitions change hands, and nobody is greeted
 //! twice.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use anyhow::{Result, ensure};
-use sso_testkit::program::eventually;
+use sso_testkit::{program::eventually, servers::smtp};
 
 use crate::support::{User, World, database};
 
@@ -59,5 +59,38 @@ async fn partitions_change_hands_and_everybody_has_one_mail_also_after_a_replay(
     assert_eq!(said.trim(), "forgotten whose they were: 1 mails");
     let said = world.welcome.run_ok(&["forget", &user])?;
     assert_eq!(said.trim(), "forgotten whose they were: 0 mails");
+    Ok(())
+}
+
+/// The mail server takes its time with a mail in each partition, and one of these goes to another instance.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_on_its_way_is_not_sent_by_who_has_its_partition_meanwhile() -> Result<()> {
+    const MAILS: usize = 8;
+    let slow = smtp::Options::new().slow(Duration::from_secs(20));
+    let mut world = World::with_mail_server(slow.start()?).await?;
+    world.welcome.set("database.url", database().await?);
+    let other = world.welcome.another()?;
+    for number in 1..=MAILS {
+        let user = User::new(u128::try_from(number)?, "filtered@example.com");
+        world.register(&user).await?;
+    }
+    let one = world.welcome.start().await?;
+    // It has their texts, and has not said so.
+    world.mails(MAILS).await?;
+    let mut two = other.start().await?;
+    eventually("the other waits", async || {
+        let retried = "sso_kafka_consumed_total{outcome=\"retried\"}";
+        Ok(two.metric(retried).await? > 0)
+    })
+    .await?;
+    let sent = "welcome_mails_total{outcome=\"sent\"}";
+    let all = i64::try_from(MAILS)?;
+    eventually("all are sent", async || Ok(one.metric(sent).await? == all)).await?;
+    ensure!(two.stop().await?.success());
+    eventually("what it had is known", async || {
+        Ok(one.metric("welcome_mails_total{outcome=\"known\"}").await? > 0)
+    })
+    .await?;
+    world.mails(MAILS).await?;
     Ok(())
 }

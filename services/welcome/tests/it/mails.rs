@@ -1,14 +1,16 @@
 //! A registration is one mail.
 
+use std::net::SocketAddr;
+
 use anyhow::Result;
 use sso_testkit::{
-    pki::{Authority, Wanted},
+    pki::{Authority, Issued, Wanted},
     program::eventually,
     servers::smtp,
 };
 use time::Duration;
 
-use crate::support::{User, World, now};
+use crate::support::{User, World, database, now};
 
 #[tokio::test]
 async fn a_registration_is_one_mail_also_when_the_topic_is_read_again_from_its_start() -> Result<()>
@@ -89,6 +91,30 @@ async fn a_registration_that_is_too_old_to_be_remembered_gets_no_mail() -> Resul
 }
 
 #[tokio::test]
+async fn who_is_forgotten_before_his_registration_comes_gets_no_mail() -> Result<()> {
+    for in_postgres in [false, true] {
+        let mut world = World::new().await?;
+        if in_postgres {
+            world.welcome.set("database.url", database().await?);
+        }
+        let alice = User::new(1, "alice@example.com");
+        let said = world.welcome.run_ok(&["forget", &alice.id.to_string()])?;
+        assert_eq!(said.trim(), "forgotten whose they were: 0 mails");
+        world.register(&alice).await?;
+        world.register(&User::new(2, "bob@example.com")).await?;
+        let running = world.welcome.start().await?;
+        eventually("hers is done", async || {
+            let forgotten = "welcome_mails_total{outcome=\"forgotten\"}";
+            Ok(running.metric(forgotten).await? == 1)
+        })
+        .await?;
+        let mails = world.mails(1).await?;
+        assert_eq!(mails[0].to, ["bob@example.com"]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn names_cannot_forge_headers_and_the_operators_templates_and_language_are_used() -> Result<()>
 {
     let mut world = World::new().await?;
@@ -136,13 +162,13 @@ async fn names_cannot_forge_headers_and_the_operators_templates_and_language_are
     Ok(())
 }
 
-#[tokio::test]
-async fn mails_go_by_starttls_with_the_account_and_wait_while_the_server_cannot_be_trusted()
--> Result<()> {
+async fn mails_wait_for_trust(
+    secured: fn(smtp::Options, &Issued) -> Result<smtp::Options>,
+    url: fn(SocketAddr) -> String,
+) -> Result<()> {
     let authority = Authority::new()?;
     let server = authority.issue(&Wanted::of(&["127.0.0.1"], now()))?;
-    let sink = smtp::Options::new()
-        .starttls(&server)?
+    let sink = secured(smtp::Options::new(), &server)?
         .account("welcome", "the secret of the mail server")
         .start()?;
     let mut world = World::with_mail_server(sink).await?;
@@ -150,10 +176,7 @@ async fn mails_go_by_starttls_with_the_account_and_wait_while_the_server_cannot_
     std::fs::write(&secret, "the secret of the mail server\n")?;
     world
         .welcome
-        .set(
-            "smtp.url",
-            format!("smtp://{}?tls=required", world.smtp.address()),
-        )
+        .set("smtp.url", url(world.smtp.address()))
         .set("smtp.username", "welcome")
         .set("smtp.password_file", secret.display());
     world.register(&User::new(1, "alice@example.com")).await?;
@@ -182,4 +205,18 @@ async fn mails_go_by_starttls_with_the_account_and_wait_while_the_server_cannot_
             .contains("the secret of the mail server")
     );
     Ok(())
+}
+
+#[tokio::test]
+async fn mails_go_by_starttls_with_the_account_and_wait_while_the_server_cannot_be_trusted()
+-> Result<()> {
+    let url = |address: SocketAddr| format!("smtp://{address}?tls=required");
+    mails_wait_for_trust(smtp::Options::starttls, url).await
+}
+
+#[tokio::test]
+async fn mails_go_by_smtps_with_the_account_and_wait_while_the_server_cannot_be_trusted()
+-> Result<()> {
+    let url = |address: SocketAddr| format!("smtps://{address}");
+    mails_wait_for_trust(smtp::Options::tls, url).await
 }

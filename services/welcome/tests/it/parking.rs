@@ -8,7 +8,7 @@ use sso_testkit::{
     servers::smtp,
 };
 
-use crate::support::{DEAD_LETTERS, User, World, database};
+use crate::support::{DEAD_LETTERS, User, World, database, now};
 
 #[tokio::test]
 async fn not_now_is_tried_again_until_it_is_taken_and_others_do_not_wait() -> Result<()> {
@@ -62,6 +62,37 @@ const UNREACHABLE: &str = "welcome_smtp_failures_total{reason=\"unreachable\"}";
 async fn reaches(running: &Running, series: &str, least: i64) -> Result<()> {
     let what = format!("{series} reaches {least}");
     eventually(&what, async || Ok(running.metric(series).await? >= least)).await
+}
+
+#[tokio::test]
+async fn a_mail_that_is_tried_until_it_is_too_old_is_parked() -> Result<()> {
+    for in_postgres in [false, true] {
+        let mut world = World::new().await?;
+        if in_postgres {
+            world.welcome.set("database.url", database().await?);
+        }
+        world
+            .welcome
+            .set("mail.remember", "1h")
+            .set("smtp.retry_for", "30m");
+        world.register(&User::new(1, "bob@example.com")).await?;
+        let running = world.welcome.start().await?;
+        reaches(&running, SENT, 1).await?;
+        // An hour ago in ten seconds.
+        let almost_too_old = now() - Duration::from_secs(3590);
+        let late = User::new(2, "tempfail@example.com");
+        world.register_at(&late, almost_too_old).await?;
+        reaches(&running, GAVE_UP, 1).await?;
+        eventually("it is parked", async || {
+            Ok(world.kafka.consume_all(DEAD_LETTERS).await?.len() == 1)
+        })
+        .await?;
+        let list = world.welcome.run_ok(&["dead-letter", "list"])?;
+        assert!(list.contains("older than mail.remember"), "{list}");
+        let too_old = "welcome_mails_total{outcome=\"too_old\"}";
+        assert_eq!(running.metric(too_old).await?, 0);
+    }
+    Ok(())
 }
 
 /// By itself that says as little of a mail as a server that is away; the others, which it takes, do.
