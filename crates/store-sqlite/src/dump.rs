@@ -114,7 +114,7 @@ impl Source {
                 folder: folder.path().to_owned(),
             });
         }
-        let serving = folder.lock_to_serve()?;
+        let serving = folder.lock_to_copy()?;
         let of = |fault| OpenError::of(file.clone(), fault);
         let mut connection = connection::writer(&file).map_err(of)?;
         migrations::prepare(&mut connection, &file, false)?;

@@ -4,33 +4,18 @@ use std::{io, path::PathBuf};
 
 use rusqlite::ErrorCode;
 
-use crate::fault::Fault;
+use crate::{fault::Fault, folder::Folder};
 
 /// Why a data folder or its database could not be opened: one sentence with the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The folder is not there and cannot be made, or cannot be written.
-    #[error(
-        "the data folder {} cannot be created or written ({source}): choose another data_dir, or \
-         give this user the right to write there",
-        .folder.display()
-    )]
-    Folder {
-        /// The data folder.
-        folder: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Another server serves this folder.
-    #[error(
-        "another server already runs on the data folder {}: stop it, or choose another data_dir",
-        .folder.display()
-    )]
-    Locked {
-        /// The data folder.
-        folder: PathBuf,
-    },
+    /// The folder, or a file in it, cannot be used.
+    #[error(transparent)]
+    Folder(Unusable),
+    /// Somebody else works on this folder.
+    #[error(transparent)]
+    Locked(Taken),
     /// There is nothing to be copied.
     #[error("there is no database in {}: choose another data_dir", .folder.display())]
     Absent {
@@ -127,6 +112,72 @@ pub enum OpenError {
     },
 }
 
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unusable {
+    /// It is not there and cannot be made, or cannot be written.
+    #[error(
+        "the data folder {} cannot be created or written ({source}): choose another data_dir, or \
+         give this user the right to write there",
+        .folder.display()
+    )]
+    Folder {
+        /// The data folder.
+        folder: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It, or one of the folders that it lies in, is a file.
+    #[error("{} is a file where a folder is needed: choose another data_dir", .file.display())]
+    NoFolder {
+        /// What is no folder.
+        file: PathBuf,
+    },
+    /// A file in it is kept from this user: somebody else has made it, mostly root by a command.
+    #[error(
+        "the file {} cannot be opened ({source}), it belongs to user {owner} and has mode \
+         {mode:03o}: give it to the user that the service runs as (chown, chmod 600), and run this \
+         as that user",
+        .file.display()
+    )]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who may do what with it.
+        mode: u32,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Why nobody can have a data folder to himself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Taken {
+    /// Another server serves it.
+    #[error(
+        "another server already runs on the data folder {}: stop it, or choose another data_dir",
+        .folder.display()
+    )]
+    ToServe {
+        /// The data folder.
+        folder: PathBuf,
+    },
+    /// A server serves what is to be copied, or another copy is made.
+    #[error(
+        "a server runs on the data folder {}, or another copy of it is under way: stop the server, \
+         or let the copy end, and run this again",
+        .folder.display()
+    )]
+    ToCopy {
+        /// The data folder.
+        folder: PathBuf,
+    },
+}
+
 impl OpenError {
     /// What SQLite says of `file`, sorted.
     pub(crate) fn of(file: PathBuf, fault: Fault) -> Self {
@@ -137,10 +188,7 @@ impl OpenError {
         match code {
             Some(ErrorCode::NotADatabase) => Self::NotADatabase { file },
             Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-                Self::Folder {
-                    folder: file.parent().map(PathBuf::from).unwrap_or_default(),
-                    source: io::Error::other(fault),
-                }
+                Self::Folder(Folder::of(&file).blame(io::Error::other(fault)))
             }
             Some(
                 ErrorCode::DatabaseBusy

@@ -1,6 +1,6 @@
 //! Is the database file whole?
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use rusqlite::Connection;
 
@@ -37,7 +37,7 @@ fn quick_check(connection: &Connection) -> Result<Vec<String>, Fault> {
     all(connection, QUICK_CHECK, [], scalar)
 }
 
-/// Whether a server runs on `folder`.
-pub fn is_served(folder: &Path) -> bool {
-    Folder::at(folder).is_served().unwrap_or(false)
+/// Whether a server runs on `folder`; an error if this user may not look.
+pub fn is_served(folder: &Path) -> io::Result<bool> {
+    Folder::at(folder).is_served()
 }

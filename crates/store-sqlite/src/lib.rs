@@ -38,7 +38,7 @@ mod writer;
 
 use metrics::{Unit, counter, describe_counter};
 
-pub use error::OpenError;
+pub use error::{OpenError, Taken, Unusable};
 pub use fault::is_damage;
 pub use folder::DATABASE;
 pub use integrity::{check_integrity, is_served};

@@ -48,7 +48,24 @@ pub(super) fn run(loaded: &Loaded, args: &HealthcheckArgs) -> Result<Exit, Faile
             output::print_line(body);
             Ok(Exit::Success)
         }
+        Err("") => {
+            let said = said(&answer);
+            let text = format!("not ready: {scheme}://{address} answers {said}");
+            Err(Failed::new(Exit::Failure, text))
+        }
         Err(body) => Err(Failed::new(Exit::Failure, format!("not ready: {body}"))),
+    }
+}
+
+/// An answer in one line, where it is none that says whether the server is ready.
+pub(super) fn said(answer: &str) -> &str {
+    match answer.lines().next() {
+        Some(line) if line.starts_with("HTTP/") => line,
+        // A listener that speaks TLS has its own words for who does not.
+        _ => {
+            "no HTTP: is the server started with this configuration? http.tls_cert says whether it \
+             speaks TLS"
+        }
     }
 }
 

@@ -21,10 +21,11 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use sso_config::cli::{self, EXIT_CODES, key_value};
+use sso_store_sqlite::DATABASE;
 
 use crate::{
-    config::{self as settings, Loaded, Sources},
-    exit::Exit,
+    config::{self as settings, Config, DatabaseUrl, Loaded, Sources},
+    exit::{Exit, Failed},
     serve,
     wiring::Wait,
 };
@@ -161,15 +162,17 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     cli::run("sso", Cli::try_parse_from(arguments), dispatch)
 }
 
-fn dispatch(cli: Cli) -> Result<Exit, crate::exit::Failed> {
+fn dispatch(cli: Cli) -> Result<Exit, Failed> {
     let Cli { settings, command } = cli;
     match command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&settings.load()?),
         Command::Migrate(command) => migrate::run(&settings.load()?, &command),
-        Command::User(command) => user::run(&settings.load()?, command),
-        Command::Keys(command) => keys::run(&settings.load()?, command),
-        Command::Events(command) => events::run(&settings.load()?, command),
-        Command::Audit(args) => audit::run(&settings.load()?, &args),
+        Command::User(command) => stored(&settings.load()?, |loaded| user::run(loaded, command)),
+        Command::Keys(command) => stored(&settings.load()?, |loaded| keys::run(loaded, command)),
+        Command::Events(command) => {
+            stored(&settings.load()?, |loaded| events::run(loaded, command))
+        }
+        Command::Audit(args) => stored(&settings.load()?, |loaded| audit::run(loaded, &args)),
         Command::Db(command) => db::run(&settings.load()?, &command),
         Command::Doctor(args) => Ok(doctor::run(&settings.load_all(), &args)),
         Command::Config(command) => config::run(&settings, &command),
@@ -182,8 +185,29 @@ fn dispatch(cli: Cli) -> Result<Exit, crate::exit::Failed> {
     }
 }
 
+/// Runs a command on what is stored.
+fn stored(
+    loaded: &Loaded,
+    run: impl FnOnce(&Loaded) -> Result<Exit, Failed>,
+) -> Result<Exit, Failed> {
+    run(loaded).map_err(|failed| located(failed, &loaded.config))
+}
+
+/// Damage that is met on the way says neither where it is nor what to do: a use case knows no place. One
+/// that is seen at the opening does.
+fn located(failed: Failed, config: &Config) -> Failed {
+    if failed.exit() != Exit::DataDamaged || !failed.message().contains("the store is damaged") {
+        return failed;
+    }
+    let place = match &config.database.url {
+        DatabaseUrl::Sqlite => config.data_dir.join(DATABASE).display().to_string(),
+        DatabaseUrl::Postgres(url) => url.to_string(),
+    };
+    failed.reworded(|said| format!("{place}: {said}: {}", doctor::RESTORE))
+}
+
 impl SettingsArgs {
-    fn load(&self) -> Result<Loaded, crate::exit::Failed> {
+    fn load(&self) -> Result<Loaded, Failed> {
         Ok(settings::load(self.sources())?)
     }
 

@@ -230,9 +230,23 @@ impl PasswordArgs {
                 .and_then(|file| first_line(io::BufReader::new(file)))
                 .map_err(|error| unread(format_args!("{}: {error}", path.display()))),
             None if io::stdin().is_terminal() => ask_twice(),
-            Some(_) | None => first_line(io::stdin().lock()).map_err(unread),
+            Some(_) => first_line(io::stdin().lock()).map_err(unread),
+            None => given(),
         }
     }
+}
+
+/// From standard input, which nobody has named: he may not have thought of a password.
+fn given() -> Result<Zeroizing<String>, Failed> {
+    let password = first_line(io::stdin().lock()).map_err(unread)?;
+    if password.is_empty() {
+        return Err(Failed::new(
+            Exit::Failure,
+            "there is no password on standard input: name a file by --password-file, or run this \
+             in a terminal",
+        ));
+    }
+    Ok(password)
 }
 
 fn unread(error: impl std::fmt::Display) -> Failed {

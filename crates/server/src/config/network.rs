@@ -11,6 +11,13 @@ use super::values::{Misshapen, Shape};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Proxy(ProxyNetwork);
 
+impl Proxy {
+    /// Whether it is every address of IPv4 or of IPv6.
+    pub(crate) fn is_anybody(self) -> bool {
+        self.to_string().ends_with("/0")
+    }
+}
+
 impl From<Proxy> for ProxyNetwork {
     fn from(proxy: Proxy) -> Self {
         proxy.0

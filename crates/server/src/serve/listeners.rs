@@ -1,6 +1,10 @@
 //! The sockets: bound before anything is announced, closed after everything is drained.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    io::{Error, ErrorKind},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use axum::Router;
 use sso_web::{
@@ -22,9 +26,6 @@ use crate::{
 
 /// The names of the listeners in metrics and logs.
 pub(super) const NAMES: [&str; 3] = ["http", "grpc", "admin"];
-
-/// Connections of operators.
-const ADMIN_CONNECTIONS: usize = 100;
 
 /// Bound, not yet accepting.
 pub(super) struct Listeners {
@@ -101,11 +102,7 @@ impl Listeners {
 
 /// What each listener is like, in the order of [`NAMES`].
 fn settings(config: &Config, certificates: &Certificates) -> [Settings; 3] {
-    let wanted = [
-        config.http.max_connections,
-        config.grpc.max_connections,
-        ADMIN_CONNECTIONS,
-    ];
+    let wanted = config.connections();
     let later = descriptors::later(&config.database);
     let [http_most, grpc_most, admin_most] = Descriptors::of_process(later).share(wanted);
     let http = Limits {
@@ -149,13 +146,26 @@ fn settings(config: &Config, certificates: &Certificates) -> [Settings; 3] {
 }
 
 async fn bind(key: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failed> {
-    let cannot = |error: std::io::Error| {
+    let cannot = |error: Error| {
+        let remedy = remedy(error.kind());
         Failed::new(
             Exit::Unavailable,
-            format!("{key}: cannot listen on {address} ({error}): free the port or choose another"),
+            format!("{key}: cannot listen on {address} ({error}): {remedy}"),
         )
     };
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
     let bound = listener.local_addr().map_err(cannot)?;
     Ok((listener, bound))
+}
+
+const fn remedy(why: ErrorKind) -> &'static str {
+    match why {
+        ErrorKind::PermissionDenied => {
+            "choose a port above 1023, or give the program the capability CAP_NET_BIND_SERVICE"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: name one that it has (`ip address` shows them)"
+        }
+        _ => "free the port or choose another",
+    }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::site;
+use crate::{network::tls::Secured, support::site};
 
 #[tokio::test]
 async fn a_user_added_beside_the_server_can_sign_in_at_once() -> Result<()> {
@@ -112,6 +112,9 @@ fn what_is_wrong_with_a_user_is_said() -> Result<()> {
     ])?;
     assert_eq!(weak.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&weak.stderr).contains("at least 8 characters"));
+    let missing = site.run(&["user", "add", "a@example.com"])?;
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("--password-file"));
     let unknown = site.run(&["user", "disable", "nobody@example.com"])?;
     assert_eq!(unknown.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("user not found"));
@@ -124,6 +127,25 @@ async fn healthcheck_tells_whether_the_server_is_ready() -> Result<()> {
     assert_eq!(site.run(&["healthcheck"])?.status.code(), Some(69));
     let _server = site.serve().await?;
     assert!(site.run_ok(&["healthcheck"])?.contains("ready"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn healthcheck_says_that_a_listener_speaks_tls_where_none_is_configured() -> Result<()> {
+    let secured = Secured::new(&["http"])?;
+    let _server = secured.site.serve_checked().await?;
+    let asked = secured
+        .site
+        .command(&["healthcheck"])
+        .env_remove("SSO__HTTP__TLS_CERT")
+        .env_remove("SSO__HTTP__TLS_KEY")
+        .output()?;
+    let said = String::from_utf8_lossy(&asked.stderr);
+    assert_eq!(asked.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("answers no HTTP") && said.contains("http.tls_cert"),
+        "{said}"
+    );
     Ok(())
 }
 

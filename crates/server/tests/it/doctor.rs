@@ -4,9 +4,16 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use sso_testkit::process::Site;
+use sso_testkit::{
+    pki::{Authority, Wanted},
+    process::Site,
+};
+use time::Duration;
 
-use crate::support::site;
+use crate::{
+    network::tls::now,
+    support::{SSO, site},
+};
 
 /// Exit code, and for a check how bad it is and what to do.
 fn doctor(site: &Site, arguments: &[&str]) -> Result<(Option<i32>, Vec<Value>)> {
@@ -69,6 +76,9 @@ fn weak_settings_are_warnings_with_a_remedy() -> Result<()> {
         .set("SSO__SESSIONS__IDLE_TTL", "1h")
         .set("SSO__HTTP__LISTEN", "0.0.0.0:0")
         .set("SSO__HTTP__EXPOSE_METRICS", true)
+        .set("SSO__HTTP__TRUSTED_PROXIES", "10.0.0.0/8, ::/0")
+        .set("SSO__THROTTLE__ENABLED", false)
+        .set("SSO__LOG__LEVEL", "sso_http=info,trace")
         .set("SSO__GRPC__LISTEN", "0.0.0.0:0")
         .set("SSO__GRPC__REQUIRE_CALLER", false);
     let (code, findings) = doctor(&site, &[])?;
@@ -84,6 +94,9 @@ fn weak_settings_are_warnings_with_a_remedy() -> Result<()> {
         "http.listen",
         "http.public_url",
         "http.expose_metrics",
+        "http.trusted_proxies",
+        "throttle.enabled",
+        "log.level",
         "grpc.listen",
         "grpc.require_caller",
     ] {
@@ -151,6 +164,85 @@ async fn what_must_be_repaired_is_an_error_with_a_remedy() -> Result<()> {
         "{findings:?}"
     );
     assert!(!find(&findings, "clock", "error").is_null(), "{findings:?}");
+    Ok(())
+}
+
+/// Seen red: without a look at the files.
+#[test]
+fn certificates_are_refused_by_the_words_of_a_start() -> Result<()> {
+    let mut site = site()?;
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| site.folder().join(name));
+    site.set("SSO__GRPC__TLS_CERT", certificate.display())
+        .set("SSO__GRPC__TLS_KEY", key.display());
+    let refused = |check: &str| -> Result<()> {
+        let (code, findings) = doctor(&site, &[])?;
+        let what = find(&findings, check, "error")["what"].clone();
+        let what = what.as_str().with_context(|| format!("{findings:?}"))?;
+        let start = site.run(&["serve"])?;
+        let said = String::from_utf8(start.stderr)?;
+        assert_eq!((code, start.status.code()), (Some(1), Some(78)), "{said}");
+        assert!(said.contains(&format!("{check}: {what}")), "{what}: {said}");
+        Ok(())
+    };
+    refused("grpc.tls_cert")?;
+    let authority = Authority::new()?;
+    let mut wanted = Wanted::of(&["localhost"], now());
+    let issued = authority.issue(&wanted)?;
+    fs::write(&certificate, &issued.certificate)?;
+    fs::write(&key, authority.issue(&wanted)?.key)?;
+    refused("grpc.tls_key")?;
+
+    fs::write(&key, &issued.key)?;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o640))?;
+    let (_, findings) = doctor(&site, &[])?;
+    let remedy = find(&findings, "grpc.tls_key", "error")["remedy"].as_str();
+    assert_eq!(remedy, Some(&*format!("chmod 600 {}", key.display())));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
+    let (code, findings) = doctor(&site, &[])?;
+    assert_eq!(code, Some(0), "{findings:?}");
+    assert!(!find(&findings, "grpc.tls_cert", "ok").is_null());
+
+    wanted.lasts = Duration::days(4);
+    let issued = authority.issue(&wanted)?;
+    fs::write(&certificate, &issued.certificate)?;
+    fs::write(&key, &issued.key)?;
+    let (_, findings) = doctor(&site, &[])?;
+    let soon = find(&findings, "grpc.tls_cert", "warning");
+    assert!(soon["remedy"].is_string(), "{findings:?}");
+    Ok(())
+}
+
+/// Whether there is a database in a folder that cannot be looked into nobody can tell.
+#[test]
+fn what_cannot_be_looked_into_is_not_called_not_there_yet() -> Result<()> {
+    let mut site = site()?;
+    let file = site.folder().join("file");
+    fs::write(&file, "")?;
+    site.set("SSO__DATA_DIR", file.display());
+    let (code, findings) = doctor(&site, &[])?;
+    assert_eq!(code, Some(1), "{findings:?}");
+    let told = find(&findings, "data_dir", "error");
+    assert_eq!(told["remedy"], "choose another data_dir", "{findings:?}");
+    let of_database = findings.iter().any(|one| one["check"] == "database");
+    assert!(!of_database, "{findings:?}");
+    Ok(())
+}
+
+#[test]
+fn the_limit_of_open_files_is_the_one_to_which_a_server_raises_its_own() -> Result<()> {
+    for (limit, severity) in [("-S -n 64", "ok"), ("-n 64", "warning")] {
+        let folder = tempfile::tempdir()?;
+        let script = folder.path().join("sso");
+        let text = format!("#!/bin/sh\nulimit {limit}\nexec {SSO} \"$@\"\n");
+        fs::write(&script, text)?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        let mut site = Site::new(script)?;
+        site.set("SSO__HTTP__MAX_CONNECTIONS", 100)
+            .set("SSO__GRPC__MAX_CONNECTIONS", 100);
+        let (_, findings) = doctor(&site, &[])?;
+        let found = find(&findings, "open files", severity);
+        assert!(!found.is_null(), "{limit}: {findings:?}");
+    }
     Ok(())
 }
 

@@ -58,6 +58,18 @@ fn a_port_in_use_is_named() -> Result<()> {
     Ok(())
 }
 
+/// TEST-NET-1 (RFC 5737): nobody has it.
+#[test]
+fn an_address_that_this_machine_has_not_is_told_as_such() -> Result<()> {
+    let mut site = site()?;
+    site.set("SSO__HTTP__LISTEN", "192.0.2.1:0");
+    let sentence = "http.listen: cannot listen on 192.0.2.1:0";
+    let output = serve(&site)?;
+    fails(&output, 69, sentence);
+    fails(&output, 69, "this machine has no such address");
+    Ok(())
+}
+
 #[test]
 fn a_folder_that_cannot_be_made_is_named() -> Result<()> {
     let mut site = site()?;
@@ -100,7 +112,14 @@ async fn a_command_that_meets_a_damaged_page_ends_with_65() -> Result<()> {
     let file = fs::OpenOptions::new().write(true).open(&database)?;
     let garbage = vec![b'x'; usize::try_from(bytes)?];
     file.write_all_at(&garbage, u64::from(page - 1) * u64::from(bytes))?;
-    fails(&site.run(&["user", "list"])?, 65, "malformed");
+    let output = site.run(&["user", "list"])?;
+    for part in [
+        "malformed",
+        &database.display().to_string(),
+        "restore a backup",
+    ] {
+        fails(&output, 65, part);
+    }
     Ok(())
 }
 

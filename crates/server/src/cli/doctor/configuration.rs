@@ -33,6 +33,8 @@ pub(super) fn examine(loaded: &Loaded) -> Vec<Finding> {
     passwords(config, &mut findings);
     tokens(config, &mut findings);
     listeners(config, &mut findings);
+    clients(config, &mut findings);
+    log(config, &mut findings);
     database(config, &mut findings);
     if findings.is_empty() {
         findings.push(Finding::ok("configuration", "no weak setting"));
@@ -148,6 +150,42 @@ fn listeners(config: &Config, findings: &mut Vec<Finding>) {
             "http.expose_metrics",
             "metrics are shown to everybody who can connect",
             "set it to false and let Prometheus read admin.listen",
+        ));
+    }
+}
+
+/// Whether clients are held back, and told from one another.
+fn clients(config: &Config, findings: &mut Vec<Finding>) {
+    if !config.throttle.enabled {
+        findings.push(Finding::warning(
+            "throttle.enabled",
+            "there are no limits: anybody may guess passwords as fast as they can be hashed",
+            "set it to true; false is for tests",
+        ));
+    }
+    let mut proxies = config.http.trusted_proxies.iter();
+    if let Some(anybody) = proxies.find(|proxy| proxy.is_anybody()) {
+        findings.push(Finding::warning(
+            "http.trusted_proxies",
+            format!(
+                "{anybody} is everybody: each client says by X-Forwarded-For who he is, and limits \
+                 by address hold for nobody"
+            ),
+            "name the addresses of your proxies and nobody else's",
+        ));
+    }
+}
+
+/// Single modules may say more, such as the audit log at `debug`.
+fn log(config: &Config, findings: &mut Vec<Finding>) {
+    let filter = config.log.level.to_string();
+    let level = filter.split(',').next().unwrap_or_default();
+    if matches!(level, "debug" | "trace") {
+        findings.push(Finding::warning(
+            "log.level",
+            format!("{level} logs what is refused too: anybody can fill the disk that it is on"),
+            "set it to info; what is needed for a while is set by PUT /log-level of the admin \
+             listener",
         ));
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use sso_store_sqlite::{DATABASE, check_integrity};
 use time::OffsetDateTime;
 
-use super::Finding;
+use super::{AS_THE_SERVICE, Finding, REFUSED, RESTORE};
 use crate::{
     config::Config,
     exit::{Exit, Failed},
@@ -30,15 +30,18 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     }
     rights(config, &mut findings);
     let file = config.data_dir.join(DATABASE);
-    if !file.exists() {
-        findings.push(Finding::ok(
-            "database",
-            format!(
+    match file.try_exists() {
+        Ok(true) => {}
+        Ok(false) => {
+            let what = format!(
                 "{} is not there yet: the first start makes it",
                 file.display()
-            ),
-        ));
-        return findings;
+            );
+            findings.push(Finding::ok("database", what));
+            return findings;
+        }
+        // Nobody can tell from here, and what is in the way is told with the rights.
+        Err(_) => return findings,
     }
     clock("database", written(&file), &mut findings);
     if database(config, &mut findings) {
@@ -54,6 +57,11 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
 fn rights(config: &Config, findings: &mut Vec<Finding>) {
     let before = findings.len();
     let folder = &config.data_dir;
+    if let Some(file) = folder.ancestors().find(|path| path.is_file()) {
+        let what = format!("{} is a file where a folder is needed", file.display());
+        findings.push(Finding::error("data_dir", what, "choose another data_dir"));
+        return;
+    }
     private("data_dir", folder, "700", findings);
     private("database", &folder.join(DATABASE), "600", findings);
     if let Some(file) = wiring::master_key_file(config) {
@@ -65,7 +73,8 @@ fn rights(config: &Config, findings: &mut Vec<Finding>) {
     }
 }
 
-fn private(check: &'static str, path: &Path, mode: &str, findings: &mut Vec<Finding>) {
+/// Who else can read it. Of what is not there nothing is said.
+pub(super) fn private(check: &'static str, path: &Path, mode: &str, findings: &mut Vec<Finding>) {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
@@ -73,7 +82,7 @@ fn private(check: &'static str, path: &Path, mode: &str, findings: &mut Vec<Find
             findings.push(Finding::error(
                 check,
                 format!("{}: {error}", path.display()),
-                "run this as the user that the service runs as",
+                AS_THE_SERVICE,
             ));
             return;
         }
@@ -97,7 +106,7 @@ fn private(check: &'static str, path: &Path, mode: &str, findings: &mut Vec<Find
         findings.push(Finding::warning(
             check,
             format!("{path} belongs to the user {}, not to {me}", metadata.uid()),
-            "run this as the user that the service runs as",
+            AS_THE_SERVICE,
         ));
     }
 }
@@ -113,7 +122,7 @@ fn database(config: &Config, findings: &mut Vec<Finding>) -> bool {
         Ok(damage) => findings.push(Finding::error(
             "database",
             format!("is damaged: {}", damage.join("; ")),
-            "stop the server, keep a copy of the folder, and restore a backup",
+            RESTORE,
         )),
         Err(error) => {
             findings.push(unusable("database", &wiring::of_sqlite(&error)));
@@ -264,7 +273,7 @@ fn written(file: &Path) -> Option<OffsetDateTime> {
     clippy::disallowed_methods,
     reason = "this is about the machine's clock itself"
 )]
-fn now() -> OffsetDateTime {
+pub(super) fn now() -> OffsetDateTime {
     SystemTime::now().into()
 }
 
@@ -277,10 +286,8 @@ fn unusable(check: &'static str, failed: &Failed) -> Finding {
         Exit::Unavailable => {
             "see that the database answers and nobody holds it, then run this again"
         }
-        Exit::DataDamaged => {
-            "stop every server, keep a copy of what is there, and restore a backup"
-        }
-        _ => "correct it: a start is refused by the same words",
+        Exit::DataDamaged => RESTORE,
+        _ => REFUSED,
     };
     Finding::error(check, failed.message(), remedy)
 }

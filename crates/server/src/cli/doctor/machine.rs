@@ -1,6 +1,6 @@
 //! The disk, the limits of the process, and the server itself.
 
-use std::{path::Path, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use rustix::{
     fs::statvfs,
@@ -8,7 +8,7 @@ use rustix::{
 };
 use sso_web::probe;
 
-use super::{super::healthcheck, Finding};
+use super::{super::healthcheck, AS_THE_SERVICE, Finding};
 use crate::config::Config;
 
 const MIB: u64 = 1024 * 1024;
@@ -45,15 +45,16 @@ fn disk(folder: &Path) -> Option<Finding> {
     })
 }
 
+/// The hard limit: the server raises its own to that.
 fn files(config: &Config) -> Finding {
-    let connections = config.http.max_connections + config.grpc.max_connections;
-    let needed = connections as u64 + OTHER_FILES;
-    match getrlimit(Resource::Nofile).current {
+    let connections: u64 = config.connections().map(|most| most as u64).iter().sum();
+    let needed = connections + OTHER_FILES;
+    match getrlimit(Resource::Nofile).maximum {
         Some(limit) if limit < needed => Finding::warning(
             "open files",
-            format!("{limit} are allowed here, and {needed} may be needed for all connections"),
-            "raise it for the service (ulimit -n, LimitNOFILE=), or lower http.max_connections \
-             and grpc.max_connections",
+            format!("{limit} can be had here, and {needed} may be needed for all connections"),
+            "raise the hard limit for the service (ulimit -Hn, LimitNOFILE=), or lower \
+             http.max_connections and grpc.max_connections",
         ),
         _ => Finding::ok("open files", "enough for all connections"),
     }
@@ -67,28 +68,41 @@ fn server(config: &Config) -> Finding {
         "http"
     };
     let embedded = config.database.url.is_embedded();
-    let served = embedded && sso_store_sqlite::is_served(&config.data_dir);
+    let served = if embedded {
+        sso_store_sqlite::is_served(&config.data_dir)
+    } else {
+        Ok(false)
+    };
     match healthcheck::ask(&config.http, address, PATIENCE) {
         Ok(answer) if probe::ready(&answer).is_ok() => {
             Finding::ok("server", format!("{scheme}://{address} is ready"))
         }
         Ok(answer) => Finding::error(
             "server",
-            format!("{scheme}://{address} answers {}", first_line(&answer)),
+            format!(
+                "{scheme}://{address} answers {}",
+                healthcheck::said(&answer)
+            ),
             "see its log, and /auth/ready for what it depends on",
         ),
-        Err(error) if served => Finding::error(
-            "server",
-            format!(
-                "one runs on this data folder, but {scheme}://{address} does not answer: {error}"
-            ),
-            "see its log; is it started with this configuration?",
-        ),
-        Err(_) if embedded => Finding::ok("server", "none runs on this data folder"),
-        Err(_) => Finding::ok("server", format!("none runs on {scheme}://{address}")),
+        Err(error) => unanswered(&format!("{scheme}://{address}"), embedded, served, &error),
     }
 }
 
-fn first_line(answer: &str) -> &str {
-    answer.lines().next().unwrap_or_default()
+/// Nobody answers there.
+fn unanswered(url: &str, embedded: bool, served: io::Result<bool>, error: &io::Error) -> Finding {
+    match served {
+        Ok(true) => Finding::error(
+            "server",
+            format!("one runs on this data folder, but {url} does not answer: {error}"),
+            "see its log; is it started with this configuration?",
+        ),
+        Ok(false) if embedded => Finding::ok("server", "none runs on this data folder"),
+        Ok(false) => Finding::ok("server", format!("none runs on {url}")),
+        Err(error) => Finding::warning(
+            "server",
+            format!("whether one runs on this data folder cannot be seen: {error}"),
+            AS_THE_SERVICE,
+        ),
+    }
 }

@@ -6,6 +6,7 @@ mod kafka;
 mod machine;
 mod redis;
 mod servers;
+mod tls;
 
 use clap::Args;
 use serde::Serialize;
@@ -18,10 +19,10 @@ use crate::{
 };
 
 pub(super) const HELP: &str = "\
-Looks at the configuration, the data folder (the whole database is read) or the
-servers of PostgreSQL, the schema, keys, outbox, Kafka and the registry, Redis,
-the disk, open files, the clock, and the running server if there is one. Changes
-nothing.
+Looks at the configuration, the certificates, the data folder (the whole
+database is read) or the servers of PostgreSQL, the schema, keys, outbox, Kafka
+and the registry, Redis, the disk, open files, the clock, and the running server
+if there is one. Changes nothing.
 
 Exit codes: 0 nothing must be repaired; 1 something must (with --strict also for
 warnings); 78 the configuration cannot be loaded.
@@ -30,6 +31,14 @@ Examples:
   sso doctor
   sso doctor --config /etc/sso/sso.toml --strict
   sso doctor --output json | jq '.findings[] | select(.severity != \"ok\")'";
+
+/// What to do where stored data is damaged.
+pub(super) const RESTORE: &str =
+    "stop every server, keep a copy of what is there, and restore a backup";
+/// What to do about what `sso serve` refuses.
+const REFUSED: &str = "correct it: a start is refused by the same words";
+/// What to do where this user may not look.
+const AS_THE_SERVICE: &str = "run this as the user that the service runs as";
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -128,6 +137,7 @@ pub(super) fn run(loaded: &Result<Loaded, Problems>, args: &DoctorArgs) -> Exit 
 
 fn examine(loaded: &Loaded) -> Vec<Finding> {
     let mut findings = configuration::examine(loaded);
+    findings.extend(tls::examine(&loaded.config));
     findings.extend(data::examine(&loaded.config));
     findings.extend(servers::examine(&loaded.config));
     findings.extend(kafka::examine(&loaded.config));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sso_store_postgres::servers::{Found, Role, Surveyed};
+use sso_store_postgres::servers::{Found, Instances, Role, Surveyed};
 
 use super::Finding;
 use crate::{config::Config, wiring};
@@ -52,13 +52,7 @@ fn server(one: &Surveyed, primary: Option<&Found>, max_lag: Duration) -> Finding
     let (check, name) = (if one.replica { REPLICAS } else { URL }, &one.name);
     let found = match &one.found {
         Ok(found) => found,
-        Err(error) => {
-            return Finding::warning(
-                check,
-                format!("{name} cannot be asked: {error}"),
-                "start it, or take it out of the configuration; others carry its reads",
-            );
-        }
+        Err(error) => return unasked(check, name, error, primary.is_some()),
     };
     let about = format!("timeline {}, PostgreSQL {}", found.timeline, found.version);
     match found.role {
@@ -75,6 +69,18 @@ fn server(one: &Surveyed, primary: Option<&Found>, max_lag: Duration) -> Finding
         Role::Primary { .. } => Finding::ok(check, format!("{name} is the primary ({about})")),
         Role::Replica => replica(check, name, found, &about, max_lag),
     }
+}
+
+/// The reads of one of several are carried by the others; without a primary there are none.
+fn unasked(check: &'static str, name: &str, error: &str, has_primary: bool) -> Finding {
+    let what = format!("{name} cannot be asked: {error}");
+    if has_primary {
+        let remedy = "start it, or take it out of the configuration; others carry its reads";
+        return Finding::warning(check, what, remedy);
+    }
+    let remedy = "start it, or correct the configuration: no primary answers, and without one \
+                  nobody can sign in";
+    Finding::error(check, what, remedy)
 }
 
 fn replica(
@@ -116,6 +122,15 @@ fn replica(
              recovery_min_apply_delay of the replica",
         ),
     }
+}
+
+/// Whether there is one that may be promoted: it follows, a commit waits for it, or it is missed.
+fn has_standbys(primary: &Found) -> bool {
+    let synchrony = &primary.synchrony;
+    let missed = |known: &Instances| !known.missed.is_empty();
+    synchrony.followed_by > 0
+        || !synchrony.standbys.is_empty()
+        || primary.instances.as_ref().is_some_and(missed)
 }
 
 fn synchrony(primary: &Found) -> Finding {
@@ -164,13 +179,19 @@ fn rights(primary: &Found) -> Finding {
         let what = format!("{user} sees how far the standbys are");
         return Finding::ok(RIGHTS, what);
     }
+    let remedy = format!("grant pg_read_all_stats to \"{user}\"");
+    if !has_standbys(primary) {
+        let what =
+            format!("none is needed while there is no standby; with the first one: {remedy}");
+        return Finding::ok(RIGHTS, what);
+    }
     Finding::warning(
         RIGHTS,
         format!(
-            "{user} does not see how far the standbys are: without a synchronous one no \
-             revocation is answered `everywhere`"
+            "{user} does not see how far the standbys are: unless each commit waits for all of \
+             them no revocation is answered `everywhere`"
         ),
-        format!("grant pg_read_all_stats to \"{user}\""),
+        remedy,
     )
 }
 

@@ -58,6 +58,20 @@ pub(crate) struct Config {
     pub(crate) telemetry: Telemetry,
 }
 
+/// Most connections of operators.
+const ADMIN_CONNECTIONS: usize = 100;
+
+impl Config {
+    /// Most connections of clients, of the listeners `http`, `grpc` and `admin`.
+    pub(crate) const fn connections(&self) -> [usize; 3] {
+        [
+            self.http.max_connections,
+            self.grpc.max_connections,
+            ADMIN_CONNECTIONS,
+        ]
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

@@ -95,6 +95,18 @@ fn variables_of_others_are_ignored() {
     assert_eq!(given.good().config, nothing().good().config);
 }
 
+#[test]
+fn an_empty_name_of_the_file_is_a_problem_that_names_the_variable() {
+    let given = nothing().env("SSO_CONFIG", "");
+    assert_eq!(
+        given.problems(),
+        "SSO_CONFIG: is empty: name the configuration file in it, or unset it"
+    );
+    // Which file is meant is said by the flag.
+    let given = file("[log]\nlevel = 'debug'").env("SSO_CONFIG", "");
+    assert_eq!(given.good().config.log.level.to_string(), "debug");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_variable_that_is_not_utf8_is_a_problem() {

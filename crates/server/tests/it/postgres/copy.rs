@@ -151,7 +151,7 @@ async fn everything_moves_and_goes_on_where_it_was() -> Result<()> {
     );
 
     let copy = ["db", "copy", "--to", &url, "--output", "json"];
-    refused(&old.run(&copy)?, 69, "another server already runs");
+    refused(&old.run(&copy)?, 69, "a server runs on the data folder");
     drop(serving);
     odd_values(&old)?;
     // Not delivered yet, in this order.

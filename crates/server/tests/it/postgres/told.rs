@@ -6,7 +6,7 @@ use anyhow::ensure;
 use serde_json::Value;
 use sso_testkit::{
     persona::Persona,
-    servers::{Options, Postgres, Proxy, SUPERUSER_PASSWORD},
+    servers::{Node, Options, Postgres, Proxy, SUPERUSER_PASSWORD},
 };
 
 use super::{
@@ -161,15 +161,29 @@ async fn doctor_tells_the_servers_roles_and_what_to_do_about_them() -> Result<()
     Ok(())
 }
 
-#[tokio::test]
-async fn doctor_tells_which_right_is_missing() -> Result<()> {
-    let server = Options::new().start().await?;
+/// A site of a role that has no rights but on its own database.
+async fn unprivileged(server: &Node) -> Result<Site> {
     server
         .execute("create role plain login password 'plain'")
         .await?;
     server.execute("create database plain owner plain").await?;
-    let url = format!("postgres://plain:plain@{}/plain", server.node.address());
-    let site = on(&url)?;
+    on(&format!(
+        "postgres://plain:plain@{}/plain",
+        server.address()
+    ))
+}
+
+#[tokio::test]
+async fn doctor_tells_which_right_is_missing_where_there_is_a_standby() -> Result<()> {
+    let alone = Options::new().start().await?;
+    let said = doctor(&unprivileged(&alone.node).await?)?;
+    let [("ok", what, _)] = finding(&said, "rights")[..] else {
+        anyhow::bail!("{said}");
+    };
+    ensure!(what.contains("while there is no standby"), "{said}");
+
+    let (pair, _) = pair(1).await?;
+    let site = unprivileged(&pair.primary).await?;
     let said = doctor(&site)?;
     let [("warning", what, remedy)] = finding(&said, "rights")[..] else {
         anyhow::bail!("{said}");
@@ -178,9 +192,24 @@ async fn doctor_tells_which_right_is_missing() -> Result<()> {
         what.contains("does not see how far the standbys are"),
         "{said}"
     );
-    server.execute(remedy).await?;
+    pair.primary.execute(remedy).await?;
     let said = doctor(&site)?;
     assert_eq!(finding(&said, "rights")[0].0, "ok", "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_does_not_advise_to_go_on_without_the_only_server() -> Result<()> {
+    let mut server = Options::new().start().await?;
+    let site = on(&server.url())?;
+    server.node.kill9().await?;
+    let said = doctor(&site)?;
+    let [("error", what, remedy)] = finding(&said, "database.url")[..] else {
+        anyhow::bail!("{said}");
+    };
+    let start = format!("{} cannot be asked: ", server.node.address());
+    ensure!(what.starts_with(&start), "{said}");
+    ensure!(remedy.contains("no primary answers"), "{said}");
     Ok(())
 }
 
