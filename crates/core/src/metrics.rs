@@ -1,6 +1,6 @@
 //! The metrics that use cases count, by the contract's names.
 
-use metrics::{Unit, counter, describe_counter, describe_histogram};
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 
 use crate::ports::{
     ThrottleReason,
@@ -15,6 +15,8 @@ pub const REGISTRATIONS: &str = "sso_registrations_total";
 pub const THROTTLED: &str = "sso_throttled_total";
 /// Refresh tokens that came a second time after the grace.
 pub const REFRESH_REUSE: &str = "sso_refresh_reuse_total";
+/// Refresh tokens of sessions that are not there.
+pub const REFRESH_UNKNOWN: &str = "sso_refresh_unknown_total";
 /// Rows that the janitor deleted, by table.
 pub const JANITOR_DELETED: &str = "sso_janitor_deleted_total";
 
@@ -132,6 +134,12 @@ pub fn register() {
     }
     counter!(REFRESH_REUSE).absolute(0);
     describe_counter!(
+        REFRESH_UNKNOWN,
+        Unit::Count,
+        "Refresh tokens whose session is not there: it ended long ago, or a failover lost it."
+    );
+    counter!(REFRESH_UNKNOWN).absolute(0);
+    describe_counter!(
         JANITOR_DELETED,
         Unit::Count,
         "Rows that the janitor deleted because they were past their age, by table."
@@ -156,6 +164,8 @@ fn register_revocation() {
         Unit::Seconds,
         "Time from the COMMIT of a revocation to the answer that every instance obeys it."
     );
+    // It has its buckets from now on.
+    drop(histogram!(EVERYWHERE_AFTER));
     describe_counter!(
         HINTS_REFUTED,
         Unit::Count,

@@ -1,6 +1,6 @@
 //! How brokers are reached.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{env, path::PathBuf, sync::Arc};
 
 use rdkafka::ClientConfig;
 use sso_config::remote::Credential;
@@ -104,12 +104,17 @@ impl Connection {
 }
 
 /// Where this machine's roots lie, as for all our other TLS. OpenSSL that is linked into us would look
-/// for them in the folder that it was built for, which is nowhere.
+/// for them in the folder that it was built for, which is nowhere. librdkafka takes one place: of several
+/// folders the first.
 fn of_this_machine() -> Option<PathBuf> {
-    let found = openssl_probe::probe();
-    found
-        .cert_file
-        .or_else(|| found.cert_dir.into_iter().next())
+    let named = |variable| {
+        let places = env::var_os(variable)?;
+        env::split_paths(&places).find(|place| place.exists())
+    };
+    named("SSL_CERT_FILE")
+        .or_else(|| named("SSL_CERT_DIR"))
+        .or_else(|| openssl_probe::probe().cert_file)
+        .or_else(|| openssl_probe::candidate_cert_dirs().next().map(Into::into))
 }
 
 impl Sasl {

@@ -96,7 +96,10 @@ impl ClientCredentials {
     fn fetch_alone(&self) -> Result<OAuthToken, String> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
-        runtime.block_on(self.fetch())
+        let fetched = runtime.block_on(self.fetch());
+        // A resolver that hangs is not waited for.
+        runtime.shutdown_background();
+        fetched
     }
 
     async fn fetch(&self) -> Result<OAuthToken, String> {

@@ -101,6 +101,19 @@ impl PostgresStore {
         let StoreError::Conflict(Constraint::Id) = error else {
             return Err(error);
         };
+        for _ in 1..ATTEMPTS {
+            match self.look_for(login).await {
+                // The look was undone, the login may well be done: it is not to be sent anew.
+                Err(StoreError::Undone(_)) => {}
+                found => return found,
+            }
+        }
+        Err(StoreError::unavailable(
+            "each look for a login was undone by another",
+        ))
+    }
+
+    async fn look_for(&self, login: &NewLogin<'_>) -> Result<Option<LoggedIn>, StoreError> {
         let id = login.session.id.as_uuid();
         let mut tx = Box::new(self.transaction().await?);
         tx.durable = true;

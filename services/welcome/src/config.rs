@@ -138,7 +138,7 @@ pub(crate) struct Mail {
     pub(crate) product: String,
     /// How long it is remembered which registrations have had their mail. Older registrations get
     /// none, so that nobody gets a second one when a topic is read from its start; those that were tried
-    /// in vain by then are parked. Longer than `smtp.retry_for`, and than the mail server may be away.
+    /// in vain by then are parked. Make it longer than the mail server may be away.
     #[serde(with = "duration")]
     #[schemars(with = "duration::Text", extend("x-minimum" = "1h", "x-maximum" = "3660d"))]
     pub(crate) remember: Duration,
@@ -246,10 +246,6 @@ impl Sections for Config {
         if self.smtp.retry_first > self.smtp.retry_longest {
             let text = "must not be longer than smtp.retry_longest";
             rules.broken("smtp.retry_first", &["smtp.retry_longest"], text);
-        }
-        if self.mail.remember <= self.smtp.retry_for {
-            let text = "must be longer than smtp.retry_for";
-            rules.broken("mail.remember", &["smtp.retry_for"], text);
         }
         if password.is_some() && url.as_ref().is_some_and(SmtpUrl::in_clear) {
             let text = "must not be sent in clear: let smtp.url demand TLS";

@@ -80,7 +80,8 @@ impl Dialogues {
             return Some(connection);
         }
         part(&mut connection);
-        self.close();
+        // Without a goodbye: somebody waits.
+        drop(mem::take(&mut *self.lock()));
         None
     }
 

@@ -194,7 +194,9 @@ impl Greeter {
             }
             Ok(Progress::Tried) => {
                 metrics::mail("gave_up");
-                Outcome::Park("not sent before it was older than mail.remember".to_owned())
+                let why = "not sent before it was older than mail.remember: make that longer before \
+                           it is sent again";
+                Outcome::Park(why.to_owned())
             }
             Ok(Progress::UnderWay(left)) => Outcome::Retry(left),
             Ok(Progress::Sent) => known(),

@@ -117,6 +117,8 @@ fn command(name: &str) -> Result<Command> {
         .env("RUSTFLAGS", flags)
         .env("CFLAGS", &c_flags)
         .env("CXXFLAGS", &c_flags)
+        // What an idle instance runs lies together: `crates/server/build.rs`.
+        .env("SSO_LINK_RESIDENT", "1")
         // What has a date in it takes this one.
         .env("SOURCE_DATE_EPOCH", "0")
         // What is shipped has the OpenSSL of the lock file in it, not the machine's.

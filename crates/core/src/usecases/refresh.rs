@@ -7,13 +7,14 @@ use crate::{
     audit::Repeat,
     caller::{Caller, Network},
     failure::{BadFields, Failure, Fields},
-    metrics::REFRESH_REUSE,
+    metrics::{REFRESH_REUSE, REFRESH_UNKNOWN},
     ports::{
         RefreshClaims, SignError, StoreError, TokenRefused,
         store::{AuditAction, AuditResult, Ended, Revoked, Rotate, Rotation, Session},
     },
     sso::Sso,
     usecases::{SignedIn, once_more::once_more},
+    values::UserId,
 };
 
 /// A refresh token, unverified.
@@ -89,8 +90,19 @@ async fn rotate(
         }
         // The leeway is for the clocks of others: the session's end is our own.
         Rotation::Over if claims.expires_at <= rotate.now => Err(TokenRefused::Expired.into()),
-        Rotation::Late | Rotation::Over | Rotation::Unknown => Err(TokenRefused::Revoked.into()),
+        Rotation::Unknown => {
+            note_unknown(claims.user);
+            Err(TokenRefused::Revoked.into())
+        }
+        Rotation::Late | Rotation::Over => Err(TokenRefused::Revoked.into()),
     }
+}
+
+/// Of rows that are swept only tokens are left that have ended long ago. Many at once after a failover
+/// were lost by it.
+fn note_unknown(user: UserId) {
+    counter!(REFRESH_UNKNOWN).increment(1);
+    tracing::info!(user_id = %user, "a refresh token's session is not there");
 }
 
 /// From another network than the session's it may be a client that moves, or a thief who was quick.

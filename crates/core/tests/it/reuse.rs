@@ -1,6 +1,11 @@
-//! A token that was used again after the grace is told to the operator, once.
+//! Of refresh tokens that were used again after the grace, or whose session is not there, the operator
+//! is told.
 
-use sso_core::metrics::REFRESH_REUSE;
+use sso_core::{
+    Caller,
+    metrics::{REFRESH_REUSE, REFRESH_UNKNOWN},
+    usecases::administer::delete,
+};
 
 use crate::support::{
     AnyStore, SECOND, app,
@@ -10,6 +15,7 @@ use crate::support::{
 
 on_every_store! {
     a_reuse_is_counted_and_logged_once_without_the_token
+    a_session_that_is_not_there_is_counted_and_logged_without_the_token
 }
 
 async fn a_reuse_is_counted_and_logged_once_without_the_token(store: AnyStore) {
@@ -36,4 +42,27 @@ async fn a_reuse_is_counted_and_logged_once_without_the_token(store: AnyStore) {
     assert!(warnings[0].contains("used again after the grace"), "{text}");
     assert!(warnings[0].contains(&first.user.to_string()), "{text}");
     assert!(!text.contains(&first.refresh_token), "{text}");
+}
+
+async fn a_session_that_is_not_there_is_counted_and_logged_without_the_token(store: AnyStore) {
+    let (recorder, log) = (recorder(), Log::default());
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let _logging = log.start();
+    let app = app(store).await;
+    let alice = app.register("alice").await.unwrap();
+    delete(&app.sso, &Caller::operator(), alice.user)
+        .await
+        .unwrap();
+    assert_eq!(
+        code(app.refresh(&alice.refresh_token).await),
+        "token_revoked"
+    );
+    let metrics = recorder.handle().render();
+    assert!(
+        metrics.contains(&format!("{REFRESH_UNKNOWN} 1")),
+        "{metrics}"
+    );
+    let text = log.text();
+    assert!(text.contains("session is not there"), "{text}");
+    assert!(!text.contains(&alice.refresh_token), "{text}");
 }

@@ -1,17 +1,20 @@
 //! The certificates of the listeners, and their renewal while the service runs.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use sso_core::ports::Clock;
-use sso_web::tls::{Reload, Tls, TlsError, TlsFiles};
+use sso_web::tls::{Reload, Tls, TlsError};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::listeners::NAMES;
+use super::{
+    listeners::NAMES,
+    tls_files::{self, Named},
+};
 use crate::{
     config::Config,
     exit::{Exit, Failed},
@@ -22,7 +25,7 @@ use crate::{
 const POLL: Duration = Duration::from_secs(5);
 
 /// A certificate that ends sooner is worth a word in the log.
-const SOON: i64 = 14 * 24 * 60 * 60;
+pub(crate) const SOON: i64 = 14 * 24 * 60 * 60;
 
 const EXPIRY: &str = "sso_tls_certificate_expiry_seconds";
 const RELOADS: &str = "sso_tls_reloads_total";
@@ -66,21 +69,11 @@ pub(crate) fn register_example() {
 impl Certificates {
     /// Reads all that are configured.
     pub(super) fn load(config: &Config) -> Result<Self, Failed> {
-        let Config {
-            http, grpc, admin, ..
-        } = config;
-        let files = |certificate: &Option<PathBuf>, key: &Option<PathBuf>, client_ca| {
-            Some(TlsFiles {
-                certificate: certificate.clone()?,
-                key: key.clone()?,
-                client_ca,
-            })
-        };
-        let client_ca = grpc.tls_client_ca.clone();
+        let [http, grpc, admin] = tls_files::of_listeners(config);
         Ok(Self {
-            http: load("http", files(&http.tls_cert, &http.tls_key, None))?,
-            grpc: load("grpc", files(&grpc.tls_cert, &grpc.tls_key, client_ca))?,
-            admin: load("admin", files(&admin.tls_cert, &admin.tls_key, None))?,
+            http: load(http)?,
+            grpc: load(grpc)?,
+            admin: load(admin)?,
         })
     }
 
@@ -126,25 +119,13 @@ impl Certificates {
     }
 }
 
-fn load(listener: &'static str, files: Option<TlsFiles>) -> Result<Option<Arc<Tls>>, Failed> {
-    let Some(files) = files else {
+fn load(named: Option<Named>) -> Result<Option<Arc<Tls>>, Failed> {
+    let Some(named) = named else {
         return Ok(None);
     };
-    let tls = Tls::load(files.clone()).map_err(|error| {
-        let key = key_of(&files, &error);
-        Failed::new(Exit::Configuration, format!("{listener}.{key}: {error}"))
-    })?;
+    let refused = |(key, error)| Failed::new(Exit::Configuration, format!("{key}: {error}"));
+    let tls = named.load().map_err(refused)?;
     Ok(Some(Arc::new(tls)))
-}
-
-fn key_of(files: &TlsFiles, error: &TlsError) -> &'static str {
-    if error.file == files.certificate {
-        "tls_cert"
-    } else if error.file == files.key {
-        "tls_key"
-    } else {
-        "tls_client_ca"
-    }
 }
 
 fn told(listener: &'static str, tls: &Tls, found: Result<Reload, TlsError>, clock: &dyn Clock) {

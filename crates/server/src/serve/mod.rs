@@ -18,6 +18,7 @@ mod redis;
 mod relay;
 mod replicas;
 mod routers;
+pub(crate) mod tls_files;
 
 use std::sync::Arc;
 

@@ -193,7 +193,7 @@ fn certificates_are_refused_by_the_words_of_a_start() -> Result<()> {
     refused("grpc.tls_key")?;
 
     fs::write(&key, &issued.key)?;
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o640))?;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644))?;
     let (_, findings) = doctor(&site, &[])?;
     let remedy = find(&findings, "grpc.tls_key", "error")["remedy"].as_str();
     assert_eq!(remedy, Some(&*format!("chmod 600 {}", key.display())));

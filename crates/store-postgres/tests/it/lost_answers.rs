@@ -205,7 +205,7 @@ impl Unheard {
 /// PostgreSQL says that it has committed, with a warning: no standby has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_whose_wait_for_the_standby_was_cancelled_is_not_answered_as_done() -> Result<()> {
-    let unheard = Unheard::start().await?;
+    let unheard = Box::pin(Unheard::start()).await?;
     let logging_in = unheard.log_in();
     unheard.once_it_waits("pg_cancel_backend").await?;
     let done = logging_in.await?;
@@ -218,7 +218,7 @@ async fn a_login_whose_wait_for_the_standby_was_cancelled_is_not_answered_as_don
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registration_whose_wait_for_the_standby_was_cancelled_is_not_answered_as_done()
 -> Result<()> {
-    let unheard = Unheard::start().await?;
+    let unheard = Box::pin(Unheard::start()).await?;
     let mut tx = unheard.store.begin().await?;
     let bob = unheard.given.new_user("bob@example.com");
     tx.insert_user(&bob).await?;
@@ -234,7 +234,7 @@ async fn a_registration_whose_wait_for_the_standby_was_cancelled_is_not_answered
 /// Its session is there, and on no standby: finding it is not enough.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_login_that_is_found_waits_for_the_standby() -> Result<()> {
-    let unheard = Unheard::start().await?;
+    let unheard = Box::pin(Unheard::start()).await?;
     unheard.network.freeze_answers();
     let logging_in = unheard.log_in();
     unheard.once_it_waits("pg_terminate_backend").await?;

@@ -65,21 +65,6 @@ fn half_an_account_of_the_mail_server_is_told_by_the_half_that_is_there() -> Res
 }
 
 #[test]
-fn who_would_forget_a_mail_while_it_is_tried_is_refused() -> Result<()> {
-    let sentence = "mail.remember (WELCOME__MAIL__REMEMBER): must be longer than smtp.retry_for";
-    for (remember, refused) in [("3h", true), ("4h", true), ("5h", false)] {
-        let mut welcome = program()?;
-        welcome.set("mail.remember", remember);
-        // Other keys are missing.
-        let output = welcome.run(&["config", "check"])?;
-        assert_eq!(output.status.code(), Some(78));
-        let said = String::from_utf8(output.stderr)?;
-        assert_eq!(said.contains(sentence), refused, "{remember}: {said}");
-    }
-    Ok(())
-}
-
-#[test]
 fn every_key_has_a_manual_and_the_example_is_the_default() -> Result<()> {
     let welcome = program()?;
     let example = welcome.run_ok(&["config", "example"])?;

@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::{
+    errno::Errno,
     libc,
     sys::{
         ptrace::{self, Options},
@@ -80,16 +81,16 @@ impl Traced {
             match waitpid(None, Some(WaitPidFlag::__WALL))? {
                 WaitStatus::PtraceEvent(pid, _, libc::PTRACE_EVENT_EXEC) => {
                     traced = Some(Self::begin(main, addresses)?);
-                    ptrace::cont(pid, None)?;
+                    go_on(pid, None)?;
                 }
                 // A new thread, or one that goes on after a stop.
-                WaitStatus::PtraceEvent(pid, ..) => ptrace::cont(pid, None)?,
+                WaitStatus::PtraceEvent(pid, ..) => go_on(pid, None)?,
                 WaitStatus::Stopped(pid, signal) => {
                     let hit = match &mut traced {
                         Some(traced) if signal == Signal::SIGTRAP => traced.hit(pid)?,
                         _ => false,
                     };
-                    ptrace::cont(pid, (!hit).then_some(signal))?;
+                    go_on(pid, (!hit).then_some(signal))?;
                 }
                 WaitStatus::Signaled(pid, Signal::SIGKILL, _) if pid == main => break,
                 status @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..))
@@ -131,7 +132,11 @@ impl Traced {
 
     /// Whether this thread stands behind a breakpoint of ours; if so, it will run what stood there.
     fn hit(&mut self, thread: Pid) -> Result<bool> {
-        let mut registers = ptrace::getregs(thread)?;
+        let mut registers = match ptrace::getregs(thread) {
+            // It was killed while it stood there.
+            Err(Errno::ESRCH) => return Ok(true),
+            registers => registers?,
+        };
         let next = next(&mut registers);
         let place = next.wrapping_sub(1);
         let address = place.wrapping_sub(self.base);
@@ -141,8 +146,18 @@ impl Traced {
         self.reached.insert(address);
         self.memory.write_all_at(&[was], place)?;
         *next = place;
-        ptrace::setregs(thread, registers)?;
-        Ok(true)
+        match ptrace::setregs(thread, registers) {
+            Err(Errno::ESRCH) => Ok(true),
+            set => Ok(set.map(|()| true)?),
+        }
+    }
+}
+
+/// One that was killed meanwhile goes nowhere.
+fn go_on(thread: Pid, signal: Option<Signal>) -> Result<()> {
+    match ptrace::cont(thread, signal) {
+        Err(Errno::ESRCH) => Ok(()),
+        gone_on => Ok(gone_on?),
     }
 }
 

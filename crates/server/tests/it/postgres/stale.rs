@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::ensure;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use sso_core::ports::Random;
 use sso_crypto::SystemRandom;
@@ -28,9 +29,19 @@ use crate::support::{eventually_within, rounds, unique};
 async fn life(here: &Instance, there: &Instance, ledger: &Ledger) -> Result<()> {
     let mut alice = Persona::register(&here.server.http, &unique()).await?;
     registered(&mut alice, here, there, ledger).await?;
-    another_password(&mut alice, here, there, ledger).await?;
-    administrator(&mut alice, here, there, ledger).await?;
-    disabled(&mut alice, here, there, ledger).await
+    changes(&mut alice, here, there, ledger).await
+}
+
+/// What becomes of one who is there.
+async fn changes(
+    alice: &mut Persona,
+    here: &Instance,
+    there: &Instance,
+    ledger: &Ledger,
+) -> Result<()> {
+    another_password(alice, here, there, ledger).await?;
+    administrator(alice, here, there, ledger).await?;
+    disabled(alice, here, there, ledger).await
 }
 
 async fn registered(
@@ -168,7 +179,12 @@ fn claims(token: &str) -> Result<Value> {
 /// Two instances that answer `everywhere` early.
 pub(super) async fn two(pair: &Pair, replicas: &[String]) -> Result<[Arc<Instance>; 2]> {
     let url = pair.primary.url("postgres");
-    let start = || async { Instance::start(instance(&url, replicas)?).await };
+    let start = || async {
+        let mut site = instance(&url, replicas)?;
+        // Late ones are asked too: their rows are what must not be told.
+        site.set("SSO__DATABASE__MAX_LAG", "1m");
+        Instance::start(site).await
+    };
     let (one, two) = tokio::try_join!(start(), start())?;
     tokio::try_join!(one.settled(), two.settled())?;
     Ok([Arc::new(one), Arc::new(two)])
@@ -194,12 +210,38 @@ pub(super) async fn lives(
 async fn nobody_is_told_what_was_while_every_replica_stands_still() -> Result<()> {
     let (pair, urls) = pair(2).await?;
     let instances = two(&pair, &urls).await?;
+    let (count, ledger) = (if full_size() { 2_000 } else { 200 }, Arc::default());
+    // The replicas know every second one, as he was.
+    let http = &instances[0].server.http;
+    let known = (0..count / 2).map(|_| async { Persona::register(http, &unique()).await });
+    let known: Vec<_> = stream::iter(known).buffered(16).try_collect().await?;
     for replica in &pair.replicas {
+        replica.node.caught_up_with(&pair.primary).await?;
         replica.node.pause_replay().await?;
     }
-    let (count, ledger) = (if full_size() { 2_000 } else { 200 }, Arc::default());
-    lives(count, &instances, &ledger).await?;
+    let before = of_replicas(&instances).await?;
+    rounds(known.len(), 16, |number| {
+        let [one, two] = instances.clone();
+        let (mut alice, ledger) = (known[number].clone(), Arc::clone(&ledger));
+        async move { changes(&mut alice, &one, &two, &ledger).await }
+    })
+    .await?;
+    let read = of_replicas(&instances).await? - before;
+    let least = f64::from(u32::try_from(known.len())?);
+    ensure!(read >= least, "{read} reads were of replicas");
+    lives(count - known.len(), &instances, &ledger).await?;
     ledger.close()
+}
+
+/// How many reads replicas have answered.
+async fn of_replicas(instances: &[Arc<Instance>; 2]) -> Result<f64> {
+    answered_by("replica", instances).await
+}
+
+async fn answered_by(role: &str, instances: &[Arc<Instance>; 2]) -> Result<f64> {
+    let series = format!("sso_store_reads_total{{role=\"{role}\"}}");
+    Ok(instances[0].server.admin.metric::<f64>(&series).await?
+        + instances[1].server.admin.metric::<f64>(&series).await?)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -211,21 +253,29 @@ async fn nobody_is_told_what_was_whatever_happens_to_the_replicas() -> Result<()
     let instances = two(&pair, &urls).await?;
     let ledger = Arc::default();
     let least = if full_size() { 2_000 } else { 150 };
-    let over = AtomicBool::new(false);
+    let (over, enough) = (AtomicBool::new(false), AtomicBool::new(false));
     let troubled = async {
         let troubled = trouble(&mut pair, &later).await;
         over.store(true, Ordering::Release);
-        troubled
+        troubled?;
+        while !enough.load(Ordering::Acquire) {
+            jitter(&pair).await?;
+        }
+        anyhow::Ok(())
     };
+    let before = of_replicas(&instances).await?;
     let lived = async {
         let mut count = 0;
         while count < least || !over.load(Ordering::Acquire) {
             lives(50, &instances, &ledger).await?;
             count += 50;
         }
+        enough.store(true, Ordering::Release);
         Ok(())
     };
     tokio::try_join!(troubled, lived)?;
+    let read = of_replicas(&instances).await? - before;
+    ensure!(read > 0.0, "no read was of a replica");
     ledger.close()
 }
 
@@ -265,11 +315,7 @@ async fn jitter_of(node: &Node) -> Result<()> {
 async fn replicas_that_are_near_carry_four_reads_of_five() -> Result<()> {
     let (pair, urls) = pair(2).await?;
     let instances = two(&pair, &urls).await?;
-    let reads = async |role: &str| -> Result<f64> {
-        let series = format!("sso_store_reads_total{{role=\"{role}\"}}");
-        Ok(instances[0].server.admin.metric::<f64>(&series).await?
-            + instances[1].server.admin.metric::<f64>(&series).await?)
-    };
+    let reads = async |role: &str| answered_by(role, &instances).await;
     eventually_within(Duration::from_secs(20), "replicas in use", async || {
         let alice = Persona::register(&instances[0].server.http, &unique()).await?;
         let before = reads("replica").await?;

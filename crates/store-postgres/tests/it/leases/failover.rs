@@ -415,21 +415,26 @@ async fn stands(database: &Database, id: UserId) -> Result<(String, bool, bool, 
 #[tokio::test]
 async fn what_a_lost_entry_did_to_its_user_is_done_again_once() -> Result<()> {
     let mut world = World::asynchronous().await?;
-    let [changed, disabled, demoted, ended, renewed] =
-        [(); 5].map(|()| UserId::from_uuid(fresh_uuid()));
-    for id in [changed, disabled, demoted, ended, renewed] {
+    let there = [(); 6].map(|()| UserId::from_uuid(fresh_uuid()));
+    for id in there {
         user(&world.database, id).await?;
     }
+    let [changed, disabled, demoted, ended, deleted, renewed] = there;
     let [one, other] = world.instances().await?;
     let standby = &world.pair.replicas[0].node;
     standby.caught_up_with(&world.pair.primary).await?;
     world.stop_shipping().await?;
+    // The failover loses this one himself.
+    let lost = UserId::from_uuid(fresh_uuid());
+    user(&world.database, lost).await?;
     let below = Version::new((1 << 32) + 9);
     for (id, effect) in [
         (changed, Effect::Password),
         (disabled, Effect::Disable),
         (demoted, Effect::Admin),
         (ended, Effect::Sessions),
+        (deleted, Effect::Delete),
+        (lost, Effect::Disable),
         (renewed, Effect::Password),
         (renewed, Effect::Admin),
     ] {
@@ -448,7 +453,7 @@ async fn what_a_lost_entry_did_to_its_user_is_done_again_once() -> Result<()> {
 
     back(&one, 2).await?;
     let mut after = Vec::new();
-    for id in [changed, disabled, demoted, ended, renewed] {
+    for id in there {
         after.push(stands(&world.database, id).await?);
     }
     let told: Vec<_> = after
@@ -462,6 +467,7 @@ async fn what_a_lost_entry_did_to_its_user_is_done_again_once() -> Result<()> {
             ("old", true, true),
             ("old", false, false),
             ("old", false, true),
+            ("!", true, false),
             ("old", false, true),
         ]
     );
@@ -470,16 +476,12 @@ async fn what_a_lost_entry_did_to_its_user_is_done_again_once() -> Result<()> {
         assert!(*version >= 2 << 32, "{version}");
         assert_eq!(version, sessions_from);
     }
-    let raised =
-        "select count(*) from revocations where effect = 'disable' and version >= 2::bigint << 32";
-    assert_eq!(world.database.number(raised).await?, 1);
+    let raised = "select count(*) from revocations where version >= 2::bigint << 32";
+    assert_eq!(world.database.number(raised).await?, 7);
 
     // The other one held it all too.
     back(&other, 2).await?;
-    for (id, before) in [changed, disabled, demoted, ended, renewed]
-        .into_iter()
-        .zip(after)
-    {
+    for (id, before) in there.into_iter().zip(after) {
         assert_eq!(stands(&world.database, id).await?, before);
     }
     Ok(())
