@@ -14,7 +14,7 @@ use crate::shell::{cargo, output, root, run};
 /// Where it is built: apart, since every flag is another than for developers.
 pub(super) const FOLDER: &str = "target/dist-build";
 /// Largest `sso` that is shipped, in bytes: with the roots of trust the image stays below 25 MB.
-const MAX_SSO: u64 = 24_770_000;
+const MAX_SSO: u64 = 24_780_000;
 
 /// Builds the programs into `dist` and checks them.
 pub(super) fn build(programs: &[Program], dist: &Path) -> Result<()> {
