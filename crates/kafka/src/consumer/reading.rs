@@ -96,13 +96,22 @@ impl<'a> Reader<'a> {
     fn ask<T>(&self, question: impl Fn(Duration) -> KafkaResult<T>) -> Result<T, DeadLetterError> {
         let begun = Instant::now();
         loop {
-            drop(self.consumer.poll(SERVE));
+            self.serve()?;
             match question(TRY) {
                 Ok(answer) => return Ok(answer),
                 Err(error) if is_of_a_connection(&error) && begun.elapsed() < PATIENCE => {}
                 Err(error) => return Err(self.told(&error)),
             }
         }
+    }
+
+    /// Whether we may read may be told here, and once only.
+    fn serve(&self) -> Result<(), DeadLetterError> {
+        let Some(Err(error)) = self.consumer.poll(SERVE) else {
+            return Ok(());
+        };
+        let refused = verdict::of_reader(&error, &self.from.name, &self.from.group);
+        refused.map_or(Ok(()), |why| Err(DeadLetterError::Kafka(why)))
     }
 
     /// The next one.
