@@ -141,8 +141,15 @@ impl Sources {
             }
         }
         let named = self.env.iter().find(|(name, _)| name == C::FILE_VARIABLE);
-        if let Some(file) = self.file.or_else(|| named.map(|(_, file)| file.into())) {
-            reader.file(&file);
+        match self.file.or_else(|| named.map(|(_, file)| file.into())) {
+            // Some script has lost the name.
+            Some(file) if file.as_os_str().is_empty() => reader.problems.of_other(
+                C::FILE_VARIABLE,
+                None,
+                "is empty: name the configuration file in it, or unset it",
+            ),
+            Some(file) => reader.file(&file),
+            None => {}
         }
         for (name, value) in self.env {
             reader.variable(&name, value);

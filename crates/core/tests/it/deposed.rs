@@ -80,11 +80,15 @@ async fn a_refusal_of_before_a_promotion_is_not_told_and_asked_for_again(store: 
     let (app, spy) = on_a_timeline(store).await;
     let asked = asked(&app).await;
     spy.timeline.store(2, Ordering::Relaxed);
+    asks_again(&app, &spy, asked).await;
+}
+
+/// The answer to the next beat is not enough: the user is looked for once more, and the one after decides.
+async fn asks_again(app: &App, spy: &SpyStore, asked: JoinHandle<Result<bool, Failure>>) {
     app.advance(TICK).await.unwrap();
     spy.take();
-    // The user once more.
     eventually(|| spy.take().0 == 1).await;
-    waits(&app).await;
+    waits(app).await;
     assert!(!asked.is_finished());
     app.advance(TICK).await.unwrap();
     assert_eq!(code(asked.await.unwrap()), "not_found");
@@ -119,14 +123,7 @@ async fn before_the_first_beat_nothing_is_told_that_was_read_before_it(store: An
     );
     app.sso.revocations = Arc::new(starting.hastening(Arc::new(|| {})));
     let asked = asked(&app).await;
-    app.advance(TICK).await.unwrap();
-    spy.take();
-    // The user once more.
-    eventually(|| spy.take().0 == 1).await;
-    waits(&app).await;
-    assert!(!asked.is_finished());
-    app.advance(TICK).await.unwrap();
-    assert_eq!(code(asked.await.unwrap()), "not_found");
+    asks_again(&app, &spy, asked).await;
 }
 
 async fn a_login_that_is_refused_waits_for_a_beat_and_one_that_is_not_does_not(store: AnyStore) {

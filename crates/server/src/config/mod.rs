@@ -20,10 +20,6 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsString;
-
-use sso_config::Sections;
-
 pub(crate) use database::{DatabaseUrl, ReplicaUrl};
 pub(crate) use network::CorsOrigin;
 pub(crate) use redis::in_clear as redis_in_clear;
@@ -39,22 +35,7 @@ pub(crate) type Loaded = sso_config::Loaded<Config>;
 /// Loads the configuration. Opens the configuration file and those with secrets, and touches
 /// nothing else.
 pub(crate) fn load(sources: Sources) -> Result<Loaded, Problems> {
-    name_a_file(&sources)?;
     sso_config::load(sources)
-}
-
-/// Fails where the variable that names the file is set and empty: some script has lost the name.
-/// Without what the file says there is nothing else to judge.
-fn name_a_file(sources: &Sources) -> Result<(), Problems> {
-    let variable = Config::FILE_VARIABLE;
-    let is_empty = |(name, value): &(OsString, OsString)| name == variable && value.is_empty();
-    if sources.file.is_some() || !sources.env.iter().any(is_empty) {
-        return Ok(());
-    }
-    let mut problems = Problems::default();
-    let text = "is empty: name the configuration file in it, or unset it";
-    problems.of_other(variable, None, text);
-    Err(problems)
 }
 
 /// The JSON schema of the configuration file (draft 2020-12).
