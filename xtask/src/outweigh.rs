@@ -34,13 +34,27 @@ struct Run {
     errors: Vec<String>,
 }
 
-/// Runs tests, and those that fail again.
-pub(crate) fn test(command: Command) -> Result<()> {
-    let run = run(command)?;
-    if run.success {
-        return Ok(());
+/// Runs tests. Those that fail are [tried again](First::outweighed) when nothing else runs.
+pub(crate) fn test(command: Command) -> Result<First> {
+    run(command).map(First)
+}
+
+/// What came of the run of all.
+pub(crate) struct First(Run);
+
+impl First {
+    /// Tries again what failed. Nothing else is to run beside it.
+    pub(crate) fn outweighed(self) -> Result<()> {
+        let Run {
+            success,
+            output,
+            errors,
+        } = self.0;
+        if success {
+            return Ok(());
+        }
+        Failures::read(&output, &errors).tried_again()
     }
-    Failures::read(&run.output, &run.errors).tried_again()
 }
 
 /// Runs a command whose lines are shown and kept.

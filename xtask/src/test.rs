@@ -5,7 +5,9 @@ use std::{env, process::Command};
 use anyhow::Result;
 
 use crate::{
-    dist, kafka, outweigh, registries,
+    dist, kafka,
+    outweigh::{self, First},
+    registries,
     shell::{cargo, run},
     tools,
 };
@@ -48,8 +50,10 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
     }
     // Most tests wait for something: what is shipped is built in the time that they leave.
     let building = dist::Beside::begin()?;
-    let all = outweigh::test(command);
+    let first = outweigh::test(command);
     let built = building.end();
+    // Now that nothing is built any more.
+    let all = first.and_then(First::outweighed);
     let faults = few_faults();
     let shipped = built.and_then(|()| shipped(&[]));
     all.and(faults).and(shipped)

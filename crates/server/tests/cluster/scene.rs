@@ -13,7 +13,7 @@ use sso_testkit::{
 
 use crate::{
     PATIENCE, full_size,
-    observer::{Observer, outage},
+    observer::{Observer, Outage, outage},
     ready::{lies, said_after},
 };
 
@@ -28,8 +28,13 @@ const FENCE: Duration = Duration::from_secs(1);
 fn back() -> Duration {
     Duration::from_secs(if full_size() { 1 } else { 10 })
 }
-/// A lease counts from a beat, a pause from an answer: so much may lie between them.
-const BEATS: Duration = Duration::from_secs(2);
+/// A lease counts from a beat, a pause from an answer, and before the next lease there is a connection
+/// and a registration: so much may lie between them. As above, more than a beat on a busy machine.
+fn beats() -> Duration {
+    Duration::from_secs(if full_size() { 2 } else { 4 })
+}
+/// Most lines of an instance's log in an error.
+const LINES: usize = 40;
 /// How long a round goes on when the cluster is well again.
 const CALM: Duration = Duration::from_secs(2);
 
@@ -114,12 +119,12 @@ impl Scene {
                 .iter()
                 .filter(|call| call.client == STEADY + instance && call.end >= from)
                 .collect();
-            let (mut writes, mut unavailable, mut validated) = (Vec::new(), 0, 0);
+            let (mut writes, mut unavailable, mut validated) = (Vec::new(), Vec::new(), 0);
             for call in &steady {
                 match (&call.action, &call.outcome) {
                     (Action::Register { .. }, Outcome::Done { .. }) => writes.push(call.end),
                     (Action::Validate { .. }, Outcome::Done { .. }) => validated += 1,
-                    (Action::Validate { .. }, _) => unavailable += 1,
+                    (Action::Validate { .. }, _) => unavailable.push(call.end),
                     _ => {}
                 }
             }
@@ -128,10 +133,12 @@ impl Scene {
             let _ = write!(
                 line,
                 "; instance {instance} {:.2} s, said after {:?}, back after {:+.2} s, {validated} \
-                 validated, {unavailable} not",
+                 validated, {} not{}",
                 here.length().as_secs_f64(),
                 said_after(&told, here),
                 here.to.as_secs_f64() - shown.to.as_secs_f64(),
+                unavailable.len(),
+                within(here, &unavailable),
             );
             late.extend(
                 lies(&told, here, &steady)
@@ -142,11 +149,14 @@ impl Scene {
             if here.length() > back() && here.to > shown.to + back() {
                 late.push(format!("instance {instance} writes again too late"));
             }
-            if unavailable > 0 && here.length() < LEASE.saturating_sub(BEATS) {
+            if !unavailable.is_empty() && here.length() < LEASE.saturating_sub(beats()) {
                 late.push(format!("instance {instance} did not validate"));
             }
         }
         eprintln!("{line}");
+        if !late.is_empty() {
+            eprintln!("{}", self.logs());
+        }
         self.report.push(line);
         self.late
             .extend(late.into_iter().map(|late| format!("{fault:?}: {late}")));
@@ -183,7 +193,7 @@ impl Scene {
                 !line.contains("served") && (!line.contains("\"INFO\"") || line.contains("primary"))
             };
             let lines: Vec<_> = log.lines().filter(of_interest).collect();
-            let last = lines.len().saturating_sub(15);
+            let last = lines.len().saturating_sub(LINES);
             let _ = write!(
                 text,
                 "\n--- instance {number}:\n{}",
@@ -192,6 +202,15 @@ impl Scene {
         }
         text
     }
+}
+
+/// When validation was refused, in seconds since the last write before the outage.
+fn within(outage: Outage, refused: &[Duration]) -> String {
+    let since = |at: &Duration| at.as_secs_f64() - outage.from.as_secs_f64();
+    let times = refused.iter().min().zip(refused.iter().max());
+    times.map_or_else(String::new, |(first, last)| {
+        format!(" (from {:.2} to {:.2} s)", since(first), since(last))
+    })
 }
 
 pub(crate) fn site(url: &str) -> Result<Site> {

@@ -49,6 +49,8 @@ struct Wire {
     client: Dedicated,
     beat: Statement,
     quiet_beat: Statement,
+    register: Statement,
+    lacks: Statement,
     /// The last answer over it brought nothing.
     is_quiet: bool,
 }
@@ -86,6 +88,13 @@ impl Reader {
             _ => Wire::open(shared).await?,
         };
         let timeline = wire.client.identity().role.timeline();
+        // That there is another may be known since this connection: then its row is not there.
+        if self
+            .registered
+            .is_some_and(|registered| registered.timeline != timeline)
+        {
+            self.registered = None;
+        }
         let answer = tokio::select! {
             answer = self.answer(shared, &mut wire, question) => answer?,
             // It waits for a standby that follows another by now.
@@ -153,17 +162,24 @@ impl Reader {
         let id = shared.random.uuid_v4();
         let before = self.take_over(id);
         let warnings = wire.client.warnings();
+        let timeline = wire.client.identity().role.timeline();
         let tx = wire.client.transaction().await?;
         let name = &shared.terms.name;
-        let row = tx
-            .query_one(statements::REGISTER, &[&id, &beat, name, &before])
-            .await?;
+        let parameters: [&(dyn ToSql + Sync); 4] = [&id, &beat, name, &before];
+        // Sent together: after a failover validation waits for this, and everyone else for the server.
+        let (row, lost) = tokio::try_join!(
+            async { Ok(tx.query_one(&wire.register, &parameters).await?) },
+            write_back::lacking(&tx, &wire.lacks, timeline, (question.held)()),
+        )?;
         let registered = Registered {
             id,
             timeline: codec::timeline(&row)?,
             system: codec::get(&row, "system")?,
         };
-        write_back::write_back(&tx, registered.timeline, (question.held)()).await?;
+        if registered.timeline != timeline {
+            return Err(LeaseError::Deposed);
+        }
+        write_back::write_back(&tx, timeline, lost).await?;
         tx.commit().await?;
         if wire.client.warnings() != warnings {
             return Err(LeaseError::Warned);
@@ -233,18 +249,23 @@ impl Wire {
         let client = shared.servers.dedicated().await?;
         // Behind a synchronous standby a deposed primary can then renew nobody's lease. And a beat
         // that waits for one that was given up must not wait for longer than that.
-        client
-            .batch_execute(&format!(
-                "SET synchronous_commit = on; SET lock_timeout = {}",
-                milliseconds(shared.terms.deadline())
-            ))
-            .await?;
-        let beat = client.prepare(statements::BEAT).await?;
-        let quiet_beat = client.prepare(statements::QUIET_BEAT).await?;
+        let settings = format!(
+            "SET synchronous_commit = on; SET lock_timeout = {}",
+            milliseconds(shared.terms.deadline())
+        );
+        let (beat, quiet_beat, register, lacks, ()) = tokio::try_join!(
+            client.prepare(statements::BEAT),
+            client.prepare(statements::QUIET_BEAT),
+            client.prepare(statements::REGISTER),
+            client.prepare(statements::LACKS),
+            client.batch_execute(&settings),
+        )?;
         Ok(Self {
             client,
             beat,
             quiet_beat,
+            register,
+            lacks,
             is_quiet: false,
         })
     }

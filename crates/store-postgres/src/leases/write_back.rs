@@ -6,7 +6,7 @@ use sso_core::{
     ports::store::{Effect, Revocation, Revoked},
     values::{UserId, Version},
 };
-use tokio_postgres::Transaction;
+use tokio_postgres::{Statement, Transaction};
 use uuid::Uuid;
 
 use super::{
@@ -23,14 +23,13 @@ struct Lost {
     effects: HashSet<Effect>,
 }
 
-/// Writes back what `timeline` lacks of what is held, and does to users and sessions again what
-/// the entries say. In the transaction of the registration: whoever loads after it has it all.
+/// Writes back what `timeline` has [lost](lacking), and does to users and sessions again what the
+/// entries say. In the transaction of the registration: whoever loads after it has it all.
 pub(super) async fn write_back(
     tx: &Transaction<'_>,
     timeline: u32,
-    held: Vec<Revocation>,
+    lost: Vec<Revocation>,
 ) -> Result<(), LeaseError> {
-    let lost = lacking(tx, timeline, held).await?;
     if lost.is_empty() {
         return Ok(());
     }
@@ -50,9 +49,10 @@ pub(super) async fn write_back(
     Ok(())
 }
 
-/// Only what was committed before this timeline can have been lost by it.
-async fn lacking(
+/// What `timeline` lacks of what is held. Only what was committed before it can have been lost by it.
+pub(super) async fn lacking(
     tx: &Transaction<'_>,
+    lacks: &Statement,
     timeline: u32,
     mut held: Vec<Revocation>,
 ) -> Result<Vec<Revocation>, LeaseError> {
@@ -62,7 +62,7 @@ async fn lacking(
     }
     let (ids, untils): (Vec<i64>, Vec<_>) =
         held.iter().map(|entry| (entry.id, entry.until)).unzip();
-    let rows = tx.query(statements::LACKS, &[&ids, &untils]).await?;
+    let rows = tx.query(lacks, &[&ids, &untils]).await?;
     let lacking: HashSet<i64> = rows
         .iter()
         .map(|row| codec::get(row, "id"))
