@@ -16,23 +16,11 @@ const FOLDER: &str = "target/tools/kafka-4.3.1";
 pub(crate) fn ensure() -> Result<()> {
     let folder = std::path::absolute(root().join(FOLDER))?;
     let jars = folder.join("libs");
-    if !works("java", "-version") && may_install() {
-        install(&["openjdk-17-jre-headless"])?;
-    }
-    if !works("java", "-version") {
-        bail!(
-            "the tests of events need Java 17 or later for Apache Kafka: apt install openjdk-17-jre-headless"
-        )
-    }
+    ensure_java()?;
     if folder.join("complete").exists() {
         return Ok(());
     }
-    if !works("mvn", "-version") && may_install() {
-        install(&["maven"])?;
-    }
-    if !works("mvn", "-version") {
-        bail!("the tests of events need Maven, once, to download Apache Kafka: apt install maven")
-    }
+    ensure_maven()?;
     let list = std::path::absolute(root().join("xtask/kafka"))?;
     let mut maven = Command::new("mvn");
     maven
@@ -53,4 +41,30 @@ pub(crate) fn ensure() -> Result<()> {
         bail!("{found} jars were downloaded, and {known} are known: see xtask/kafka");
     }
     Ok(fs::write(folder.join("complete"), "")?)
+}
+
+/// Brokers run on it, and Maven.
+pub(crate) fn ensure_java() -> Result<()> {
+    if !works("java", "-version") && may_install() {
+        install(&["openjdk-17-jre-headless"])?;
+    }
+    if !works("java", "-version") {
+        bail!(
+            "the tests of events need Java 17 or later for Apache Kafka: apt install openjdk-17-jre-headless"
+        )
+    }
+    Ok(())
+}
+
+/// Downloads from Maven Central.
+pub(crate) fn ensure_maven() -> Result<()> {
+    if !works("mvn", "-version") && may_install() {
+        install(&["maven"])?;
+    }
+    if !works("mvn", "-version") {
+        bail!(
+            "the tests need Maven, once, to download Apache Kafka and PostgreSQL: apt install maven"
+        )
+    }
+    Ok(())
 }

@@ -10,6 +10,7 @@ mod grafana;
 mod kafka;
 mod manifests;
 mod outweigh;
+mod postgres;
 mod registries;
 mod shell;
 mod test;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     dist, kafka,
     outweigh::{self, First},
-    registries,
+    postgres, registries,
     shell::{cargo, run},
     tools,
 };
@@ -23,6 +23,9 @@ pub(crate) struct TestArgs {
     /// Only the tour: everything of `stack up`, used as the README says, with a failover.
     #[arg(long, conflicts_with = "package")]
     tour: bool,
+    /// Only those of the PostgreSQL store, on this major version; alone they run on Debian's.
+    #[arg(long, value_name = "MAJOR", conflicts_with_all = ["package", "tour", "dist"])]
+    postgres: Option<u32>,
     /// Passed to the test binaries.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
@@ -37,6 +40,9 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
     if args.dist {
         dist::for_tests()?;
         return shipped(&args.arguments);
+    }
+    if let Some(major) = args.postgres {
+        return postgres::test(major, &args.arguments);
     }
     let mut command = cargo(["test", "--no-fail-fast"]);
     match &args.package {
@@ -54,9 +60,10 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
     let built = building.end();
     // Now that nothing is built any more.
     let all = first.and_then(First::outweighed);
+    let newest = postgres::test(postgres::NEWEST, &[]);
     let faults = few_faults();
     let shipped = built.and_then(|()| shipped(&[]));
-    all.and(faults).and(shipped)
+    all.and(newest).and(faults).and(shipped)
 }
 
 /// Installs what the tests need.

@@ -15,7 +15,7 @@ use super::{
     daemon::Daemon,
     ports::Port,
     sandbox::{Room, signal_members},
-    template::{SUPERUSER_PASSWORD, programs},
+    template::{SUPERUSER_PASSWORD, clients, programs},
     wait::{ANSWER, LIMIT, Patience, eventually, output, tails},
 };
 
@@ -24,6 +24,7 @@ use super::{
 pub struct Node {
     room: Room,
     programs: PathBuf,
+    clients: PathBuf,
     data: PathBuf,
     log: PathBuf,
     port: Port,
@@ -37,6 +38,7 @@ impl Node {
         Ok(Self {
             room: room.clone(),
             programs: programs()?,
+            clients: clients()?,
             log: data.with_extension("log"),
             data,
             port: Port::free()?,
@@ -325,10 +327,16 @@ impl Node {
         tails([self.log.as_path()])
     }
 
-    /// One of PostgreSQL's programs, as the servers' account.
+    /// One of PostgreSQL's programs, as the servers' account. A server that was chosen may have come
+    /// without clients.
     pub(super) fn program(&self, name: &str) -> Command {
-        self.room
-            .command(self.programs.join(name), self.room.folder())
+        let beside = self.programs.join(name);
+        let program = if beside.exists() {
+            beside
+        } else {
+            self.clients.join(name)
+        };
+        self.room.command(program, self.room.folder())
     }
 
     fn daemon(&mut self) -> Result<&mut Daemon> {

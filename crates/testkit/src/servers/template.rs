@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::sandbox::{Room, Sandbox};
 
@@ -23,8 +23,27 @@ const SUPERUSER_VERIFIER: &str = "SCRAM-SHA-256$1:b25seSBmb3IgdGVzdHMhIQ==\
 pub(super) const REPLICATOR_PASSWORD: &str = "replicator-of-tests";
 pub(super) const REWINDER_PASSWORD: &str = "rewinder-of-tests";
 
-/// The folder of PostgreSQL's programs: the newest that Debian has installed, else of the PATH.
+/// Names a folder of programs of PostgreSQL that servers are to be started by.
+const CHOSEN: &str = "SSO_POSTGRES";
+
+/// The folder of PostgreSQL's servers: the one that is chosen, else that of the clients.
 pub(super) fn programs() -> Result<PathBuf> {
+    match env::var_os(CHOSEN) {
+        None => clients(),
+        Some(chosen) => {
+            let chosen = PathBuf::from(chosen);
+            ensure!(
+                chosen.join("initdb").exists(),
+                "{CHOSEN}: {} has no initdb",
+                chosen.display()
+            );
+            Ok(chosen)
+        }
+    }
+}
+
+/// The folder of PostgreSQL's clients: the newest that Debian has installed, else of the PATH.
+pub(super) fn clients() -> Result<PathBuf> {
     let mut found: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
