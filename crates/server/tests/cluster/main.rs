@@ -9,7 +9,7 @@ mod storm;
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use sso_testkit::{
     history::Durability,
     servers::patroni::{Failover, Options},
@@ -71,8 +71,23 @@ async fn without_a_synchronous_standby_what_is_lost_is_counted_and_no_ended_acce
         scene.round(Failover::KillNodeUnshipped).await?;
         scene.early_answers().await;
         scene.round(Failover::KillPatroni).await?;
+        if full_size() {
+            for fault in [
+                Failover::KillNode,
+                Failover::Switchover,
+                Failover::KillPostgres,
+                Failover::FreezeEtcd,
+            ] {
+                scene.round(fault).await?;
+            }
+            scene.early_answers().await;
+        }
     }
-    scene.close().await?;
+    let verdict = scene.close().await?;
+    ensure!(
+        !verdict.lost.is_empty(),
+        "a second of commits was shipped to nobody, and none is missed"
+    );
     Ok(())
 }
 

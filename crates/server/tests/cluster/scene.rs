@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use sso_testkit::{
-    history::{Action, Durability, History, Outcome, Terms, Verdict},
+    history::{Action, Durability, History, Outcome, Reach, Terms, Verdict},
     process::{Server, Site},
     readiness::Readiness,
     servers::{Patroni, patroni::Failover},
@@ -162,7 +162,8 @@ impl Scene {
             .extend(late.into_iter().map(|late| format!("{fault:?}: {late}")));
     }
 
-    /// Ends the clients; what their history says.
+    /// Ends the clients; what their history says. Ends of access were answered `everywhere`, or it says
+    /// nothing of what they promise.
     pub(crate) async fn close(self) -> Result<Verdict> {
         let logs = self.logs();
         self.workload.stop().await?;
@@ -173,7 +174,16 @@ impl Scene {
             failovers: self.failovers,
         };
         let verdict = self.history.judge(&terms);
-        eprintln!("{}\n{verdict}", self.report.join("\n"));
+        let everywhere = self.history.calls();
+        let everywhere = everywhere
+            .iter()
+            .filter(|call| call.reach() == Some(Reach::Everywhere));
+        let everywhere = everywhere.count();
+        eprintln!(
+            "{}\n{verdict}ended everywhere: {everywhere}",
+            self.report.join("\n")
+        );
+        ensure!(everywhere > 0, "nothing was answered everywhere{logs}");
         ensure!(verdict.contradictions.is_empty(), "{verdict}{logs}");
         ensure!(
             self.late.is_empty(),

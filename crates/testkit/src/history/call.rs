@@ -144,7 +144,8 @@ impl Call {
         }
     }
 
-    pub(super) fn reach(&self) -> Option<Reach> {
+    /// Who obeys what it ended, where it ended something and was answered.
+    pub fn reach(&self) -> Option<Reach> {
         match self.outcome {
             Outcome::Done { reach, .. } => reach,
             _ => None,
