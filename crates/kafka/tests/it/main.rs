@@ -4,6 +4,7 @@
 
 mod cluster;
 mod consuming;
+mod credentials;
 mod delivery;
 mod oauth;
 mod outage;

@@ -3,32 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use sso_config::remote::Credential;
-use sso_events::{DeliveryError, EventSink};
+use sso_events::EventSink;
 use sso_kafka::{
-    ClientCredentials, KafkaSink, Sasl, Tls,
+    KafkaSink,
     registry::{Credentials, Registry as Client},
 };
 use sso_testkit::servers::{kafka::Kafka, registry::Registry};
 use uuid::Uuid;
 
 use crate::support::{
-    TOPIC, client, connection, deliver_all, events, eventually, registry_settings, secure,
-    settings, sink,
+    TOPIC, client, connection, deliver_all, events, eventually, registry_settings, settings, sink,
+    unreachable,
 };
-
-/// Why the only event of a batch did not reach anybody.
-async fn unreachable(sink: &KafkaSink) -> Result<String> {
-    match sink
-        .deliver(&events(0..1))
-        .await
-        .pop()
-        .context("no report")?
-    {
-        Err(DeliveryError::Unreachable(why)) => Ok(why),
-        other => anyhow::bail!("{other:?}"),
-    }
-}
 
 fn ids(records: &[sso_testkit::servers::kafka::Record]) -> Vec<Uuid> {
     let id = |record: &sso_testkit::servers::kafka::Record| {
@@ -205,95 +191,4 @@ async fn three_brokers_lose_nothing_when_the_leader_dies_hangs_and_all_start_aga
         assert_eq!(first_deliveries, expected);
     }
     Ok(())
-}
-
-#[tokio::test]
-async fn every_mechanism_is_understood_and_a_wrong_password_told() -> Result<()> {
-    let kafka = Kafka::start_secure().await?;
-    kafka.create_topic(TOPIC, 1).await?;
-    let registry = Registry::in_memory()?;
-    let user = || "alice".to_owned();
-    let password = || Credential::new("alice-secret");
-    let all = [
-        Sasl::Plain {
-            user: user(),
-            password: password(),
-        },
-        Sasl::ScramSha256 {
-            user: user(),
-            password: password(),
-        },
-        Sasl::ScramSha512 {
-            user: user(),
-            password: password(),
-        },
-    ];
-    for (at, sasl) in (0..).zip(all) {
-        let settings = settings(secure(&kafka, sasl)?);
-        let sink = KafkaSink::new(settings, client(&registry)?)?;
-        deliver_all(&sink, &events(at..at + 1)).await?;
-    }
-    assert_eq!(kafka.consume_all(TOPIC).await?.len(), 3);
-
-    let wrong = Sasl::ScramSha256 {
-        user: user(),
-        password: Credential::new("wrong-secret"),
-    };
-    let sink = KafkaSink::new(settings(secure(&kafka, wrong)?), client(&registry)?)?;
-    let why = unreachable(&sink).await?;
-    assert!(why.contains("the brokers refuse our credentials"), "{why}");
-    assert!(!format!("{sink:?} {why}").contains("wrong-secret"));
-
-    // A broker whose certificate leads nowhere.
-    let mut blind = secure(
-        &kafka,
-        Sasl::Plain {
-            user: user(),
-            password: password(),
-        },
-    )?;
-    blind.tls = Some(Tls::default());
-    let sink = KafkaSink::new(settings(blind), client(&registry)?)?;
-    let why = unreachable(&sink).await?;
-    assert!(why.contains("no TLS connection"), "{why}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_token_of_an_oauth_server_is_shown_to_the_brokers() -> Result<()> {
-    let kafka = Kafka::start_secure().await?;
-    kafka.create_topic(TOPIC, 1).await?;
-    let registry = Registry::in_memory()?;
-    let tokens = crate::oauth::Server::start("client", "the client's secret", "alice").await?;
-    let of = |secret| {
-        let secret = Credential::new(secret);
-        ClientCredentials::new(&tokens.url(), "client", &secret, Some("kafka"), None)
-    };
-    let sasl = Sasl::OAuthBearer(Arc::new(of("the client's secret")?));
-    let sink = KafkaSink::new(settings(secure(&kafka, sasl)?), client(&registry)?)?;
-    deliver_all(&sink, &events(0..1)).await?;
-    assert_eq!(kafka.consume_all(TOPIC).await?.len(), 1);
-
-    let sasl = Sasl::OAuthBearer(Arc::new(of("another secret")?));
-    let sink = KafkaSink::new(settings(secure(&kafka, sasl)?), client(&registry)?)?;
-    let why = unreachable(&sink).await?;
-    assert!(why.contains("gives no token: it answers 401"), "{why}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_producer_that_may_not_write_is_replaced_until_it_may() -> Result<()> {
-    let kafka = Kafka::start_secure().await?;
-    kafka.create_topic(TOPIC, 1).await?;
-    let registry = Registry::in_memory()?;
-    let mallory = Sasl::ScramSha256 {
-        user: "mallory".into(),
-        password: Credential::new("mallory-secret"),
-    };
-    let sink = KafkaSink::new(settings(secure(&kafka, mallory)?), client(&registry)?)?;
-    let told = "the brokers do not allow us to write to topic registration";
-    let why = unreachable(&sink).await?;
-    assert!(why.contains(told), "{why}");
-    kafka.allow_writes("mallory").await?;
-    deliver_all(&sink, &events(0..1)).await
 }

@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Result, bail};
-use sso_events::{Envelope, EventSink, REGISTRATION, Registered, encode_registration};
+use anyhow::{Context, Result, bail};
+use sso_events::{
+    DeliveryError, Envelope, EventSink, REGISTRATION, Registered, encode_registration,
+};
 use sso_kafka::{
     Compression, Connection, KafkaSink, Sasl, SinkSettings, Tls,
     registry::{Registry, RegistrySettings},
@@ -126,4 +128,17 @@ pub(crate) async fn eventually(
         sleep(Duration::from_millis(20)).await;
     }
     Ok(())
+}
+
+/// Why the only event of a batch did not reach anybody.
+pub(crate) async fn unreachable(sink: &KafkaSink) -> Result<String> {
+    match sink
+        .deliver(&events(0..1))
+        .await
+        .pop()
+        .context("no report")?
+    {
+        Err(DeliveryError::Unreachable(why)) => Ok(why),
+        other => bail!("{other:?}"),
+    }
 }

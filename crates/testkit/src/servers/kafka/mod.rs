@@ -18,7 +18,10 @@ use rustix::process::{getegid, geteuid};
 use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
 
-use self::{jars::Jars, properties::Node};
+use self::{
+    jars::Jars,
+    properties::{Node, USERS},
+};
 use super::{Daemon, Port, Room, Sandbox, ports::with_fresh_ports, wait};
 use crate::pki::{Authority, Wanted};
 
@@ -34,7 +37,31 @@ pub struct Kafka {
     nodes: Vec<Node>,
     daemons: Vec<Option<Daemon>>,
     sandbox: Sandbox,
-    _ports: Vec<[Port; 3]>,
+    _ports: Vec<[Port; 4]>,
+}
+
+/// An authority in this folder, and what it certifies: the broker, and the users.
+fn certify(folder: &Path) -> Result<()> {
+    let authority = Authority::new()?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the broker goes by the machine's clock"
+    )]
+    let now = OffsetDateTime::now_utc();
+    let broker = authority.issue(&Wanted::of(&["127.0.0.1"], now))?;
+    let pem = format!("{}{}", broker.key, broker.certificate);
+    fs::write(folder.join("broker.pem"), pem)?;
+    fs::write(folder.join("ca.pem"), authority.root())?;
+    for (user, _) in USERS {
+        let wanted = Wanted {
+            common_name: Some(user),
+            ..Wanted::of(&[], now)
+        };
+        let issued = authority.issue(&wanted)?;
+        fs::write(folder.join(format!("{user}.crt")), issued.certificate)?;
+        fs::write(folder.join(format!("{user}.key")), issued.key)?;
+    }
+    Ok(())
 }
 
 /// What is started.
@@ -80,27 +107,18 @@ impl Kafka {
     async fn launch(jars: &Jars, plan: Plan) -> Result<Self> {
         let sandbox = Sandbox::new()?;
         let folder = sandbox.room().folder().to_owned();
-        let pem = folder.join("broker.pem");
         if plan.secure {
-            let authority = Authority::new()?;
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "the broker goes by the machine's clock"
-            )]
-            let now = OffsetDateTime::now_utc();
-            let issued = authority.issue(&Wanted::of(&["127.0.0.1"], now))?;
-            fs::write(&pem, format!("{}{}", issued.key, issued.certificate))?;
-            fs::write(folder.join("ca.pem"), authority.root())?;
+            certify(&folder)?;
         }
         let mut ports = Vec::new();
         for _ in 0..plan.nodes {
-            ports.push([Port::free()?, Port::free()?, Port::free()?]);
+            ports.push([Port::free()?, Port::free()?, Port::free()?, Port::free()?]);
         }
         let numbers: Vec<_> = ports
             .iter()
             .map(|ports| ports.each_ref().map(Port::number))
             .collect();
-        let nodes = Node::cluster(&folder, &numbers, plan.secure.then_some(pem.as_path()));
+        let nodes = Node::cluster(&folder, &numbers, plan.secure);
         let mut cluster = Self {
             jars: jars.clone(),
             daemons: nodes.iter().map(|_| None).collect(),
@@ -125,8 +143,21 @@ impl Kafka {
     /// The listener with TLS and SASL (PLAIN, SCRAM, OAUTHBEARER). `alice` may do everything there,
     /// `mallory` nothing; their passwords are `alice-secret` and `mallory-secret`.
     pub fn secure_brokers(&self) -> Result<String> {
-        let (port, _) = self.nodes[0].secure.as_ref().context("it is not secure")?;
-        Ok(format!("127.0.0.1:{port}"))
+        let secure = self.nodes[0].secure.as_ref().context("it is not secure")?;
+        Ok(format!("127.0.0.1:{}", secure.port))
+    }
+
+    /// The listener with TLS for whoever shows a [certificate](Self::identity).
+    pub fn certified_brokers(&self) -> Result<String> {
+        let secure = self.nodes[0].secure.as_ref().context("it is not secure")?;
+        Ok(format!("127.0.0.1:{}", secure.certified))
+    }
+
+    /// The certificate (PEM) of a user of the listeners with TLS, and its key.
+    pub fn identity(&self, user: &str) -> (PathBuf, PathBuf) {
+        let folder = self.sandbox.room().folder();
+        let file = |ending| folder.join(format!("{user}.{ending}"));
+        (file("crt"), file("key"))
     }
 
     /// The root (PEM) of the secure listener's certificate.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// The id of every cluster: they are told apart by their ports.
 pub(super) const CLUSTER: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
 
-/// Users of the listener with SASL. `alice` may do everything, `mallory` nothing.
+/// Users of the listeners with TLS. `alice` may do everything, `mallory` nothing.
 pub(super) const USERS: [(&str, &str); 2] =
     [("alice", "alice-secret"), ("mallory", "mallory-secret")];
 
@@ -22,11 +22,21 @@ pub(super) struct Node {
     /// In clear, everybody may do everything.
     pub(super) port: u16,
     controller: u16,
-    /// TLS and SASL, with this PEM file.
-    pub(super) secure: Option<(u16, PathBuf)>,
+    pub(super) secure: Option<Secure>,
     /// `1@127.0.0.1:9093,..`
     voters: String,
     nodes: usize,
+}
+
+/// The listeners with TLS.
+#[derive(Debug, Clone)]
+pub(super) struct Secure {
+    /// With SASL.
+    pub(super) port: u16,
+    /// For whoever shows a certificate of the authority.
+    pub(super) certified: u16,
+    /// Has `broker.pem` and `ca.pem`.
+    pub(super) folder: PathBuf,
 }
 
 impl Node {
@@ -43,18 +53,22 @@ impl Node {
         }
     }
 
-    /// The nodes of a cluster: for each its port, its controller's and its secure one.
-    pub(super) fn cluster(folder: &Path, ports: &[[u16; 3]], pem: Option<&Path>) -> Vec<Self> {
-        let voter = |(at, ports): (usize, &[u16; 3])| format!("{}@127.0.0.1:{}", at + 1, ports[1]);
+    /// The nodes of a cluster: for each its port, its controller's and the two with TLS.
+    pub(super) fn cluster(folder: &Path, ports: &[[u16; 4]], is_secure: bool) -> Vec<Self> {
+        let voter = |(at, ports): (usize, &[u16; 4])| format!("{}@127.0.0.1:{}", at + 1, ports[1]);
         let voters: Vec<_> = ports.iter().enumerate().map(voter).collect();
         (1..)
             .zip(ports)
-            .map(|(id, [port, controller, secure])| Self {
+            .map(|(id, [port, controller, secure, certified])| Self {
                 id,
                 folder: folder.join(format!("node{id}")),
                 port: *port,
                 controller: *controller,
-                secure: pem.map(|pem| (*secure, pem.to_owned())),
+                secure: is_secure.then(|| Secure {
+                    port: *secure,
+                    certified: *certified,
+                    folder: folder.to_owned(),
+                }),
                 voters: voters.join(","),
                 nodes: ports.len(),
             })
@@ -73,9 +87,12 @@ impl Node {
         } = self;
         let in_sync = if *nodes == 1 { 1 } else { 2 };
         let (mut listener, mut protocol) = (String::new(), String::new());
-        if let Some((secure, _)) = &self.secure {
-            listener = format!(",SECURE://127.0.0.1:{secure}");
-            ",SECURE:SASL_SSL".clone_into(&mut protocol);
+        if let Some(secure) = &self.secure {
+            listener = format!(
+                ",SECURE://127.0.0.1:{},CERTIFIED://127.0.0.1:{}",
+                secure.port, secure.certified
+            );
+            ",SECURE:SASL_SSL,CERTIFIED:SSL".clone_into(&mut protocol);
         }
         let mut text = format!(
             "process.roles=broker,controller
@@ -108,18 +125,18 @@ num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=4194304
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS;User:alice
+super.users=User:ANONYMOUS;User:alice;User:CN=alice
 ",
             folder = self.folder.display(),
         );
-        if let Some((_, pem)) = &self.secure {
-            secure(&mut text, pem);
+        if let Some(with) = &self.secure {
+            secure(&mut text, &with.folder);
         }
         text
     }
 }
 
-fn secure(text: &mut String, pem: &Path) {
+fn secure(text: &mut String, folder: &Path) {
     let modules = "org.apache.kafka.common.security";
     let mut plain = String::new();
     for (user, password) in USERS {
@@ -131,8 +148,16 @@ fn secure(text: &mut String, pem: &Path) {
             "listener.name.secure.{mechanism}.sasl.jaas.config={modules}.{module} required{options};\n"
         )
     };
-    text.push_str("ssl.keystore.type=PEM\n");
-    let _ = writeln!(text, "ssl.keystore.location={}", pem.display());
+    let folder = folder.display();
+    let _ = write!(
+        text,
+        "ssl.keystore.type=PEM
+ssl.keystore.location={folder}/broker.pem
+listener.name.certified.ssl.client.auth=required
+listener.name.certified.ssl.truststore.type=PEM
+listener.name.certified.ssl.truststore.location={folder}/ca.pem
+"
+    );
     text.push_str("sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN,OAUTHBEARER\n");
     text.push_str(&of("scram-sha-256", "scram.ScramLoginModule", ""));
     text.push_str(&of("scram-sha-512", "scram.ScramLoginModule", ""));
