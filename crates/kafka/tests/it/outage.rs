@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
+use sso_config::remote::Credential;
 use sso_events::EventSink;
 use sso_kafka::{
     KafkaSink,
