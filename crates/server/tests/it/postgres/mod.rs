@@ -12,6 +12,7 @@ mod deposed;
 mod disk;
 mod faults;
 mod given_up;
+mod guard;
 mod instances;
 mod janitor;
 mod patience;
