@@ -96,6 +96,33 @@ async fn back(instance: &Instance, timeline: u32) -> Result<()> {
     .await
 }
 
+/// Before the lease is over there may be time for one beat: the one that waits while there is no
+/// primary registers with the new one, over its first connection.
+#[tokio::test]
+async fn a_beat_that_waits_for_a_new_primary_registers_there() -> Result<()> {
+    let world = World::asynchronous().await?;
+    let long = Duration::from_mins(1);
+    let r = Instance::with(&Settings::new(world.url()?.parse()?), long).await?;
+    r.beat().await?;
+    let before = r.revocations.timeline();
+    world.pair.primary.kill9().await?;
+    // It was sent over what is broken.
+    ensure!(r.beat().await.is_err(), "a dead primary has answered");
+    eventually("the loss of the primary", async || {
+        Ok(r.servers.changes().borrow().is_none())
+    })
+    .await?;
+    let waiting = r.start_beat();
+    tokio::time::sleep(SOON).await;
+    ensure!(!waiting.is_finished(), "{:?}", waiting.await?);
+    let standby = &world.pair.replicas[0].node;
+    standby.promote().await?;
+    world.way.set_target(standby.address());
+    waiting.await??;
+    assert_eq!(r.revocations.timeline(), before + 1);
+    Ok(())
+}
+
 /// 1: x commits, R sends nothing for the bound; were W to answer by its clock alone, the failover
 /// would lose what was answered `everywhere`.
 #[tokio::test]
