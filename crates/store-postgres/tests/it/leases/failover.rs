@@ -100,7 +100,7 @@ async fn back(instance: &Instance, timeline: u32) -> Result<()> {
 /// primary registers with the new one, over its first connection.
 #[tokio::test]
 async fn a_beat_that_waits_for_a_new_primary_registers_there() -> Result<()> {
-    let world = World::asynchronous().await?;
+    let mut world = World::asynchronous().await?;
     let long = Duration::from_mins(1);
     let r = Instance::with(&Settings::new(world.url()?.parse()?), long).await?;
     r.beat().await?;
