@@ -10,6 +10,7 @@ pub mod history;
 pub mod http;
 pub mod memory;
 pub mod metrics;
+pub mod patience;
 pub mod persona;
 pub mod pki;
 pub mod process;

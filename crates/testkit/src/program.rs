@@ -220,13 +220,3 @@ pub fn sibling(binary: &str, name: &str) -> Result<PathBuf> {
     );
     Ok(path)
 }
-
-/// Asks again until it holds; fails after a minute.
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
-    let started = Instant::now();
-    while !holds().await? {
-        ensure!(started.elapsed() < LIMIT, "not within a minute: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
-}

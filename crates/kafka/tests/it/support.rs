@@ -15,6 +15,8 @@ use time::macros::datetime;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+pub(crate) use sso_testkit::patience::eventually;
+
 pub(crate) const TOPIC: &str = "registration";
 
 /// The id of a number.
@@ -111,21 +113,6 @@ pub(crate) async fn deliver_all(sink: &KafkaSink, events: &[Envelope]) -> Result
         let reports = sink.deliver(&left).await;
         let mut reports = reports.into_iter();
         left.retain(|_| reports.next().is_some_and(|report| report.is_err()));
-    }
-    Ok(())
-}
-
-/// Asks again until it holds; fails after a minute.
-pub(crate) async fn eventually(
-    what: &str,
-    mut holds: impl AsyncFnMut() -> Result<bool>,
-) -> Result<()> {
-    let started = Instant::now();
-    while !holds().await? {
-        if started.elapsed() > Duration::from_mins(1) {
-            bail!("not within a minute: {what}");
-        }
-        sleep(Duration::from_millis(20)).await;
     }
     Ok(())
 }

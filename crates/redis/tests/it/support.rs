@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use async_trait::async_trait;
 use sso_core::ports::Clock;
 use sso_redis::{Access, Address, Digest, Redis, Secret, Settings, Status, Target};
@@ -19,8 +19,7 @@ use sso_testkit::servers::{
 use time::OffsetDateTime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// For what a busy machine does within a second.
-pub(crate) const LONG: Duration = Duration::from_secs(30);
+pub(crate) use sso_testkit::patience::eventually;
 
 pub(crate) fn address(of: SocketAddr) -> Address {
     Address {
@@ -75,17 +74,6 @@ pub(crate) async fn follow(settings: Settings) -> Result<(Redis, DropGuard)> {
 
 pub(crate) fn is_up(redis: &Redis) -> bool {
     matches!(redis.status(), Status::Up(_))
-}
-
-pub(crate) async fn eventually(what: &str, holds: impl AsyncFn() -> Result<bool>) -> Result<()> {
-    let started = Instant::now();
-    while started.elapsed() < LONG {
-        if holds().await? {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    bail!("not within {LONG:?}: {what}")
 }
 
 /// Nobody can make it without the key, as far as these tests go.

@@ -7,7 +7,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
@@ -19,6 +18,8 @@ use sso_testkit::{
     process::{Server, Site},
 };
 use tokio::{sync::Semaphore, task::JoinSet};
+
+pub(crate) use sso_testkit::patience::{eventually, eventually_within};
 
 /// The binary under test.
 pub(crate) const SSO: &str = env!("CARGO_BIN_EXE_sso");
@@ -51,27 +52,6 @@ where
         done??;
     }
     Ok(())
-}
-
-/// Asks again until it holds; fails after 5 seconds.
-pub(crate) async fn eventually(what: &str, holds: impl AsyncFn() -> Result<bool>) -> Result<()> {
-    eventually_within(Duration::from_secs(5), what, holds).await
-}
-
-/// Asks again until it holds; fails after `limit`.
-pub(crate) async fn eventually_within(
-    limit: Duration,
-    what: &str,
-    holds: impl AsyncFn() -> Result<bool>,
-) -> Result<()> {
-    let started = Instant::now();
-    while started.elapsed() < limit {
-        if holds().await? {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    anyhow::bail!("not within {limit:?}: {what}")
 }
 
 /// A question to Validate.

@@ -24,7 +24,7 @@ use prost::Message;
 use tokio::{net::TcpListener, task::JoinSet};
 use tonic::{Status, transport::server::TcpIncoming};
 
-use crate::program::eventually;
+use crate::patience::eventually;
 
 /// A span, and who sent it.
 #[derive(Debug, Clone)]

@@ -2,10 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
-use sso_testkit::{
-    metrics::unlisted,
-    program::{Program, eventually},
-};
+use sso_testkit::{metrics::unlisted, patience::eventually, program::Program};
 use uuid::Uuid;
 
 use crate::support::{Bus, Shop, Store, balance, deposit, post_with_key};

@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use sso_events::failpoint::Step;
-use sso_testkit::program::{Program, eventually};
+use sso_testkit::{patience::eventually, program::Program};
 use uuid::Uuid;
 
 use crate::support::{Bus, Shop, Store, database};

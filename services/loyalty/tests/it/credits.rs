@@ -1,7 +1,7 @@
 //! The points of a registration are credited once.
 
 use anyhow::Result;
-use sso_testkit::program::eventually;
+use sso_testkit::patience::eventually;
 use uuid::Uuid;
 
 use crate::support::{Bus, Shop, Store, balance};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sso_testkit::{
-    program::eventually,
+    patience::eventually,
     servers::{Postgres, Proxy},
 };
 

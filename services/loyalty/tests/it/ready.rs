@@ -3,7 +3,8 @@
 
 use anyhow::{Context, Result};
 use sso_testkit::{
-    program::{DEGRADED, READY, Running, UNREADY, eventually},
+    patience::eventually,
+    program::{DEGRADED, READY, Running, UNREADY},
     servers::{Postgres, Proxy},
 };
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use http::Method;
-use sso_testkit::program::{Running, eventually};
+use sso_testkit::{patience::eventually, program::Running};
 
 use crate::support::{Shop, Store};
 

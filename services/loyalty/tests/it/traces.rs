@@ -5,8 +5,9 @@ use http::Method;
 use serde_json::json;
 use sso_testkit::{
     http::Reply,
+    patience::eventually,
     persona::Persona,
-    program::{Running, eventually},
+    program::Running,
     servers::{
         Postgres, Proxy,
         collector::{Collector, Span, SpanKind, attribute, hex, is_child},

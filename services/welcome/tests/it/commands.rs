@@ -1,10 +1,7 @@
 //! The command line and the configuration.
 
 use anyhow::Result;
-use sso_testkit::{
-    metrics::unlisted,
-    program::{Program, eventually},
-};
+use sso_testkit::{metrics::unlisted, patience::eventually, program::Program};
 
 use crate::support::{User, World};
 

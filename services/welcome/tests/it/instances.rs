@@ -4,7 +4,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use anyhow::{Result, ensure};
-use sso_testkit::{program::eventually, servers::smtp};
+use sso_testkit::{patience::eventually, servers::smtp};
 
 use crate::support::{User, World, database};
 

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use sso_testkit::{
+    patience::eventually,
     pki::{Authority, Issued, Wanted},
-    program::eventually,
     servers::smtp,
 };
 use time::Duration;

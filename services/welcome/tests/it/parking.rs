@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use sso_testkit::{
-    program::{Running, eventually},
-    servers::smtp,
-};
+use sso_testkit::{patience::eventually, program::Running, servers::smtp};
 
 use crate::support::{DEAD_LETTERS, User, World, database, now};
 

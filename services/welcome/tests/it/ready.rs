@@ -3,7 +3,8 @@
 
 use anyhow::{Context, Result};
 use sso_testkit::{
-    program::{DEGRADED, READY, Running, eventually},
+    patience::eventually,
+    program::{DEGRADED, READY, Running},
     servers::{Postgres, Proxy},
 };
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use sso_testkit::{program::eventually, servers::smtp};
+use sso_testkit::{patience::eventually, servers::smtp};
 
 use crate::support::{User, World};
 

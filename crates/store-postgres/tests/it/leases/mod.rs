@@ -28,9 +28,9 @@ pub(crate) mod instance;
 mod timelines;
 mod world;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use sso_testkit::patience::eventually;
 
 /// `L` of the tests: long enough for a busy machine, and most of it passes on clocks that are
 /// moved by hand.
@@ -40,15 +40,3 @@ const FENCE: Duration = Duration::from_secs(1);
 const BOUND: Duration = Duration::from_millis(24_100);
 /// 1.2 L + fence, and a little.
 const QUIET: Duration = Duration::from_millis(25_200);
-/// For what must come, however busy the machine is.
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// Waits until it is so.
-async fn eventually(what: &str, mut probe: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
-    let start = Instant::now();
-    while !probe().await? {
-        ensure!(start.elapsed() < LIMIT, "{what} did not come");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    Ok(())
-}

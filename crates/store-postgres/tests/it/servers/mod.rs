@@ -8,10 +8,11 @@ mod replicas;
 mod start;
 mod tls;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use sso_store_postgres::servers::{Connection, Servers, Settings};
+use sso_testkit::patience::eventually;
 use uuid::Uuid;
 
 /// For what must come, however busy the machine is.
@@ -44,16 +45,6 @@ async fn port(connection: &Connection) -> Result<u16> {
         .query_one("select inet_server_port()", &[])
         .await?;
     Ok(u16::try_from(row.get::<_, i32>(0))?)
-}
-
-/// Waits until it is so.
-async fn eventually(what: &str, mut probe: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
-    let start = Instant::now();
-    while !probe().await? {
-        ensure!(start.elapsed() < LIMIT, "{what} did not come");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
 }
 
 /// Beats as an instance does, until it is dropped.
