@@ -27,6 +27,7 @@ mod failover;
 pub(crate) mod instance;
 mod timelines;
 mod world;
+mod written_back;
 
 use std::time::Duration;
 
