@@ -13,7 +13,7 @@ use sso_testkit::servers::{kafka::Kafka, registry::Registry};
 use uuid::Uuid;
 
 use crate::support::{
-    TOPIC, client, connection, deliver_all, events, eventually, registry_settings, settings, sink,
+    TOPIC, connection, deliver_all, events, eventually, registry_settings, settings, sink,
     unreachable,
 };
 

@@ -12,7 +12,7 @@ use sso_kafka::{
 };
 use sso_testkit::servers::{kafka::Kafka, registry};
 use time::macros::datetime;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 pub(crate) use sso_testkit::patience::eventually;

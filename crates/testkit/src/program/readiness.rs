@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{Running, eventually};
+use super::Running;
+use crate::patience::eventually;
 use crate::readiness::in_time;
 
 /// What is said of the whole: status and state.

@@ -2,29 +2,14 @@
 
 mod fixture;
 
-use std::sync::Mutex;
-
-use aws_lc_rs::{
-    encoding::{AsDer, Pkcs8V1Der},
-    rand, rsa,
-    signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
-    },
-};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use uuid::uuid;
 
 use super::*;
 use crate::{
-    clock::Steady,
     keys::{KeySet, tag_of},
-    metrics::Metrics,
     proto::v1::{Revocation, TokensBelow, revocation::Over},
-    set::OverSet,
-    trust::Trust,
 };
-
 use fixture::*;
 
 #[test]

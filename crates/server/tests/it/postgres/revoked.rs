@@ -184,7 +184,7 @@ async fn an_instance_that_is_cut_off_accepts_for_its_lease_and_comes_back() -> R
             Ok(reply.status == StatusCode::SERVICE_UNAVAILABLE)
         });
         let end = async { end.await.map(|()| since.elapsed()) };
-        let (lasted, _) = tokio::try_join!(end, three.guard.each(two))?;
+        let (lasted, ()) = tokio::try_join!(end, three.guard.each(two))?;
         // The beat that was answered last was sent a while before the cut.
         ensure!(lasted > LEASE / 4 && lasted < BOUND, "{lasted:?}");
         three.guard.each(two).await?;

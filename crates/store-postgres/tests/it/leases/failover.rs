@@ -3,25 +3,18 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use sso_core::{
-    ports::{
-        TokenRefused,
-        store::{Effect, Reach, Revoked},
-    },
-    values::{UserId, Version},
-};
+use anyhow::{Result, ensure};
+use sso_core::ports::{TokenRefused, store::Reach};
 use sso_store_postgres::servers::Settings;
 use sso_testkit::servers::{Options, Pair, Proxy};
-use uuid::Uuid;
 
 use super::{
     BOUND, LEASE, QUIET, eventually,
-    instance::{Instance, a_session, fresh_uuid},
+    instance::{Instance, a_session},
     world::{Database, connect, database_on},
 };
 
-const SOON: Duration = Duration::from_millis(150);
+pub(super) const SOON: Duration = Duration::from_millis(150);
 
 /// A pair, a database on it, and the way that instances take: to the primary of the moment.
 pub(super) struct World {

@@ -1,22 +1,19 @@
 //! What a failover has lost and an instance still holds.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use sso_core::{
     ports::{
         TokenRefused,
-        store::{Effect, Reach, Revoked},
+        store::{Effect, Revoked},
     },
     values::{UserId, Version},
 };
 use uuid::Uuid;
 
 use super::{
-    BOUND, LEASE, QUIET, eventually,
-    failover::{World, back},
-    instance::{Instance, a_session, fresh_uuid},
-    world::{Database, connect, database_on},
+    failover::{SOON, World, back},
+    instance::{a_session, fresh_uuid},
+    world::Database,
 };
 
 /// A user as a test needs him: nobody but the columns matters.

@@ -8,7 +8,7 @@ mod replicas;
 mod start;
 mod tls;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use sso_store_postgres::servers::{Connection, Servers, Settings};

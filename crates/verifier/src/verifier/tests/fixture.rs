@@ -16,9 +16,9 @@ use uuid::uuid;
 use super::super::*;
 use crate::{
     clock::Steady,
-    keys::{KeySet, tag_of},
+    keys::KeySet,
     metrics::Metrics,
-    proto::v1::{Revocation, TokensBelow, revocation::Over},
+    proto::v1::{Revocation, revocation::Over},
     set::OverSet,
     trust::Trust,
 };
@@ -98,7 +98,7 @@ impl Pair {
 pub(super) struct Fixture {
     algorithm: &'static str,
     pair: Pair,
-    inner: Inner,
+    pub(super) inner: Inner,
 }
 
 impl Fixture {
