@@ -65,6 +65,14 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, reason);
         if let Some(code) = error.rdkafka_error_code() {
+            // By TLS 1.3 a broker refuses our certificate when the connection stands already (RFC 8446,
+            // section 4.4.2.4): librdkafka takes that for one that broke.
+            let is_alert = reason.contains("SSL alert number");
+            let code = if is_alert {
+                RDKafkaErrorCode::SSL
+            } else {
+                code
+            };
             self.remember(code, reason);
         }
     }
