@@ -5,6 +5,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -23,23 +24,38 @@ const SUPERUSER_VERIFIER: &str = "SCRAM-SHA-256$1:b25seSBmb3IgdGVzdHMhIQ==\
 pub(super) const REPLICATOR_PASSWORD: &str = "replicator-of-tests";
 pub(super) const REWINDER_PASSWORD: &str = "rewinder-of-tests";
 
-/// Names a folder of programs of PostgreSQL that servers are to be started by.
+/// Names the folder that an installation of PostgreSQL is in, where servers are not to be Debian's.
 const CHOSEN: &str = "SSO_POSTGRES";
 
-/// The folder of PostgreSQL's servers: the one that is chosen, else that of the clients.
+/// The folder of PostgreSQL's servers: the ones that were chosen, else where the clients are.
 pub(super) fn programs() -> Result<PathBuf> {
     match env::var_os(CHOSEN) {
         None => clients(),
-        Some(chosen) => {
-            let chosen = PathBuf::from(chosen);
-            ensure!(
-                chosen.join("initdb").exists(),
-                "{CHOSEN}: {} has no initdb",
-                chosen.display()
-            );
-            Ok(chosen)
-        }
+        Some(chosen) => copied(Path::new(&chosen)),
     }
+}
+
+/// The programs of a copy that the servers' account can read: it may lie in the home of somebody else.
+fn copied(installation: &Path) -> Result<PathBuf> {
+    /// Never dropped: its keeper removes it when this process has ended.
+    static COPY: Mutex<Option<Sandbox>> = Mutex::new(None);
+    let mut copy = COPY.lock().unwrap_or_else(PoisonError::into_inner);
+    let sandbox = match copy.take() {
+        Some(made) => made,
+        None => {
+            ensure!(
+                installation.join("bin/initdb").exists(),
+                "{CHOSEN}: there is no bin/initdb in {}",
+                installation.display()
+            );
+            let made = Sandbox::new()?;
+            made.room().copy(installation, "postgresql")?;
+            made
+        }
+    };
+    let programs = sandbox.room().folder().join("postgresql/bin");
+    *copy = Some(sandbox);
+    Ok(programs)
 }
 
 /// The folder of PostgreSQL's clients: the newest that Debian has installed, else of the PATH.
