@@ -69,7 +69,8 @@ pub(crate) fn test(major: u32, arguments: &[String]) -> Result<()> {
     let mut tests = Vec::new();
     for line in built.lines() {
         let message: Value = serde_json::from_str(line)?;
-        let of_package = message["manifest_path"].as_str().map(Path::new) == Some(&manifest);
+        let of_package =
+            message["manifest_path"].as_str().map(Path::new) == Some(manifest.as_path());
         if let (true, Some(executable)) = (of_package, message["executable"].as_str()) {
             tests.push(PathBuf::from(executable));
         }
