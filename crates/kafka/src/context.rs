@@ -67,8 +67,9 @@ impl ClientContext for Context {
         if let Some(code) = error.rdkafka_error_code() {
             // By TLS 1.3 a broker refuses our certificate when the connection stands already (RFC 8446,
             // section 4.4.2.4): librdkafka takes that for one that broke.
-            let is_alert = reason.contains("SSL alert number");
-            let code = if is_alert {
+            let broke = code == RDKafkaErrorCode::BrokerTransportFailure;
+            let is_refusal = broke && reason.contains("SSL alert number");
+            let code = if is_refusal {
                 RDKafkaErrorCode::SSL
             } else {
                 code

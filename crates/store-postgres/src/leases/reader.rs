@@ -88,7 +88,8 @@ impl Reader {
             _ => Wire::open(shared).await?,
         };
         let timeline = wire.client.identity().role.timeline();
-        // That there is another may be known since this connection: then its row is not there.
+        // The new connection may be the first to show a new timeline: the row of the old one is of no use
+        // there.
         if self
             .registered
             .is_some_and(|registered| registered.timeline != timeline)
@@ -166,8 +167,9 @@ impl Reader {
         let tx = wire.client.transaction().await?;
         let name = &shared.terms.name;
         let parameters: [&(dyn ToSql + Sync); 4] = [&id, &beat, name, &before];
-        // Sent together: after a failover validation waits for this, and everyone else for the server.
+        // Sent together, in this order: after a failover validation waits for it.
         let (row, lost) = tokio::try_join!(
+            biased;
             async { Ok(tx.query_one(&wire.register, &parameters).await?) },
             write_back::lacking(&tx, &wire.lacks, timeline, (question.held)()),
         )?;
@@ -176,6 +178,7 @@ impl Reader {
             timeline: codec::timeline(&row)?,
             system: codec::get(&row, "system")?,
         };
+        // What is lost was asked for by the connection's timeline, which a primary does not change.
         if registered.timeline != timeline {
             return Err(LeaseError::Deposed);
         }

@@ -186,6 +186,11 @@ mod tests {
     impl Asked {
         /// Whether the beat with this number changed the row.
         async fn changes(&self, beat: i64, answered: i64) -> bool {
+            self.changes_on(self.timeline, beat, answered).await
+        }
+
+        /// The same of a beat that names this timeline.
+        async fn changes_on(&self, timeline: i64, beat: i64, answered: i64) -> bool {
             let (long_ago, snapshot) = (OffsetDateTime::UNIX_EPOCH, NOTHING);
             let rows = self
                 .client
@@ -195,7 +200,7 @@ mod tests {
                         &READER,
                         &beat,
                         &answered,
-                        &self.timeline,
+                        &timeline,
                         &self.system,
                         &snapshot,
                         &long_ago,
@@ -265,6 +270,21 @@ mod tests {
         // What was answered must be there: this is a row from before.
         assert!(!asked.changes(9, 4).await);
         assert!(asked.changes(4, 3).await);
+    }
+
+    /// An instance registers anew where it meets another timeline; a beat that does not know of it yet
+    /// is answered by nothing. Both the row and the server have to be of the timeline that it names.
+    #[tokio::test]
+    async fn a_beat_changes_its_row_on_the_timeline_that_it_names_only() {
+        let asked = Asked::on("beat_timelines").await;
+        let (here, other) = (asked.timeline, asked.timeline + 1);
+        assert!(!asked.changes_on(other, 2, 1).await);
+        let to = |timeline: i64| format!("UPDATE readers SET timeline = {timeline}");
+        asked.client.batch_execute(&to(other)).await.unwrap();
+        assert!(!asked.changes_on(here, 2, 1).await, "the row is of another");
+        assert!(!asked.changes_on(other, 2, 1).await, "the server is");
+        asked.client.batch_execute(&to(here)).await.unwrap();
+        assert!(asked.changes_on(here, 2, 1).await);
     }
 
     #[tokio::test]

@@ -9,7 +9,10 @@ use sso_testkit::{
 };
 
 use super::*;
-use crate::support::{eventually, eventually_within};
+use crate::support::eventually_within;
+
+/// A few beats, on a busy machine.
+const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn two_instances_are_one_service() -> Result<()> {
@@ -38,7 +41,7 @@ async fn two_instances_are_one_service() -> Result<()> {
     let ended = alice.logout(&alice.access, true).await?;
     assert_eq!(ended.status, StatusCode::OK);
     assert_eq!(alice.info().await?.status, StatusCode::UNAUTHORIZED);
-    eventually("the end of the session everywhere", async || {
+    eventually_within(SOON, "the end of the session everywhere", async || {
         Ok(there.info().await?.status == StatusCode::UNAUTHORIZED)
     })
     .await?;
@@ -68,7 +71,7 @@ async fn commands(site: &Site, serving: &Server) -> Result<()> {
         serde_json::from_str(&site.run_ok(&["user", "show", &alice.email, "--output", "json"])?)?;
     assert!(shown.to_string().contains("\"is_admin\":true"), "{shown}");
     site.run_ok(&["user", "disable", &alice.email])?;
-    eventually("the end of his access", async || {
+    eventually_within(SOON, "the end of his access", async || {
         Ok(alice.info().await?.status == StatusCode::UNAUTHORIZED)
     })
     .await?;

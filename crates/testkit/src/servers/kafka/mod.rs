@@ -40,30 +40,6 @@ pub struct Kafka {
     _ports: Vec<[Port; 4]>,
 }
 
-/// An authority in this folder, and what it certifies: the broker, and the users.
-fn certify(folder: &Path) -> Result<()> {
-    let authority = Authority::new()?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the broker goes by the machine's clock"
-    )]
-    let now = OffsetDateTime::now_utc();
-    let broker = authority.issue(&Wanted::of(&["127.0.0.1"], now))?;
-    let pem = format!("{}{}", broker.key, broker.certificate);
-    fs::write(folder.join("broker.pem"), pem)?;
-    fs::write(folder.join("ca.pem"), authority.root())?;
-    for (user, _) in USERS {
-        let wanted = Wanted {
-            common_name: Some(user),
-            ..Wanted::of(&[], now)
-        };
-        let issued = authority.issue(&wanted)?;
-        fs::write(folder.join(format!("{user}.crt")), issued.certificate)?;
-        fs::write(folder.join(format!("{user}.key")), issued.key)?;
-    }
-    Ok(())
-}
-
 /// What is started.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
@@ -90,7 +66,8 @@ impl Kafka {
         .await
     }
 
-    /// One broker with a second listener: TLS of an authority of its own, and SASL.
+    /// One broker with two more listeners, both with TLS of an authority of its own: one with SASL, one for
+    /// whoever shows a certificate.
     pub async fn start_secure() -> Result<Self> {
         Self::run(Plan {
             nodes: 1,
@@ -363,4 +340,28 @@ fn launch(room: &Room, java: Vec<OsString>) -> Command {
         .gid(getegid().as_raw())
         .args(java);
     command
+}
+
+/// An authority in this folder, and what it certifies: the broker, and the users.
+fn certify(folder: &Path) -> Result<()> {
+    let authority = Authority::new()?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the broker goes by the machine's clock"
+    )]
+    let now = OffsetDateTime::now_utc();
+    let broker = authority.issue(&Wanted::of(&["127.0.0.1"], now))?;
+    let pem = format!("{}{}", broker.key, broker.certificate);
+    fs::write(folder.join("broker.pem"), pem)?;
+    fs::write(folder.join("ca.pem"), authority.root())?;
+    for (user, _) in USERS {
+        let wanted = Wanted {
+            common_name: Some(user),
+            ..Wanted::of(&[], now)
+        };
+        let issued = authority.issue(&wanted)?;
+        fs::write(folder.join(format!("{user}.crt")), issued.certificate)?;
+        fs::write(folder.join(format!("{user}.key")), issued.key)?;
+    }
+    Ok(())
 }

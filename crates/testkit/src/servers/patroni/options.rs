@@ -8,7 +8,7 @@ use super::{
 use crate::servers::{
     ports::{Port, with_fresh_ports},
     sandbox::Sandbox,
-    template::programs,
+    template::clients,
 };
 
 /// How a cluster is set up.
@@ -77,7 +77,8 @@ impl Options {
             postgres: nodes.iter().map(|node| node.server.port()).collect(),
             rest: nodes.iter().map(|node| node.rest.number()).collect(),
         };
-        let programs = programs()?;
+        // Patroni wants all of them, and those that were chosen may be servers alone.
+        let programs = clients()?;
         let folder = room.folder().display().to_string();
         for node in 0..self.nodes {
             let programs = programs.display().to_string();
