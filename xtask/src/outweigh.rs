@@ -39,6 +39,15 @@ pub(crate) fn test(command: Command) -> Result<First> {
     run(command).map(First)
 }
 
+/// Runs one test binary by itself, and what fails of it again.
+pub(crate) fn binary(command: impl Fn() -> Command) -> Result<()> {
+    let first = run(command())?;
+    if first.success {
+        return Ok(());
+    }
+    Failures::read(&first.output, &[]).pass(&[()], |()| command())
+}
+
 /// What came of the run of all.
 pub(crate) struct First(Run);
 
@@ -116,8 +125,17 @@ impl Failures {
     }
 
     fn tried_again(&self) -> Result<()> {
+        self.pass(&self.binaries, |binary| {
+            let mut again = cargo(["test"]);
+            again.args(binary).arg("--");
+            again
+        })
+    }
+
+    /// Each must pass, by the commands of the binaries that failed.
+    fn pass<B>(&self, binaries: &[B], command: impl Fn(&B) -> Command) -> Result<()> {
         ensure!(
-            !self.tests.is_empty() && !self.binaries.is_empty(),
+            !self.tests.is_empty() && !binaries.is_empty(),
             "the tests ended with an error that is not a test's"
         );
         let names = self.tests.join(", ");
@@ -129,17 +147,17 @@ impl Failures {
         for pass in 1..=PASSES {
             println!("unsteady? {names}: pass {pass} of {PASSES}");
             let mut passed = 0;
-            for binary in &self.binaries {
-                let mut again = cargo(["test"]);
+            for binary in binaries {
+                let mut again = command(binary);
                 again
-                    .args(binary)
-                    .args(["--", "--exact", "--test-threads", "1"])
+                    .args(["--exact", "--test-threads", "1"])
                     .args(&self.tests);
+                let which = shown(&again);
                 let run = run(again)?;
                 ensure!(run.success, "failed again: {names}");
                 let here = passed_in(&run.output);
                 // It failed by itself, with no test's name: it was killed, or ended early.
-                ensure!(here > 0, "{} failed, and no test of it", binary.join(" "));
+                ensure!(here > 0, "no test of it: {which}");
                 passed += here;
             }
             // A name that was misread chooses nothing, and nothing passes.

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::{
     kafka::{ensure_java, ensure_maven},
+    outweigh,
     shell::{cargo, output, root, run},
 };
 
@@ -54,7 +55,7 @@ const PACKAGE: &str = "crates/store-postgres";
 
 /// Runs the tests of the store on servers of this version.
 pub(crate) fn test(major: u32, arguments: &[String]) -> Result<()> {
-    let installation = ensure_version(major)?;
+    let installation = ensure(major)?;
     let package = root().join(PACKAGE).canonicalize()?;
     // With the features that all packages want together, as the other tests were built: by `--package`
     // half of it would be compiled again.
@@ -76,21 +77,31 @@ pub(crate) fn test(major: u32, arguments: &[String]) -> Result<()> {
         }
     }
     ensure!(!tests.is_empty(), "{PACKAGE} has no tests");
-    for test in tests {
+    let of = |test: &Path| {
         let mut command = Command::new(test);
         command
             .args(arguments)
             .current_dir(&package)
             .env("SSO_POSTGRES", &installation);
-        println!("on PostgreSQL {major}:");
-        run(command)?;
+        command
+    };
+    println!("on PostgreSQL {major}:");
+    let mut done = Vec::new();
+    for test in &tests {
+        // Who has words for the test binaries sees these tests once.
+        done.push(if arguments.is_empty() {
+            outweigh::binary(|| of(test))
+        } else {
+            run(of(test))
+        });
     }
-    Ok(())
+    let done: Result<()> = done.into_iter().collect();
+    done.with_context(|| format!("on PostgreSQL {major}"))
 }
 
 /// Downloads a version once, and runs none that is not the one that was seen before; the folder that it
 /// is in, which `testkit` reads in `SSO_POSTGRES`.
-fn ensure_version(major: u32) -> Result<PathBuf> {
+pub(crate) fn ensure(major: u32) -> Result<PathBuf> {
     let known = RELEASES.iter().find(|known| known.major == major);
     let release = known.context("the versions beside Debian's are 16, 17 and 18")?;
     let folder = root().join(format!("target/tools/postgres-{}", release.version));
@@ -128,7 +139,8 @@ impl Release {
             .arg(format!(
                 "-Dartifact=io.zonky.test.postgres:{artifact}:{version}"
             ))
-            .arg(format!("-DoutputDirectory={}", folder.display()));
+            .arg(format!("-DoutputDirectory={}", folder.display()))
+            .current_dir(folder);
         run(maven)?;
         let archive = format!("{artifact}-{version}.jar");
         let sums = format!("{digest}  {archive}\n");

@@ -23,7 +23,7 @@ pub(crate) struct TestArgs {
     /// Only the tour: everything of `stack up`, used as the README says, with a failover.
     #[arg(long, conflicts_with = "package")]
     tour: bool,
-    /// Only those of the PostgreSQL store, on this major version; alone they run on Debian's.
+    /// Only those of the PostgreSQL store, on this major version (16, 17, 18).
     #[arg(long, value_name = "MAJOR", conflicts_with_all = ["package", "tour", "dist"])]
     postgres: Option<u32>,
     /// Passed to the test binaries.
@@ -31,7 +31,8 @@ pub(crate) struct TestArgs {
     arguments: Vec<String>,
 }
 
-/// Runs the tests that are asked for; without a word, all but the tour, and a few faults.
+/// Runs the tests that are asked for; without a word, all but the tour, those of the PostgreSQL store once
+/// more on its newest version, and a few faults.
 pub(crate) fn test(args: &TestArgs) -> Result<()> {
     tools()?;
     if args.tour {
@@ -63,7 +64,11 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
     let newest = postgres::test(postgres::NEWEST, &[]);
     let faults = few_faults();
     let shipped = built.and_then(|()| shipped(&[]));
-    all.and(newest).and(faults).and(shipped)
+    let parts = [all, newest, faults, shipped];
+    for error in parts.iter().filter_map(|part| part.as_ref().err()) {
+        println!("failed: {error:#}");
+    }
+    parts.into_iter().collect()
 }
 
 /// Installs what the tests need.
@@ -74,7 +79,8 @@ pub(crate) fn tools() -> Result<()> {
     tools::ensure_schemathesis()?;
     registries::ensure_valkey()?;
     registries::ensure_examples()?;
-    kafka::ensure()
+    kafka::ensure()?;
+    postgres::ensure(postgres::NEWEST).map(|_| ())
 }
 
 /// The fault report's first rounds.
