@@ -1,5 +1,7 @@
 //! Instances side by side, and commands beside them.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 use sso_testkit::{
@@ -109,7 +111,7 @@ async fn replicas_carry_reads_and_what_they_lack_is_asked_of_the_primary() -> Re
     };
     let alice = Persona::register(&serving.http, "alice").await?;
     eventually_within(
-        std::time::Duration::from_secs(20),
+        Duration::from_secs(20),
         "reads of the replica",
         async || {
             assert_eq!(alice.info().await?.status, StatusCode::OK);
