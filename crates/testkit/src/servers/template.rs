@@ -40,18 +40,17 @@ fn copied(installation: &Path) -> Result<PathBuf> {
     /// Never dropped: its keeper removes it when this process has ended.
     static COPY: Mutex<Option<Sandbox>> = Mutex::new(None);
     let mut copy = COPY.lock().unwrap_or_else(PoisonError::into_inner);
-    let sandbox = match copy.take() {
-        Some(made) => made,
-        None => {
-            ensure!(
-                installation.join("bin/initdb").exists(),
-                "{CHOSEN}: there is no bin/initdb in {}",
-                installation.display()
-            );
-            let made = Sandbox::new()?;
-            made.room().copy(installation, "postgresql")?;
-            made
-        }
+    let sandbox = if let Some(made) = copy.take() {
+        made
+    } else {
+        ensure!(
+            installation.join("bin/initdb").exists(),
+            "{CHOSEN}: there is no bin/initdb in {}",
+            installation.display()
+        );
+        let made = Sandbox::new()?;
+        made.room().copy(installation, "postgresql")?;
+        made
     };
     let programs = sandbox.room().folder().join("postgresql/bin");
     *copy = Some(sandbox);
