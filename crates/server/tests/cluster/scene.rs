@@ -148,7 +148,7 @@ impl Scene {
                 late.push(format!("instance {instance} writes again too late"));
             }
             // While the lease runs, and once there is a primary again.
-            let excused = here.from + LEASE - BEATS..here.to + back().max(BEATS);
+            let excused = here.from + LEASE.saturating_sub(BEATS)..here.to + back().max(BEATS);
             if unavailable.iter().any(|at| !excused.contains(at)) {
                 late.push(format!("instance {instance} did not validate"));
             }
