@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Result, ensure};
@@ -19,7 +20,7 @@ use sso_testkit::{
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 
-pub(crate) use sso_testkit::patience::{eventually, eventually_within};
+pub(crate) use sso_testkit::patience::eventually_within;
 
 /// The binary under test.
 pub(crate) const SSO: &str = env!("CARGO_BIN_EXE_sso");
@@ -52,6 +53,11 @@ where
         done??;
     }
     Ok(())
+}
+
+/// Asks again until it holds; fails after 5 seconds: what is waited for here is quick.
+pub(crate) async fn eventually(what: &str, holds: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+    eventually_within(Duration::from_secs(5), what, holds).await
 }
 
 /// A question to Validate.
